@@ -1,0 +1,4 @@
+//! The Carillon audio daemon: three processes of one binary. See ARCHITECTURE.md.
+
+pub mod blocks;
+pub mod system;

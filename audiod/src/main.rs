@@ -1,0 +1,2 @@
+//! The Carillon audio daemon.
+fn main() {}

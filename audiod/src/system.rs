@@ -1,0 +1,138 @@
+//! The system as configured: plain, resolved and bounded. The config reader makes it, everything else takes it as true.
+
+use std::path::PathBuf;
+
+use vhost_sound::config::DeviceConfig;
+
+/// How the codec is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Backend {
+    /// A bare `hw:` device (or a plugin name, through alsa-lib).
+    Alsa {
+        /// As in `aplay -D`.
+        device: String,
+    },
+    /// The desktop's default output, for a developer's laptop.
+    Cpal {
+        /// Device name, or the default.
+        device: Option<String>,
+    },
+    /// A simulated card that writes what it played to a WAV file.
+    Wav {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A simulated card that keeps nothing.
+    Null,
+}
+
+/// Sample format at the codec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodecFormat {
+    /// 16-bit signed, little endian.
+    S16,
+    /// 24 bits in the low part of 32, little endian.
+    S24,
+    /// 32-bit signed, little endian.
+    S32,
+    /// 32-bit float.
+    F32,
+}
+
+/// One codec.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CodecConfig {
+    /// Name in the file.
+    pub name: String,
+    /// How it is reached.
+    pub backend: Backend,
+    /// Hz.
+    pub rate: u32,
+    /// Playback channels, 1 to 8.
+    pub channels: u32,
+    /// Capture channels, 0 = no capture.
+    pub capture_channels: u32,
+    /// Sample format.
+    pub format: CodecFormat,
+    /// Period, frames (16 to 1024).
+    pub period: u32,
+    /// Lead kept in the card, in periods (at least 2).
+    pub lead: u32,
+}
+
+/// One zone: a named set of channels of a codec; an AudioManager sink.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ZoneConfig {
+    /// Name.
+    pub name: String,
+    /// Index in `System::codecs`.
+    pub codec: usize,
+    /// Codec channel index of each zone channel.
+    pub channels: Vec<u32>,
+    /// `VIRTIO_SND_CHMAP_*` of each zone channel.
+    pub positions: Vec<u8>,
+}
+
+/// One guest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuestConfig {
+    /// Name.
+    pub name: String,
+    /// vhost-user socket.
+    pub socket: PathBuf,
+    /// What its device offers.
+    pub device: DeviceConfig,
+}
+
+/// One source: one stream of one guest; an AudioManager source named `guest.stream`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceConfig {
+    /// `guest.stream`.
+    pub name: String,
+    /// Index in `System::guests`.
+    pub guest: usize,
+    /// Virtio stream id.
+    pub stream: usize,
+    /// Belongs to a safety partition: out of the policy's reach, added after the limiter.
+    pub safety: bool,
+    /// Zones it is added to when `safety` (others are routed by the policy).
+    pub safety_zones: Vec<usize>,
+    /// Home codec (its clock).
+    pub codec: usize,
+}
+
+/// One chime of the bank.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChimeConfig {
+    /// Name.
+    pub name: String,
+    /// WAV file; read, converted and locked in memory at start.
+    pub path: PathBuf,
+    /// Zones it sounds in.
+    pub zones: Vec<usize>,
+    /// Gain, 0.1 dB, at most 0.
+    pub gain: i16,
+    /// Soundings a request makes.
+    pub repeat: u32,
+}
+
+/// Everything.
+#[derive(Clone, Debug, PartialEq)]
+pub struct System {
+    /// Bus to own `org.genivi.audiomanager` on: `session`, `system`, or a D-Bus address; `None` = no bus.
+    pub bus: Option<String>,
+    /// Codecs.
+    pub codecs: Vec<CodecConfig>,
+    /// Zones.
+    pub zones: Vec<ZoneConfig>,
+    /// Guests.
+    pub guests: Vec<GuestConfig>,
+    /// Sources, at most `blocks::MAX_SOURCES`.
+    pub sources: Vec<SourceConfig>,
+    /// Chimes, at most `blocks::MAX_CHIMES`.
+    pub chimes: Vec<ChimeConfig>,
+    /// Longest time a started stream's frames wait for the policy, ms.
+    pub decision_limit_ms: u32,
+    /// User to become after set-up, if started as root.
+    pub user: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! The AudioManager D-Bus interfaces and ours, the client library and audioctl.

@@ -1,0 +1,1 @@
+//! System tests: vhost-user front end, conformance, guests, faults.
