@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use vhost_sound::config::DeviceConfig;
 
 /// How the codec is reached.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Backend {
     /// A bare `hw:` device (or a plugin name, through alsa-lib).
     Alsa {
@@ -27,7 +27,7 @@ pub enum Backend {
 }
 
 /// Sample format at the codec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum CodecFormat {
     /// 16-bit signed, little endian.
     S16,
@@ -40,7 +40,7 @@ pub enum CodecFormat {
 }
 
 /// One codec.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct CodecConfig {
     /// Name in the file.
     pub name: String,
@@ -61,7 +61,7 @@ pub struct CodecConfig {
 }
 
 /// One zone: a named set of channels of a codec; an AudioManager sink.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ZoneConfig {
     /// Name.
     pub name: String,
@@ -74,7 +74,7 @@ pub struct ZoneConfig {
 }
 
 /// One guest.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct GuestConfig {
     /// Name.
     pub name: String,
@@ -85,7 +85,7 @@ pub struct GuestConfig {
 }
 
 /// One source: one stream of one guest; an AudioManager source named `guest.stream`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SourceConfig {
     /// `guest.stream`.
     pub name: String,
@@ -102,7 +102,7 @@ pub struct SourceConfig {
 }
 
 /// One chime of the bank.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ChimeConfig {
     /// Name.
     pub name: String,
@@ -117,7 +117,7 @@ pub struct ChimeConfig {
 }
 
 /// Everything.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct System {
     /// Bus to own `org.genivi.audiomanager` on: `session`, `system`, or a D-Bus address; `None` = no bus.
     pub bus: Option<String>,

@@ -1,7 +1,7 @@
 //! What one guest's device offers: streams, jacks, channel maps. Plain data, already checked by the config reader.
 
 /// Which way a stream flows, seen from the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Direction {
     /// Guest → codec (`VIRTIO_SND_D_OUTPUT`).
     Playback,
@@ -10,7 +10,7 @@ pub enum Direction {
 }
 
 /// One PCM stream of a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StreamConfig {
     /// Name within the guest, e.g. `media`; control elements carry it.
     pub name: String,
@@ -33,7 +33,7 @@ pub struct StreamConfig {
 }
 
 /// One jack.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct JackConfig {
     /// HDA function group node id.
     pub nid: u32,
@@ -46,7 +46,7 @@ pub struct JackConfig {
 }
 
 /// One channel map.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ChannelMapConfig {
     /// HDA function group node id of the streams it is for.
     pub nid: u32,
@@ -57,7 +57,7 @@ pub struct ChannelMapConfig {
 }
 
 /// One guest's device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DeviceConfig {
     /// The guest's name.
     pub guest: String,
