@@ -1,4 +1,5 @@
 //! The Carillon audio daemon: three processes of one binary. See ARCHITECTURE.md.
 
 pub mod blocks;
+pub mod supervisor;
 pub mod system;

@@ -4,10 +4,12 @@
 pub mod engine;
 pub mod gains;
 pub mod recorder;
+pub mod saved;
 
 pub use engine::EngineBlock;
 pub use gains::GainTable;
 pub use recorder::Recorder;
+pub use saved::SavedBlock;
 
 /// Sources in the whole system (streams of all guests). A source's index is `guest * MAX_STREAMS + stream`-free: it is the
 /// position in `system::System::sources`.
