@@ -1,5 +1,6 @@
 //! The Carillon audio daemon: three processes of one binary. See ARCHITECTURE.md.
 
 pub mod blocks;
+pub mod plan;
 pub mod supervisor;
 pub mod system;
