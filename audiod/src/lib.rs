@@ -1,6 +1,7 @@
 //! The Carillon audio daemon: three processes of one binary. See ARCHITECTURE.md.
 
 pub mod blocks;
+pub mod doctor;
 pub mod plan;
 pub mod supervisor;
 pub mod system;
