@@ -3,5 +3,6 @@
 pub mod blocks;
 pub mod doctor;
 pub mod plan;
+pub mod sandbox;
 pub mod supervisor;
 pub mod system;
