@@ -2,6 +2,7 @@
 
 pub mod blocks;
 pub mod doctor;
+pub mod failure;
 pub mod plan;
 pub mod sandbox;
 pub mod supervisor;

@@ -34,7 +34,9 @@ impl SavedBlock {
     /// Saves `bytes`; `false` when they are too many (the older snapshot then stays).
     #[must_use]
     pub fn save(&self, bytes: &[u8]) -> bool {
-        let Ok(len) = u32::try_from(bytes.len()) else { return false };
+        let Ok(len) = u32::try_from(bytes.len()) else {
+            return false;
+        };
         if bytes.len() > MAX_SAVED {
             return false;
         }

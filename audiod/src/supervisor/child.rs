@@ -58,7 +58,15 @@ impl Child {
     /// A child to be started at once.
     pub fn new(role: Role) -> Self {
         let due = Instant::now();
-        Self { role, running: None, due, failures: 0, up: false, news: Cell::new(false), waiting: VecDeque::new() }
+        Self {
+            role,
+            running: None,
+            due,
+            failures: 0,
+            up: false,
+            news: Cell::new(false),
+            waiting: VecDeque::new(),
+        }
     }
 
     /// Starts the child when it isn't running and its time has come, and hands it everything kept for it.
@@ -84,7 +92,9 @@ impl Child {
 
     /// How long until this child is to be started; `None` while it runs.
     pub fn due_in(&self) -> Option<Duration> {
-        self.running.is_none().then(|| self.due.saturating_duration_since(Instant::now()))
+        self.running
+            .is_none()
+            .then(|| self.due.saturating_duration_since(Instant::now()))
     }
 
     /// Sends a record, or queues it while the child is slow. A child that is not running gets it from `Kept` later.
@@ -94,7 +104,8 @@ impl Child {
             return;
         }
         if self.waiting.len() < BACKLOG {
-            self.waiting.push_back((record, fd.and_then(|fd| fd.try_clone_to_owned().ok())));
+            self.waiting
+                .push_back((record, fd.and_then(|fd| fd.try_clone_to_owned().ok())));
         } else {
             // A child that reads nothing for thousands of records is beyond help: its successor gets everything from `Kept`.
             self.kill();
@@ -114,17 +125,30 @@ impl Child {
 
     /// The next record the child sent, if any.
     pub fn receive(&mut self) -> Option<(Record, Option<OwnedFd>)> {
-        self.running.as_ref().and_then(|running| running.link.receive().ok().flatten())
+        self.running
+            .as_ref()
+            .and_then(|running| running.link.receive().ok().flatten())
     }
 
     /// Notices the child's death and plans its successor.
     pub fn reap(&mut self) {
         let Some(running) = &mut self.running else { return };
-        let Ok(Some(status)) = running.process.try_wait() else { return };
+        let Ok(Some(status)) = running.process.try_wait() else {
+            return;
+        };
         let lived = running.since.elapsed();
-        self.failures = if lived > Duration::from_secs(10) { 0 } else { self.failures.saturating_add(1) };
+        self.failures = if lived > Duration::from_secs(10) {
+            0
+        } else {
+            self.failures.saturating_add(1)
+        };
         let wait = Duration::from_millis(10 << self.failures.saturating_sub(1).min(7)).min(Duration::from_secs(1));
-        eprintln!("audiod: {:?} ended ({status}) after {} ms, next in {} ms", self.role, lived.as_millis(), wait.as_millis());
+        eprintln!(
+            "audiod: {:?} ended ({status}) after {} ms, next in {} ms",
+            self.role,
+            lived.as_millis(),
+            wait.as_millis()
+        );
         self.due = Instant::now() + if self.failures <= 1 { Duration::ZERO } else { wait };
         self.running = None;
         self.waiting.clear();
@@ -157,7 +181,11 @@ impl Child {
         let Some(mut running) = self.running.take() else { return };
         // SAFETY: a signal to our own child, which is not reaped yet.
         unsafe { libc::kill(running.process.id() as libc::pid_t, libc::SIGTERM) };
-        let mut poll = libc::pollfd { fd: running.pid_fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut poll = libc::pollfd {
+            fd: running.pid_fd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         // SAFETY: one valid pollfd.
         let ended = unsafe { libc::poll(&mut poll, 1, patience.as_millis() as libc::c_int) };
         if ended <= 0 {
@@ -197,7 +225,10 @@ fn spawn(role: Role) -> io::Result<Running> {
     let their_fd = theirs.as_raw_fd();
     let parent = std::process::id();
     let mut command = Command::new("/proc/self/exe");
-    command.arg0(format!("audiod-{}", role.arguments().join("-"))).arg("child").args(role.arguments());
+    command
+        .arg0(format!("audiod-{}", role.arguments().join("-")))
+        .arg("child")
+        .args(role.arguments());
     // SAFETY: only async-signal-safe calls between fork and exec.
     unsafe {
         command.pre_exec(move || {
@@ -224,5 +255,10 @@ fn spawn(role: Role) -> io::Result<Running> {
     }
     // SAFETY: a fresh descriptor (close-on-exec by definition of pidfd_open).
     let pid_fd = unsafe { OwnedFd::from_raw_fd(pid_fd as RawFd) };
-    Ok(Running { process, pid_fd, link: ours, since: Instant::now() })
+    Ok(Running {
+        process,
+        pid_fd,
+        link: ours,
+        since: Instant::now(),
+    })
 }

@@ -42,7 +42,10 @@ impl Kept {
 
     /// What a new child of `role` must be given, in order.
     pub fn for_role(&self, role: Role) -> impl Iterator<Item = (Thing, BorrowedFd<'_>)> {
-        self.things.iter().filter(move |(thing, _)| needs(role, **thing)).map(|(thing, fd)| (*thing, fd.as_fd()))
+        self.things
+            .iter()
+            .filter(move |(thing, _)| needs(role, **thing))
+            .map(|(thing, fd)| (*thing, fd.as_fd()))
     }
 
     /// Memory tables a new engine must map.
@@ -61,7 +64,10 @@ fn needs(role: Role, thing: Thing) -> bool {
         Role::Card(codec) => thing == Thing::Card(codec) || thing == Thing::Plan,
         Role::Engine => {
             engine_uses(thing)
-                || matches!(thing, Thing::Plan | Thing::Engine(_) | Thing::ChimeBank(_) | Thing::Card(_) | Thing::Device(_))
+                || matches!(
+                    thing,
+                    Thing::Plan | Thing::Engine(_) | Thing::ChimeBank(_) | Thing::Card(_) | Thing::Device(_)
+                )
         }
         Role::Control => !matches!(thing, Thing::ChimeBank(_) | Thing::Card(_)),
     }

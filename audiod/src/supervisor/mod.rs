@@ -38,8 +38,13 @@ pub fn run(inheritance: Inheritance) -> io::Result<()> {
     for (thing, fd) in inheritance.things {
         kept.keep(thing, fd);
     }
-    let mut children: Vec<Child> =
-        inheritance.cards.iter().map(|&codec| Role::Card(codec)).chain([Role::Engine, Role::Control]).map(Child::new).collect();
+    let mut children: Vec<Child> = inheritance
+        .cards
+        .iter()
+        .map(|&codec| Role::Card(codec))
+        .chain([Role::Engine, Role::Control])
+        .map(Child::new)
+        .collect();
     let watchdog = watchdog_period();
     loop {
         for child in &mut children {
@@ -105,10 +110,19 @@ fn wait_ready(signals: &OwnedFd, children: &[Child], wait: Option<Duration>) -> 
     let mut polls: Vec<libc::pollfd> = Vec::with_capacity(1 + 2 * children.len());
     polls.push(poll_for(signals.as_raw_fd(), libc::POLLIN));
     for child in children {
-        polls.push(poll_for(child.link_fd(), if child.backlog() { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN }));
+        polls.push(poll_for(
+            child.link_fd(),
+            if child.backlog() {
+                libc::POLLIN | libc::POLLOUT
+            } else {
+                libc::POLLIN
+            },
+        ));
         polls.push(poll_for(child.pid_fd(), libc::POLLIN));
     }
-    let timeout = wait.map_or(-1, |wait| i32::try_from(wait.as_millis()).unwrap_or(i32::MAX).saturating_add(1));
+    let timeout = wait.map_or(-1, |wait| {
+        i32::try_from(wait.as_millis()).unwrap_or(i32::MAX).saturating_add(1)
+    });
     // SAFETY: `polls` is a valid array for the call; negative descriptors are ignored by the kernel.
     let count = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, timeout) };
     if count < 0 {

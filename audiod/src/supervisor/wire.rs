@@ -55,6 +55,26 @@ impl Thing {
         }
     }
 
+    /// `tag.index.sub`, as it stands on a command line.
+    pub fn to_text(self) -> String {
+        let [tag, index, sub] = self.words();
+        format!("{tag}.{index}.{sub}")
+    }
+
+    /// Reads [`Self::to_text`] back.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let mut words = [0; 3];
+        let mut parts = text.split('.');
+        for word in &mut words {
+            *word = parts.next()?.parse().ok()?;
+        }
+        if parts.next().is_some() {
+            None
+        } else {
+            Self::from_words(words)
+        }
+    }
+
     fn from_words(words: [u32; 3]) -> Option<Self> {
         let [tag, index, sub] = words;
         Some(match tag {
@@ -143,8 +163,14 @@ impl Link {
     pub fn pair() -> io::Result<(Self, Self)> {
         let mut ends = [-1; 2];
         // SAFETY: `ends` is two writable ints.
-        let made =
-            unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr()) };
+        let made = unsafe {
+            libc::socketpair(
+                libc::AF_UNIX,
+                libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC,
+                0,
+                ends.as_mut_ptr(),
+            )
+        };
         if made < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -184,7 +210,10 @@ impl Link {
     pub fn receive(&self) -> io::Result<Option<(Record, Option<OwnedFd>)>> {
         let mut bytes = [0_u8; BYTES];
         let mut fds = [-1; 1];
-        let mut parts = [libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() }];
+        let mut parts = [libc::iovec {
+            iov_base: bytes.as_mut_ptr().cast(),
+            iov_len: bytes.len(),
+        }];
         // SAFETY: the iovec covers `bytes`, which outlives the call.
         let (got, fd_count) = unsafe { self.0.recv_with_fds(&mut parts, &mut fds) }.map_err(io::Error::from)?;
         // SAFETY: the kernel just installed this descriptor for us alone.
@@ -212,7 +241,13 @@ mod tests {
 
     #[test]
     fn every_record_survives_the_wire() {
-        let things = [Thing::Plan, Thing::Engine(1), Thing::Region(3, 7), Thing::Call(2, 3), Thing::Connection(9)];
+        let things = [
+            Thing::Plan,
+            Thing::Engine(1),
+            Thing::Region(3, 7),
+            Thing::Call(2, 3),
+            Thing::Connection(9),
+        ];
         let records = things.map(Record::Have).into_iter().chain(things.map(Record::Drop));
         for record in records.chain([Record::AllGiven, Record::Memory(4, 5), Record::Up]) {
             assert_eq!(Record::decode(&record.encode()), Some(record));
