@@ -16,8 +16,9 @@
 //! Crash rules: a head lives in exactly one place (a stream's FIFO or the queue's done list); it is recorded here before the
 //! guest can see it; `done` entries are published to the used ring in one batch a period.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::config::{DeviceConfig, Direction};
 use crate::shared::Block;
 
 /// Streams one device can have (all directions together).
@@ -99,6 +100,22 @@ pub struct QueueBlock {
     pub returned: AtomicU64,
     /// Calls (interrupts) sent.
     pub calls: AtomicU64,
+
+    // Engine only, for the tx and rx queues; see `ring::queue`.
+    /// The `used_idx` that `done[0]` will be published at; the list is empty unless this equals `used_idx`.
+    pub done_base: AtomicU32,
+    /// The move of a head that is under way; 0 = none.
+    pub journal: AtomicU64,
+    /// Descriptor table the heads in flight belong to.
+    pub own_desc: AtomicU64,
+    /// Available ring the heads in flight belong to.
+    pub own_avail: AtomicU64,
+    /// Used ring the heads in flight belong to.
+    pub own_used: AtomicU64,
+    /// Ring size the heads in flight belong to.
+    pub own_size: AtomicU32,
+    /// Bit 16: the `own_*` fields are valid; bits 0 to 15: `last_avail` when the ring was stopped.
+    pub own_base: AtomicU32,
 }
 
 /// One entry of `QueueBlock::done`.
@@ -126,9 +143,21 @@ pub mod stream_state {
     pub const RELEASED: u32 = 5;
 }
 
+/// `StreamBlock::direction`.
+pub mod direction {
+    /// No such stream.
+    pub const NONE: u32 = 0;
+    /// Guest → codec, served on the tx queue.
+    pub const PLAYBACK: u32 = 1;
+    /// Codec → guest, served on the rx queue.
+    pub const CAPTURE: u32 = 2;
+}
+
 /// One PCM stream.
 #[repr(C)]
 pub struct StreamBlock {
+    /// `direction`, from the config (`DeviceBlock::configure`).
+    pub direction: AtomicU32,
     /// `stream_state`, by control.
     pub wanted: AtomicU32,
     /// `stream_state`, as the engine has it.
@@ -156,6 +185,10 @@ pub struct StreamBlock {
 
     /// Engine: messages queued, in order: `head | avail index << 16`.
     pub fifo: [AtomicU32; MAX_QUEUE],
+    /// Engine: payload bytes of the message in the same slot of `fifo`.
+    pub fifo_len: [AtomicU32; MAX_QUEUE],
+    /// Engine: guest physical address of its status, or `u64::MAX` when the status is split over descriptors.
+    pub fifo_status: [AtomicU64; MAX_QUEUE],
     /// Engine: next slot to take (free running).
     pub fifo_take: AtomicU32,
     /// Engine: next slot to fill (free running).
@@ -256,4 +289,19 @@ pub struct DeviceBlock {
 // SAFETY: repr(C), atomics and arrays of such structures only.
 unsafe impl Block for DeviceBlock {
     const NAME: &'static str = "carillon-device";
+}
+
+impl DeviceBlock {
+    /// Writes what both halves must know of the configuration: which streams exist and which way they flow. Writing the
+    /// same configuration again changes nothing; streams beyond [`MAX_STREAMS`] are ignored (the config reader refuses them).
+    pub fn configure(&self, config: &DeviceConfig) {
+        for (stream, block) in self.streams.iter().enumerate() {
+            let way = match config.streams.get(stream).map(|stream| stream.direction) {
+                Some(Direction::Playback) => direction::PLAYBACK,
+                Some(Direction::Capture) => direction::CAPTURE,
+                None => direction::NONE,
+            };
+            block.direction.store(way, Ordering::Release);
+        }
+    }
 }
