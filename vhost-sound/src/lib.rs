@@ -12,4 +12,5 @@
 
 pub mod block;
 pub mod config;
+pub mod memory;
 pub mod shared;
