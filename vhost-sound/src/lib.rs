@@ -13,4 +13,5 @@
 pub mod block;
 pub mod config;
 pub mod memory;
+pub mod ring;
 pub mod shared;
