@@ -15,3 +15,5 @@ pub mod config;
 pub mod memory;
 pub mod ring;
 pub mod shared;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -58,6 +58,8 @@ pub(super) struct Queue<'a> {
     pub reads: u64,
     /// A predecessor ran this ring; what it may have left half done is to be repeated first.
     taken_over: bool,
+    /// This engine has served the ring, as it stands in the block, itself: its accounts of it hold.
+    known: bool,
     /// The next call goes out whatever `used_event` says: our knowledge of what was signalled is not complete.
     call_anyway: bool,
     /// `avail_event` as last written.
@@ -77,6 +79,7 @@ impl<'a> Queue<'a> {
             budget: 0,
             reads: 0,
             taken_over: true,
+            known: false,
             call_anyway: true,
             avail_event: None,
         };
@@ -162,10 +165,12 @@ impl<'a> Queue<'a> {
         }
         put32(&self.block.fault, fault::NONE);
         self.find_in_flight();
-        self.taken_over = resumed;
+        self.taken_over = resumed && !self.known;
         self.call_anyway = true;
-        self.sight
-            .restart(self.block.used_idx.load(Acquire) as u16, vring.used_event(), resumed);
+        if !resumed {
+            self.sight.restart(theirs, vring.used_event(), false);
+            self.known = true;
+        }
         vring.set_used_flags(if features & EVENT_IDX == 0 { NO_NOTIFY } else { 0 });
         self.avail_event = None;
         put32(&self.block.actual, ring_state::RUNNING);
@@ -243,7 +248,7 @@ impl<'a> Queue<'a> {
             self.publish(context);
             let used = self.block.used_idx.load(Acquire) as u16;
             self.sight.restart(used, context.vring.used_event(), true);
-            self.avail_event = None;
+            self.known = true;
         } else {
             let used = self.block.used_idx.load(Acquire) as u16;
             self.sight.look(context.vring.used_event(), used, accounts);

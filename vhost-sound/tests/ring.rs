@@ -1,0 +1,534 @@
+//! What the engine's half promises a well-behaved driver.
+
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+use vhost_sound::block::{DeviceBlock, RXQ, TXQ, direction, fault, ring_state, stream_state};
+use vhost_sound::memory::EventFd;
+use vhost_sound::ring::DeviceRings;
+use vhost_sound::shared::Shared;
+use vhost_sound::testing::{
+    EVENT_IDX, FakeDriver, FakeGuest, INDIRECT_DESC, Shape, command, device_block, release_stream, set_stream,
+};
+
+const OK: u32 = 0x8000;
+const IO_ERR: u32 = 0x8003;
+const GUEST_LEN: u64 = 16 << 20;
+
+/// Two playback streams (0, 1) and a capture stream (2); buffer 4 periods of 192 bytes.
+fn device() -> Shared<DeviceBlock> {
+    let block = device_block(
+        &[direction::PLAYBACK, direction::PLAYBACK, direction::CAPTURE],
+        768,
+        192,
+    );
+    block.ring_features.store(INDIRECT_DESC | EVENT_IDX, Release);
+    block
+}
+
+/// Engine with rings running and all three streams in `state`.
+fn engine<'b>(block: &'b DeviceBlock, guest: &FakeGuest, drivers: &[&FakeDriver<'_>], state: u32) -> DeviceRings<'b> {
+    let mut rings = DeviceRings::new(block);
+    rings.set_memory(guest.announce(block));
+    drivers.iter().for_each(|driver| driver.set_up(block));
+    for stream in 0..3 {
+        set_stream(block, stream, state);
+    }
+    period(&mut rings);
+    assert_eq!(
+        block.ack_seq.load(Acquire),
+        block.cmd_seq.load(Acquire),
+        "the engine acknowledged"
+    );
+    rings
+}
+
+fn period(rings: &mut DeviceRings<'_>) {
+    rings.begin_period();
+    rings.end_period();
+}
+
+fn bytes(seed: u8, len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed))
+        .collect()
+}
+
+fn call_fd() -> (EventFd, EventFd) {
+    // SAFETY: no preconditions; the fresh descriptor is ours.
+    let fd = unsafe { OwnedFd::from_raw_fd(libc::eventfd(0, 0)) };
+    let ours = EventFd::take(fd).unwrap();
+    let theirs = EventFd::take(ours.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    (ours, theirs)
+}
+
+fn shapes() -> Vec<Shape> {
+    let shape = |cuts: &[u32], apart, indirect| Shape {
+        cuts: cuts.to_vec(),
+        apart,
+        indirect,
+    };
+    vec![
+        Shape::linux(),
+        Shape::direct(),
+        shape(&[1, 2, 3], true, true),
+        shape(&[3], false, true),
+        shape(&[7, 1], false, true),
+        shape(&[100], false, false),
+    ]
+}
+
+#[test]
+fn a_message_is_pulled_byte_for_byte_whatever_its_descriptors() {
+    for shape in shapes() {
+        let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+        let mut tx = FakeDriver::new(&guest, TXQ, 64);
+        let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+        let sent = bytes(1, 192);
+        let head = tx.send(0, &sent, &shape).unwrap();
+
+        rings.begin_period();
+        assert_eq!(rings.readable(0), 192, "{shape:?}");
+        let mut out = [0; 192];
+        let pulled = rings.pull(0, &mut out[..100], 7) + rings.pull(0, &mut out[100..], 9);
+        rings.end_period();
+
+        assert_eq!((pulled, out.as_slice()), (192, sent.as_slice()), "{shape:?}");
+        let back = tx.collect();
+        assert_eq!(back.len(), 1);
+        let back = &back[0];
+        assert_eq!(
+            (back.head, back.len, back.status, back.latency_bytes),
+            (head, 8, OK, 9),
+            "{shape:?}"
+        );
+    }
+}
+
+#[test]
+fn recorded_bytes_fill_a_buffer_whatever_its_descriptors() {
+    for shape in shapes() {
+        let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+        let mut rx = FakeDriver::new(&guest, RXQ, 64);
+        let mut rings = engine(&block, &guest, &[&rx], stream_state::RUNNING);
+        rx.offer(2, 192, &shape).unwrap();
+        let recorded = bytes(2, 192);
+
+        rings.begin_period();
+        assert_eq!(rings.writable(2), 192);
+        assert_eq!(rings.push(2, &recorded[..50], 3), 50);
+        assert_eq!(rings.push(2, &recorded[50..], 5), 142);
+        rings.end_period();
+
+        let back = rx.collect();
+        assert_eq!(
+            (back[0].len, back[0].status, back[0].latency_bytes),
+            (200, OK, 5),
+            "{shape:?}"
+        );
+        assert_eq!(back[0].payload, recorded, "{shape:?}");
+    }
+}
+
+#[test]
+fn a_message_of_240_pages_descriptors_and_more_is_one_message() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    let sent = bytes(3, 40_000);
+    let shape = Shape {
+        cuts: vec![100],
+        apart: true,
+        indirect: true,
+    };
+    tx.send(0, &sent, &shape).unwrap();
+
+    let mut out = Vec::new();
+    while out.len() < sent.len() {
+        rings.begin_period();
+        let mut part = [0; 1000];
+        let got = rings.pull(0, &mut part, 0);
+        assert_eq!(got, 1000);
+        out.extend_from_slice(&part);
+        rings.end_period();
+    }
+
+    assert_eq!(out, sent);
+    assert_eq!(tx.collect().len(), 1);
+}
+
+#[test]
+fn bytes_are_read_at_the_pull_not_when_queued() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    let head = tx.send(0, &[0; 192], &Shape::linux()).unwrap();
+    period(&mut rings);
+    let late = bytes(4, 192);
+    tx.refill(head, &late);
+
+    rings.begin_period();
+    let mut out = [0; 192];
+    rings.pull(0, &mut out, 0);
+
+    assert_eq!(out.as_slice(), late);
+}
+
+#[test]
+fn streams_of_one_ring_get_their_own_messages() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    for n in 0..4 {
+        tx.send(n % 2, &[n as u8; 96], &Shape::linux()).unwrap();
+    }
+
+    rings.begin_period();
+    let (mut first, mut second) = ([9; 192], [9; 192]);
+    rings.pull(1, &mut second, 0);
+    rings.pull(0, &mut first, 0);
+
+    assert_eq!((first[0], first[191], second[0], second[191]), (0, 2, 1, 3));
+}
+
+#[test]
+fn a_stream_that_takes_no_messages_returns_them_at_once_with_io_err() {
+    for state in [stream_state::IDLE, stream_state::PARAMS, stream_state::RELEASED] {
+        let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+        let mut tx = FakeDriver::new(&guest, TXQ, 64);
+        let mut rings = engine(&block, &guest, &[&tx], state);
+        tx.send(0, &[1; 192], &Shape::linux()).unwrap();
+
+        period(&mut rings);
+
+        let back = tx.collect();
+        assert_eq!((back[0].status, back[0].len), (IO_ERR, 8));
+        assert_eq!(block.streams[0].fault.load(Acquire), fault::STATE);
+    }
+}
+
+#[test]
+fn prepared_and_stopped_streams_keep_their_messages_and_play_nothing() {
+    for state in [stream_state::PREPARED, stream_state::STOPPED] {
+        let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+        let mut tx = FakeDriver::new(&guest, TXQ, 64);
+        let mut rings = engine(&block, &guest, &[&tx], state);
+        let sent = bytes(5, 192);
+        tx.send(0, &sent, &Shape::linux()).unwrap();
+
+        rings.begin_period();
+        let mut out = [0; 192];
+        assert_eq!((rings.readable(0), rings.pull(0, &mut out, 0)), (0, 0));
+        rings.end_period();
+        assert!(tx.collect().is_empty());
+
+        set_stream(&block, 0, stream_state::RUNNING);
+        rings.begin_period();
+        assert_eq!(rings.pull(0, &mut out, 0), 192);
+        assert_eq!(out.as_slice(), sent);
+    }
+}
+
+#[test]
+fn release_returns_everything_even_what_was_never_sorted_before_it_is_acknowledged() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rx = FakeDriver::new(&guest, RXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx, &rx], stream_state::RUNNING);
+    tx.send(0, &[1; 192], &Shape::linux()).unwrap();
+    tx.send(1, &[1; 192], &Shape::linux()).unwrap();
+    rx.offer(2, 192, &Shape::linux()).unwrap();
+    rx.offer(2, 192, &Shape::linux()).unwrap();
+    rings.begin_period();
+    rings.push(2, &[5; 60], 0);
+    rings.end_period();
+    tx.send(
+        0,
+        &[2; 192],
+        &Shape {
+            cuts: vec![1],
+            apart: true,
+            indirect: true,
+        },
+    )
+    .unwrap();
+
+    release_stream(&block, 0);
+    release_stream(&block, 2);
+    rings.begin_period();
+
+    assert_eq!(block.ack_seq.load(Acquire), block.cmd_seq.load(Acquire));
+    assert_eq!(
+        block.streams[0].released_gen.load(Acquire),
+        block.streams[0].release_gen.load(Acquire)
+    );
+    assert_eq!(tx.collect().len(), 2, "both of stream 0, none of stream 1");
+    let recorded: Vec<_> = rx.collect().iter().map(|back| back.len).collect();
+    assert_eq!(recorded, [68, 8]);
+    assert_eq!(tx.in_flight(), 1);
+}
+
+#[test]
+fn stopping_a_recording_returns_the_part_filled_buffer() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut rx = FakeDriver::new(&guest, RXQ, 64);
+    let mut rings = engine(&block, &guest, &[&rx], stream_state::RUNNING);
+    rx.offer(2, 192, &Shape::linux()).unwrap();
+    rx.offer(2, 192, &Shape::linux()).unwrap();
+    rings.begin_period();
+    rings.push(2, &[5; 100], 0);
+    rings.end_period();
+
+    set_stream(&block, 2, stream_state::STOPPED);
+    period(&mut rings);
+
+    let back = rx.collect();
+    assert_eq!((back.len(), back[0].len, back[0].status), (1, 108, OK));
+}
+
+#[test]
+fn starvation_is_one_xrun_until_a_pull_is_filled_again() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    let mut out = [0; 96];
+    let mut xruns = Vec::new();
+    for fill in [false, false, true, false] {
+        if fill {
+            tx.send(0, &[1; 96], &Shape::linux()).unwrap();
+        }
+        rings.begin_period();
+        rings.pull(0, &mut out, 0);
+        rings.end_period();
+        xruns.push(block.streams[0].xruns.load(Acquire));
+    }
+    assert_eq!(xruns, [1, 1, 1, 2]);
+}
+
+#[test]
+fn no_full_lap_completes_unseen_and_a_look_lets_the_last_message_go() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    for _ in 0..4 {
+        tx.send(0, &[1; 192], &Shape::linux()).unwrap();
+    }
+    rings.begin_period();
+    assert_eq!(rings.pull(0, &mut [0; 768], 0), 768);
+    rings.end_period();
+    period(&mut rings);
+    assert_eq!(tx.used_idx(), 3);
+    assert_eq!(block.streams[0].laps_held.load(Acquire), 1);
+
+    tx.collect();
+    period(&mut rings);
+
+    assert_eq!(tx.used_idx(), 4);
+}
+
+#[test]
+fn a_driver_that_shows_nothing_but_queues_again_is_never_held_up() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    tx.shows = false;
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    for _ in 0..4 {
+        tx.send(0, &[1; 192], &Shape::linux()).unwrap();
+    }
+    for _ in 0..100 {
+        rings.begin_period();
+        assert_eq!(rings.pull(0, &mut [0; 192], 0), 192);
+        rings.end_period();
+        for _ in tx.collect() {
+            tx.send(0, &[1; 192], &Shape::linux()).unwrap();
+        }
+    }
+    assert_eq!(block.streams[0].laps_held.load(Acquire), 0);
+}
+
+#[test]
+fn draining_ends_within_a_buffer_time_on_a_driver_that_shows_nothing() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    tx.shows = false;
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    for _ in 0..4 {
+        tx.send(0, &[1; 192], &Shape::linux()).unwrap();
+    }
+    let mut returned = 0;
+    for _ in 0..10 {
+        rings.begin_period();
+        rings.pull(0, &mut [0; 192], 0);
+        rings.end_period();
+        returned += tx.collect().len();
+    }
+    assert_eq!(returned, 4);
+}
+
+#[test]
+fn a_used_event_that_never_moves_is_no_sight() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    tx.shows = false;
+    guest.write16(tx.avail_ring() + 4 + 2 * 64, 2);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    for _ in 0..4 {
+        tx.send(0, &[1; 192], &Shape::linux()).unwrap();
+    }
+    for _ in 0..4 {
+        rings.begin_period();
+        rings.pull(0, &mut [0; 192], 0);
+        rings.end_period();
+    }
+    assert_eq!(tx.used_idx(), 3);
+}
+
+#[test]
+fn one_call_a_period_however_many_messages_completed_and_none_without() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    let (ours, theirs) = call_fd();
+    rings.set_call(TXQ, Some(ours));
+    tx.collect();
+    for _ in 0..3 {
+        tx.send(0, &[1; 96], &Shape::linux()).unwrap();
+    }
+    rings.begin_period();
+    rings.pull(0, &mut [0; 288], 0);
+    rings.end_period();
+    assert_eq!(theirs.drain().unwrap(), 1);
+    period(&mut rings);
+    assert_eq!(theirs.drain().unwrap(), 0);
+}
+
+#[test]
+fn a_driver_that_wants_no_calls_gets_none() {
+    for features in [INDIRECT_DESC, INDIRECT_DESC | EVENT_IDX] {
+        let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+        block.ring_features.store(features, Release);
+        let mut tx = FakeDriver::new(&guest, TXQ, 64);
+        let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+        let (ours, theirs) = call_fd();
+        rings.set_call(TXQ, Some(ours));
+        let mut calls = Vec::new();
+        for _ in 0..3 {
+            tx.send(0, &[1; 96], &Shape::linux()).unwrap();
+            rings.begin_period();
+            rings.pull(0, &mut [0; 96], 0);
+            rings.end_period();
+            calls.push(theirs.drain().unwrap());
+            tx.collect();
+            // From now on: not before a thousand more (EVENT_IDX), or not at all.
+            guest.write16(tx.avail_ring() + 4 + 2 * 64, 1000);
+            guest.write16(tx.avail_ring(), 1);
+        }
+        assert_eq!(calls, [1, 0, 0], "features {features:#x}");
+    }
+}
+
+#[test]
+fn a_call_descriptor_that_comes_late_is_signalled_for_what_it_missed() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    tx.send(0, &[1; 96], &Shape::linux()).unwrap();
+    rings.begin_period();
+    rings.pull(0, &mut [0; 96], 0);
+    rings.end_period();
+    let (ours, theirs) = call_fd();
+    rings.set_call(TXQ, Some(ours));
+    period(&mut rings);
+    assert_eq!(theirs.drain().unwrap(), 1);
+}
+
+#[test]
+fn a_running_ring_never_asks_for_a_kick_and_a_stopped_one_does() {
+    for features in [INDIRECT_DESC, INDIRECT_DESC | EVENT_IDX] {
+        let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+        block.ring_features.store(features, Release);
+        let event_idx = features & EVENT_IDX != 0;
+        let mut tx = FakeDriver::new(&guest, TXQ, 64);
+        let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+        for _ in 0..70_000 {
+            assert!(!tx.would_kick(event_idx), "at index {}", tx.avail_idx());
+            tx.send(0, &[1; 4], &Shape::linux()).unwrap();
+            rings.begin_period();
+            rings.pull(0, &mut [0; 4], 0);
+            rings.end_period();
+            tx.collect();
+        }
+        tx.wish(&block, ring_state::STOPPED);
+        period(&mut rings);
+        assert!(tx.would_kick(event_idx));
+    }
+}
+
+#[test]
+fn a_ring_stopped_and_started_alike_goes_on_with_its_messages() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    let sent = bytes(6, 192);
+    tx.send(0, &sent, &Shape::linux()).unwrap();
+    let mut out = [0; 192];
+    rings.begin_period();
+    rings.pull(0, &mut out[..48], 0);
+    rings.end_period();
+
+    tx.wish(&block, ring_state::STOPPED);
+    period(&mut rings);
+    assert_eq!(block.queues[TXQ].actual.load(Acquire), ring_state::STOPPED);
+    assert_eq!(block.queues[TXQ].last_avail.load(Acquire), 1);
+    assert_eq!(rings.pull(0, &mut [0; 4], 0), 0);
+    tx.wish(&block, ring_state::RUNNING);
+    rings.begin_period();
+    assert_eq!(rings.pull(0, &mut out[48..], 0), 144);
+    rings.end_period();
+
+    assert_eq!(out.as_slice(), sent);
+    assert_eq!(tx.collect().len(), 1);
+}
+
+#[test]
+fn a_ring_started_otherwise_forgets_its_messages() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    tx.send(0, &[1; 192], &Shape::linux()).unwrap();
+    period(&mut rings);
+    tx.wish(&block, ring_state::STOPPED);
+    period(&mut rings);
+
+    let mut fresh = FakeDriver::new(&guest, TXQ, 64);
+    block.queues[TXQ].last_avail.store(0, Release);
+    fresh.set_up(&block);
+    let sent = bytes(7, 192);
+    fresh.send(0, &sent, &Shape::linux()).unwrap();
+    rings.begin_period();
+    let mut out = [0; 192];
+    assert_eq!((rings.readable(0), rings.pull(0, &mut out, 0)), (192, 192));
+    rings.end_period();
+
+    assert_eq!(out.as_slice(), sent);
+    assert_eq!(fresh.collect().len(), 1);
+}
+
+#[test]
+fn a_wish_is_acknowledged_only_once_the_memory_it_needs_is_mapped() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = DeviceRings::new(&block);
+    let memory = guest.announce(&block);
+    tx.set_up(&block);
+    command(&block);
+    period(&mut rings);
+    assert_ne!(block.ack_seq.load(Acquire), block.cmd_seq.load(Acquire));
+    assert_eq!(rings.memory_wanted(), Some(1));
+
+    rings.set_memory(memory);
+    period(&mut rings);
+
+    assert_eq!(block.ack_seq.load(Acquire), block.cmd_seq.load(Acquire));
+    assert_eq!(block.queues[TXQ].actual.load(Acquire), ring_state::RUNNING);
+}
