@@ -1,1 +1,3 @@
 //! System tests: vhost-user front end, conformance, guests, faults.
+pub mod conformance;
+pub mod frontend;
