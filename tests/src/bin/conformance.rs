@@ -1,24 +1,24 @@
-//! `conformance SOCKET [--json] [--row N]... [--provoke CMD]`: the virtio-sound checklist against any vhost-user socket.
+//! `conformance SOCKET [--json] [--row N]... [--provoke CMD] [--event-idx]`: the virtio-sound checklist against any vhost-user socket.
 //! Exit 0 when no row fails, 1 when one does, 2 on wrong use.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use system_tests::conformance::{self, Finding, Verdict};
+use system_tests::conformance::{self, Finding, Target, Verdict};
 
 struct Args {
-    socket: PathBuf,
+    target: Target,
     json: bool,
     rows: Vec<u32>,
-    provoke: Option<String>,
 }
 
 fn parse() -> Option<Args> {
     let mut args = std::env::args().skip(1);
-    let (mut socket, mut json, mut rows, mut provoke) = (None, false, Vec::new(), None);
+    let (mut socket, mut json, mut rows, mut provoke, mut event_idx) = (None, false, Vec::new(), None, false);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--json" => json = true,
+            "--event-idx" => event_idx = true,
             "--row" => rows.push(args.next()?.parse().ok().filter(|n| (1..=33).contains(n))?),
             "--provoke" => provoke = Some(args.next()?),
             flag if flag.starts_with('-') => return None,
@@ -26,7 +26,7 @@ fn parse() -> Option<Args> {
             _ => return None,
         }
     }
-    Some(Args { socket: socket?, json, rows, provoke })
+    Some(Args { target: Target { socket: socket?, provoke, event_idx }, json, rows })
 }
 
 fn print(finding: &Finding) {
@@ -40,10 +40,10 @@ fn print(finding: &Finding) {
 
 fn main() -> ExitCode {
     let Some(args) = parse() else {
-        eprintln!("usage: conformance SOCKET [--json] [--row N]... [--provoke CMD]");
+        eprintln!("usage: conformance SOCKET [--json] [--row N]... [--provoke CMD] [--event-idx]");
         return ExitCode::from(2);
     };
-    let findings = conformance::run(&args.socket, args.provoke, &args.rows, |f| {
+    let findings = conformance::run(&args.target, &args.rows, |f| {
         if !args.json {
             print(f);
         }

@@ -9,7 +9,7 @@ use super::{Outcome, Target, judge, vacuous};
 use crate::frontend::pcm::Pcm;
 use crate::frontend::proto::{CONTROLQ, F_CTLS, F_EVENT_IDX, S_OK, TXQ, code, words};
 use crate::frontend::vring::{NEXT, Seg};
-use crate::frontend::{FrontendError, SoundFrontend, link};
+use crate::frontend::{FrontendError, Options, SoundFrontend, link};
 
 /// Row 29: after SET_CONFIG (refused or not) the four words are what they were; `controls` is 0 without CTLS.
 pub fn config(target: &Target) -> Outcome {
@@ -175,7 +175,7 @@ fn used_lengths(target: &Target) -> Result<Vec<String>, FrontendError> {
 
 /// Row 33: with EVENT_IDX negotiated and 16 event buffers offered and kicked, control requests go on being answered.
 pub fn event_idx(target: &Target) -> Outcome {
-    let mut fe = target.connect()?;
+    let mut fe = target.connect_with(Options { event_idx: true, ..Options::default() })?;
     if fe.negotiated.acked & F_EVENT_IDX == 0 {
         return vacuous("EVENT_IDX is not offered");
     }

@@ -11,7 +11,7 @@ mod pacing;
 mod pcm;
 mod setup;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::frontend::{FrontendError, Options, SoundFrontend};
 
@@ -37,6 +37,9 @@ pub struct Target {
     pub socket: PathBuf,
     /// A shell command that makes the device change a control element or a jack, for events no guest can cause.
     pub provoke: Option<String>,
+    /// Negotiate EVENT_IDX in every row. Otherwise only row 33 does: a device that loops for ever there (as
+    /// vhost-device-sound does once the event queue is kicked) is lost for all rows that follow.
+    pub event_idx: bool,
 }
 
 impl Target {
@@ -45,7 +48,7 @@ impl Target {
     /// # Errors
     /// The socket or a protocol message.
     pub fn connect(&self) -> Result<SoundFrontend, FrontendError> {
-        self.connect_with(Options::default())
+        self.connect_with(Options { event_idx: self.event_idx, ..Options::default() })
     }
 
     /// A fresh connection.
@@ -128,12 +131,11 @@ pub fn run_row(target: &Target, row: &Row) -> Finding {
 }
 
 /// Runs all rows, or those numbered in `only`.
-pub fn run(socket: &Path, provoke: Option<String>, only: &[u32], mut report: impl FnMut(&Finding)) -> Vec<Finding> {
-    let target = Target { socket: socket.to_owned(), provoke };
+pub fn run(target: &Target, only: &[u32], mut report: impl FnMut(&Finding)) -> Vec<Finding> {
     let chosen = ROWS.iter().filter(|r| only.is_empty() || only.contains(&r.number));
     chosen
         .map(|row| {
-            let finding = run_row(&target, row);
+            let finding = run_row(target, row);
             report(&finding);
             finding
         })

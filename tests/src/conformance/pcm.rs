@@ -217,7 +217,7 @@ pub fn events(target: &Target) -> Outcome {
 
 /// Row 28: with MSG_POLLING requested, messages made available without any kick after START are played.
 pub fn polling(target: &Target) -> Outcome {
-    let mut fe = target.connect_with(Options { eventfd: false, ..Options::default() })?;
+    let mut fe = target.connect_with(Options { eventfd: false, event_idx: target.event_idx, ..Options::default() })?;
     let Some((stream, info)) = find(&mut fe, OUTPUT)? else { return vacuous("no output stream") };
     if info.features & POLLING_BIT == 0 {
         return vacuous("MSG_POLLING is not offered");
