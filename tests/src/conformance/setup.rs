@@ -32,10 +32,8 @@ impl<'a> Asker<'a> {
 
 fn reconnected(target: &Target, old: &mut SoundFrontend) -> Result<SoundFrontend, FrontendError> {
     // The old connection has to be gone before the new one: many back ends serve one at a time.
-    let options = old.options().clone();
-    let (unused, _peer) = std::os::unix::net::UnixStream::pair()?;
-    old.frontend = vhost::vhost_user::Frontend::from_stream(unused, 4);
-    target.connect_with(options)
+    old.disconnect();
+    target.connect_with(old.options().clone())
 }
 
 /// Row 18: malformed requests (short, unknown stream, INFO out of range) get BAD_MSG; a format not offered NOT_SUPP; an

@@ -95,6 +95,7 @@ pub fn set_up(frontend: &mut Frontend, ram: &Ram, queues: &[Vring]) -> Result<()
         frontend.set_vring_base(index, queue.used_index())?;
         frontend.set_vring_addr(index, &addresses)?;
         frontend.set_vring_call(index, &queue.call)?;
+        frontend.set_vring_err(index, &queue.err)?;
         frontend.set_vring_kick(index, &queue.kick)?;
     }
     for index in 0..queues.len() {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -73,6 +74,8 @@ pub struct Completion {
 pub struct SoundFrontend {
     /// The protocol end, for raw messages.
     pub frontend: Frontend,
+    /// The same connection, for bytes that the `vhost` crate would not send.
+    pub raw: UnixStream,
     /// Guest memory.
     pub ram: Arc<Ram>,
     /// control, event, tx, rx.
@@ -97,7 +100,8 @@ impl SoundFrontend {
     /// # Errors
     /// The socket, a protocol message, or guest memory.
     pub fn connect(path: &Path, options: Options) -> Result<Self, FrontendError> {
-        let mut frontend = Frontend::from_stream(link::dial(path, options.dial, options.timeout)?, 4);
+        let raw = link::dial(path, options.dial, options.timeout)?;
+        let mut frontend = Frontend::from_stream(raw.try_clone()?, 4);
         let negotiated = link::negotiate(&mut frontend, &options)?;
         let has = |bit| negotiated.acked & bit != 0;
         let per_queue = usize::from(options.queue_size) * (super::vring::MAX_INDIRECT * 16 + 32) + 16 * 4096;
@@ -114,6 +118,7 @@ impl SoundFrontend {
         let control = ram.alloc(DATA, CONTROL_SLOTS * (REQUEST_MAX + RESPONSE_MAX)).ok_or(FrontendError::OutOfMemory)?;
         let mut this = Self {
             frontend,
+            raw,
             ram,
             queues,
             negotiated,
@@ -137,14 +142,20 @@ impl SoundFrontend {
     /// # Errors
     /// The socket or a protocol message.
     pub fn reconnect(&mut self) -> Result<(), FrontendError> {
-        let stream = link::dial(&self.path, self.options.dial, self.options.timeout)?;
-        self.frontend = Frontend::from_stream(stream, 4);
+        self.disconnect();
+        self.raw = link::dial(&self.path, self.options.dial, self.options.timeout)?;
+        self.frontend = Frontend::from_stream(self.raw.try_clone()?, 4);
         self.negotiated = link::negotiate(&mut self.frontend, &self.options)?;
         link::set_up(&mut self.frontend, &self.ram, &self.queues)?;
         for queue in &self.queues {
             queue.force_kick();
         }
         Ok(())
+    }
+
+    /// Closes the connection, as seen by the device.
+    pub fn disconnect(&mut self) {
+        let _already_gone = self.raw.shutdown(std::net::Shutdown::Both);
     }
 
     /// Stops all rings in order (disable, GET_VRING_BASE), as a front end does at guest reset; the bases.

@@ -57,6 +57,8 @@ pub struct Vring {
     pub kick: EventFd,
     /// Rung by the device.
     pub call: EventFd,
+    /// Rung by a device that gave the ring up (vhost-user's form of DEVICE_NEEDS_RESET).
+    pub err: EventFd,
     indirect_tables: u64,
     event_idx: bool,
     indirect: bool,
@@ -80,6 +82,7 @@ impl Vring {
         Ok(Self {
             kick: EventFd::new(EFD_NONBLOCK)?,
             call: EventFd::new(EFD_NONBLOCK)?,
+            err: EventFd::new(EFD_NONBLOCK)?,
             free: (0..size).rev().collect(),
             chains: vec![Vec::new(); n],
             ram,
