@@ -1,7 +1,9 @@
 //! The Carillon audio daemon: three processes of one binary. See ARCHITECTURE.md.
 
 pub mod blocks;
+pub mod codec;
 pub mod doctor;
+pub mod engine;
 pub mod failure;
 pub mod plan;
 pub mod sandbox;

@@ -1,0 +1,126 @@
+//! Codecs: where the mix goes. One small trait, so that the engine does not know which one it drives.
+//!
+//! | module | codec | clock |
+//! |---|---|---|
+//! | [`sim`] | the simulated card behind `wav` and `null`: a ring in shared memory that plays by the clock alone | `CLOCK_MONOTONIC` |
+//! | [`offline`] | collects what it is given, waits for nobody | none |
+//!
+//! All of them count frames from 0 at their start. A codec never loops and never waits: what is not there in time is
+//! silence, and the frames that came too late are counted by whoever wrote them.
+
+pub mod offline;
+pub mod sim;
+pub mod wav;
+
+use mix::Format;
+
+use crate::system::{CodecConfig, CodecFormat};
+
+/// What a codec's frames look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Hz.
+    pub rate: u32,
+    /// Playback channels.
+    pub channels: usize,
+    /// Capture channels, 0 = none.
+    pub capture_channels: usize,
+    /// Sample format.
+    pub format: Format,
+}
+
+impl Shape {
+    /// As configured.
+    pub fn of(config: &CodecConfig) -> Self {
+        let format = match config.format {
+            CodecFormat::S16 => Format::S16,
+            CodecFormat::S24 => Format::S24,
+            CodecFormat::S32 => Format::S32,
+            CodecFormat::F32 => Format::Float,
+        };
+        Self {
+            rate: config.rate,
+            channels: config.channels as usize,
+            capture_channels: config.capture_channels as usize,
+            format,
+        }
+    }
+
+    /// Bytes of one playback frame.
+    pub fn frame_bytes(&self) -> usize {
+        self.channels * self.format.bytes()
+    }
+
+    /// Bytes of one capture frame.
+    pub fn capture_frame_bytes(&self) -> usize {
+        self.capture_channels * self.format.bytes()
+    }
+}
+
+/// Who wakes the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// A timer, disciplined to the codec's position.
+    Timer,
+    /// Nobody: the position is wherever the engine left off.
+    Offline,
+}
+
+/// A codec as the engine's real-time thread sees it. No call allocates, locks or blocks.
+pub trait Codec: Send {
+    /// What its frames look like.
+    fn shape(&self) -> Shape;
+
+    /// Who wakes the engine.
+    fn clock(&self) -> Clock {
+        Clock::Timer
+    }
+
+    /// The frame it plays next. Never goes back.
+    fn position(&mut self) -> u64;
+
+    /// The frame after the last that anybody has written, also an engine that died.
+    fn written(&self) -> u64;
+
+    /// Puts frames where they are to be played; `at` is not below [`Codec::written`]. Frames between the two become silence.
+    /// Returns how many frames from `at` on were too late and are lost.
+    fn write(&mut self, at: u64, bytes: &[u8]) -> u64;
+
+    /// Takes recorded frames from frame `from` on; returns how many frames there were.
+    fn read(&mut self, from: u64, into: &mut [u8]) -> usize;
+
+    /// Called when the position has not moved for a while; may make system calls.
+    fn recover(&mut self) {}
+}
+
+impl<C: Codec + ?Sized> Codec for Box<C> {
+    fn shape(&self) -> Shape {
+        (**self).shape()
+    }
+    fn clock(&self) -> Clock {
+        (**self).clock()
+    }
+    fn position(&mut self) -> u64 {
+        (**self).position()
+    }
+    fn written(&self) -> u64 {
+        (**self).written()
+    }
+    fn write(&mut self, at: u64, bytes: &[u8]) -> u64 {
+        (**self).write(at, bytes)
+    }
+    fn read(&mut self, from: u64, into: &mut [u8]) -> usize {
+        (**self).read(from, into)
+    }
+    fn recover(&mut self) {
+        (**self).recover();
+    }
+}
+
+/// `CLOCK_MONOTONIC`, nanoseconds. No system call on Linux (vDSO).
+pub fn now_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for the answer; the clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}

@@ -1,0 +1,329 @@
+//! The engine: everything from a stream's bytes to the codec, one period at a time.
+//!
+//! ```text
+//!  run_period, at a period's edge
+//!   commands ─► gains ─► each guest: begin_period
+//!            ─► each source: pull ─► decode ─► (convert) ─► ramp x matrix ─► zone bus, or safety slot
+//!            ─► chimes ─► safety slots ─► each zone: limiter + safety ─► codec format ─► codec
+//!            ─► capture ─► each guest: end_period ─► block
+//! ```
+//! `run_period` allocates nothing, frees nothing, takes no lock, and calls the system only through the codec and the guests'
+//! call eventfds. What has to allocate happens in the [`EngineHandle`], on another thread.
+
+pub mod chimes;
+pub mod guest;
+mod helper;
+mod latency;
+mod levels;
+pub mod pace;
+pub mod resample;
+pub mod rt;
+mod source;
+mod zone;
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use vhost_sound::block::direction;
+
+use crate::blocks::gains::Row;
+use crate::blocks::recorder::Kind;
+use crate::blocks::{EngineBlock, MAX_SOURCES};
+use crate::codec::{Clock, Codec, Shape};
+use crate::system::System;
+
+use chimes::{ChimeBank, Did, Player};
+use guest::Guest;
+pub use helper::EngineHandle;
+use helper::{Command, Mailbox, Return};
+pub use source::hertz;
+use source::{Period, Place, Source};
+use zone::Zone;
+
+/// Bytes of the widest sample.
+const WIDEST: usize = 8;
+
+/// One codec's engine. `G` is a guest's rings.
+pub struct Engine<'a, G: Guest, C: Codec> {
+    block: &'a EngineBlock,
+    codec: C,
+    shape: Shape,
+    period: usize,
+    lead: u64,
+    patience: u32,
+    guests: Vec<(usize, G)>,
+    sources: Vec<Source>,
+    zones: Vec<Zone>,
+    players: Vec<Player>,
+    bank: Option<ChimeBank>,
+    rows: Box<[Row; MAX_SOURCES]>,
+    spare_rows: Box<[Row; MAX_SOURCES]>,
+    batch: Option<u32>,
+    mailbox: Mailbox,
+    planar: Vec<f32>,
+    bytes: Vec<u8>,
+    scratch: Vec<f32>,
+    written: u64,
+    played: u64,
+    paced_by_timer: bool,
+}
+
+impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
+    /// An engine for codec `index` of `system`, taking over where the block and the codec say the last one left off.
+    /// `guests`: index in `System::guests`, and its rings. Allocates all that it will ever use.
+    pub fn new(
+        system: &System,
+        index: usize,
+        block: &'a EngineBlock,
+        guests: Vec<(usize, G)>,
+        mut codec: C,
+        bank: Option<ChimeBank>,
+    ) -> (Self, EngineHandle) {
+        let shape = codec.shape();
+        let config = &system.codecs[index];
+        let period = (config.period as usize).clamp(16, 1024);
+        let (mailbox, handle) = helper::pair(shape.rate, period);
+        let zones: Vec<Zone> = (system.zones.iter().enumerate())
+            .filter(|(_, zone)| zone.codec == index)
+            .map(|(at, zone)| Zone::new(at, zone, period, shape.rate, shape.format))
+            .collect();
+        let sources = sources(system, index, &guests, &zones, period);
+        let players = bank
+            .as_ref()
+            .map_or_else(Vec::new, |bank| players(system, bank, &zones, block));
+        let period_ms = period as u64 * 1000 / u64::from(shape.rate.max(1));
+        let (written, played) = (codec.written(), codec.position());
+        block.pid.store(std::process::id(), Relaxed);
+        block
+            .recorder
+            .record(written, Kind::EngineUp, index as u32, u64::from(std::process::id()));
+        let engine = Self {
+            block,
+            shape,
+            period,
+            lead: u64::from(config.lead.max(1)) * period as u64,
+            patience: u32::try_from(u64::from(system.decision_limit_ms) / period_ms.max(1)).unwrap_or(u32::MAX),
+            guests,
+            sources,
+            zones,
+            players,
+            bank,
+            rows: Box::new([Row::SILENT; MAX_SOURCES]),
+            spare_rows: Box::new([Row::SILENT; MAX_SOURCES]),
+            batch: None,
+            mailbox,
+            planar: vec![0.0; shape.channels * period],
+            bytes: vec![0; shape.frame_bytes().max(shape.capture_frame_bytes()) * period],
+            scratch: vec![0.0; period],
+            written: written.max(played),
+            played,
+            paced_by_timer: false,
+            codec,
+        };
+        (engine, handle)
+    }
+
+    /// The codec.
+    pub fn codec(&self) -> &C {
+        &self.codec
+    }
+
+    /// A guest's rings, by position in the list given to [`Engine::new`].
+    pub fn guest(&mut self, position: usize) -> Option<&mut G> {
+        self.guests.get_mut(position).map(|(_, guest)| guest)
+    }
+
+    /// One period: all the real-time work.
+    pub fn run_period(&mut self) {
+        self.take_commands();
+        self.take_gains();
+        self.played = self.codec.position().max(self.played);
+        self.guests.iter_mut().for_each(|(_, guest)| guest.begin_period());
+        self.zones.iter_mut().for_each(Zone::clear);
+        self.run_sources();
+        self.run_chimes();
+        self.output();
+        self.guests.iter_mut().for_each(|(_, guest)| guest.end_period());
+        self.publish();
+    }
+
+    /// Takes what the helper sent; each command has room for what it sends back, or waits.
+    fn take_commands(&mut self) {
+        while self.mailbox.returns.slots() > 0 {
+            let Ok(command) = self.mailbox.commands.pop() else {
+                return;
+            };
+            let back = match command {
+                Command::Memory(guest, memory) => Return::Memory(match find(&mut self.guests, guest) {
+                    Some(rings) => rings.set_memory(memory),
+                    None => Some(memory),
+                }),
+                Command::Call(guest, queue, call) => Return::Call(match find(&mut self.guests, guest) {
+                    Some(rings) => rings.set_call(queue, call),
+                    None => call,
+                }),
+                Command::Converter(wanted, made, samples, bytes) => {
+                    match self.sources.iter_mut().find(|source| source.index == wanted.source) {
+                        Some(source) => source.take_converter(wanted, made, samples, bytes),
+                        None => Return::Converter(made, samples, bytes),
+                    }
+                }
+            };
+            // There is room: looked at above, and nobody else sends.
+            let _ = self.mailbox.returns.push(back);
+        }
+    }
+
+    fn take_gains(&mut self) {
+        let batch = self.block.gains.batch();
+        if self.batch == Some(batch) || !self.block.gains.read(&mut self.spare_rows) {
+            return;
+        }
+        self.batch = Some(batch);
+        std::mem::swap(&mut self.rows, &mut self.spare_rows);
+        for source in &mut self.sources {
+            source.take_row(&self.rows[source.index], &self.zones);
+        }
+        self.record(Kind::Gains, 0, u64::from(batch));
+    }
+
+    fn run_sources(&mut self) {
+        for source in &mut self.sources {
+            let (_, guest) = &mut self.guests[source.guest];
+            let view = guest.state(source.stream());
+            if view.direction == direction::CAPTURE {
+                continue;
+            }
+            if let Some(wanted) = source.settle(&view, self.shape.rate, &self.zones)
+                && self.mailbox.returns.push(Return::Wanted(wanted)).is_err()
+            {
+                source.unsettle();
+            }
+            let period = Period {
+                frames: self.period,
+                rate: self.shape.rate,
+                at: self.written,
+                played: self.played,
+                row: &self.rows[source.index],
+                patience: self.patience,
+            };
+            let before = source.doing();
+            source.run(
+                guest,
+                &view,
+                &period,
+                &mut self.zones,
+                &self.block.sources[source.index],
+            );
+            if before != source.doing() {
+                let doing = source.doing() as u64;
+                self.block
+                    .recorder
+                    .record(self.written, Kind::Stream, source.index as u32, doing);
+            }
+        }
+    }
+
+    fn run_chimes(&mut self) {
+        let Some(bank) = &self.bank else { return };
+        for player in &mut self.players {
+            let chime = player.chime();
+            let cell = &self.block.chimes[chime];
+            let kind = match player.run(bank, cell, &mut self.zones, &mut self.scratch, self.written) {
+                Did::Nothing => continue,
+                Did::Began => Kind::ChimeBegun,
+                Did::Ended => Kind::ChimeEnded,
+            };
+            self.block.recorder.record(self.written, kind, chime as u32, 0);
+        }
+    }
+
+    fn output(&mut self) {
+        self.planar.fill(0.0);
+        for zone in &mut self.zones {
+            zone.finish(&mut self.planar, &self.block.zones[zone.index]);
+        }
+        if self.paced_by_timer {
+            return;
+        }
+        let bytes = &mut self.bytes[..self.shape.frame_bytes() * self.period];
+        for (channel, samples) in self.planar.chunks_exact(self.period).enumerate() {
+            self.shape.format.encode(samples, self.shape.channels, channel, bytes);
+        }
+        let late = self.codec.write(self.written, bytes);
+        self.written += self.period as u64;
+        if late > 0 {
+            self.underrun(late);
+        }
+    }
+
+    fn underrun(&self, frames: u64) {
+        self.block
+            .underruns
+            .store(self.block.underruns.load(Relaxed) + 1, Relaxed);
+        self.block
+            .underrun_frames
+            .store(self.block.underrun_frames.load(Relaxed) + frames, Relaxed);
+        self.record(Kind::Underrun, 0, frames);
+    }
+
+    fn publish(&self) {
+        let block = self.block;
+        block.written.store(self.written, Relaxed);
+        block.played.store(self.played, Relaxed);
+        block.periods.store(block.periods.load(Relaxed) + 1, Relaxed);
+        block.heartbeat.store(block.heartbeat.load(Acquire) + 1, Release);
+    }
+
+    fn record(&self, kind: Kind, subject: u32, value: u64) {
+        self.block.recorder.record(self.written, kind, subject, value);
+    }
+
+    fn is_offline(&self) -> bool {
+        self.codec.clock() == Clock::Offline
+    }
+}
+
+fn find<G>(guests: &mut [(usize, G)], guest: usize) -> Option<&mut G> {
+    guests
+        .iter_mut()
+        .find(|(index, _)| *index == guest)
+        .map(|(_, rings)| rings)
+}
+
+fn sources<G>(system: &System, codec: usize, guests: &[(usize, G)], zones: &[Zone], period: usize) -> Vec<Source> {
+    let mine = system
+        .sources
+        .iter()
+        .enumerate()
+        .take(MAX_SOURCES)
+        .filter(|(_, source)| source.codec == codec);
+    mine.filter_map(|(index, source)| {
+        let guest = guests.iter().position(|(guest, _)| *guest == source.guest)?;
+        let safety_zones = zones
+            .iter()
+            .map(|zone| source.safety_zones.contains(&zone.index))
+            .collect();
+        let place = Place {
+            index,
+            guest,
+            stream: source.stream,
+            safety: source.safety,
+            safety_zones,
+        };
+        Some(Source::new(place, period, WIDEST))
+    })
+    .collect()
+}
+
+fn players(system: &System, bank: &ChimeBank, zones: &[Zone], block: &EngineBlock) -> Vec<Player> {
+    let chimes = system.chimes.iter().enumerate().zip(&block.chimes);
+    chimes
+        .map(|((index, chime), cell)| {
+            let here: Vec<(usize, &[u8])> = (zones.iter().enumerate())
+                .filter(|(_, zone)| chime.zones.contains(&zone.index))
+                .map(|(at, zone)| (at, zone.positions.as_slice()))
+                .collect();
+            Player::new(index, chime, bank, &here, cell)
+        })
+        .collect()
+}
