@@ -1,4 +1,6 @@
 //! System tests: vhost-user front end, conformance, guests, faults.
+pub mod coded;
 pub mod conformance;
 pub mod frontend;
+pub mod guest;
 pub mod hostile;
