@@ -12,9 +12,11 @@ pub mod offline;
 pub mod sim;
 pub mod wav;
 
+use std::os::fd::OwnedFd;
+
 use mix::Format;
 
-use crate::system::{CodecConfig, CodecFormat};
+use crate::system::{Backend, CodecConfig, CodecFormat};
 
 /// What a codec's frames look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,4 +125,45 @@ pub fn now_ns() -> u64 {
     // SAFETY: `time` is a valid place for the answer; the clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+/// Why a codec could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// This build has no such codec.
+    #[error("codec {name}: {what} is not in this build; use `wav` or `null`")]
+    Missing {
+        /// The codec.
+        name: String,
+        /// What it would take.
+        what: &'static str,
+    },
+    /// The simulated card did not come with it, or is none.
+    #[error("codec {name}: {source}")]
+    Card {
+        /// The codec.
+        name: String,
+        /// What is wrong.
+        source: std::io::Error,
+    },
+}
+
+/// Opens a codec for the engine. `card`: the simulated card, for `wav` and `null`.
+///
+/// # Errors
+/// See [`CodecError`].
+pub fn open(config: &CodecConfig, card: Option<OwnedFd>) -> Result<Box<dyn Codec>, CodecError> {
+    let name = || config.name.clone();
+    let missing = |what| CodecError::Missing { name: name(), what };
+    match &config.backend {
+        Backend::Wav { .. } | Backend::Null => {
+            let opened = card
+                .ok_or(std::io::ErrorKind::NotFound.into())
+                .and_then(sim::SimCard::open);
+            let card = opened.map_err(|source| CodecError::Card { name: name(), source })?;
+            Ok(Box::new(card))
+        }
+        Backend::Alsa { .. } => Err(missing("ALSA")),
+        Backend::Cpal { .. } => Err(missing("cpal")),
+    }
 }
