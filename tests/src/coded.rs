@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use crate::frontend::proto::SAMPLE_BYTES;
 
 /// Significant bits of a sample, by format bit (0 = not coded here); float carries 24-bit integers.
-const BITS: [u32; 25] = [0, 0, 0, 8, 8, 16, 16, 18, 18, 20, 20, 24, 24, 20, 20, 24, 24, 32, 32, 24, 24, 0, 0, 0, 0];
+const BITS: [u32; 25] = [
+    0, 0, 0, 8, 8, 16, 16, 18, 18, 20, 20, 24, 24, 20, 20, 24, 24, 32, 32, 24, 24, 0, 0, 0, 0,
+];
 const UNSIGNED: [u8; 8] = [4, 6, 8, 10, 12, 14, 16, 18];
 const FLOAT: u8 = 19;
 const FLOAT64: u8 = 20;
@@ -106,14 +108,21 @@ pub fn compare(sent: &[u8], captured: &[u8], frame: usize) -> Report {
             continue;
         };
         let frames = (0..).take_while(|n| same(at + n, place + n)).count();
-        runs.push(Run { at, sent: place, frames });
+        runs.push(Run {
+            at,
+            sent: place,
+            frames,
+        });
         at += frames;
     }
     tally(runs, sent_frames, captured, frame)
 }
 
 fn tally(runs: Vec<Run>, sent_frames: usize, captured: &[u8], frame: usize) -> Report {
-    let mut report = Report { exact: runs.iter().map(|r| r.frames).sum(), ..Report::default() };
+    let mut report = Report {
+        exact: runs.iter().map(|r| r.frames).sum(),
+        ..Report::default()
+    };
     let (Some(first), Some(last)) = (runs.first(), runs.last()) else {
         report.missing_tail = sent_frames;
         return report;
@@ -152,7 +161,11 @@ fn wav_data(bytes: &[u8]) -> Option<&[u8]> {
         let len = u32::from_le_bytes(bytes.get(at + 4..at + 8)?.try_into().ok()?) as usize;
         let body = at + 8;
         if bytes.get(at..at + 4)? == b"data" {
-            let end = if len == 0 { bytes.len() } else { body.saturating_add(len).min(bytes.len()) };
+            let end = if len == 0 {
+                bytes.len()
+            } else {
+                body.saturating_add(len).min(bytes.len())
+            };
             return bytes.get(body..end);
         }
         at = body.checked_add(len)?.checked_add(len % 2)?;

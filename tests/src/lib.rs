@@ -4,3 +4,4 @@ pub mod conformance;
 pub mod frontend;
 pub mod guest;
 pub mod hostile;
+pub mod reference;

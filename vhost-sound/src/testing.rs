@@ -1,6 +1,6 @@
 //! A guest without a machine: fake memory in a memfd and the driver's side of a vring, for tests of the engine's half.
 //!
-//! ```ignore
+//! ```text
 //! let guest = FakeGuest::new(16 << 20);
 //! let block = device_block(&[direction::PLAYBACK], 7680, 1920);
 //! let mut tx = FakeDriver::new(&guest, TXQ, 64);

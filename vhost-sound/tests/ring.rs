@@ -1,5 +1,7 @@
 //! What the engine's half promises a well-behaved driver.
 
+#![allow(clippy::unwrap_used)]
+
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Release};
 

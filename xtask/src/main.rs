@@ -1,5 +1,8 @@
 //! Everything a developer types.
 
+mod backports;
+mod image;
+mod setup;
 mod test;
 
 use std::process::ExitCode;
@@ -15,12 +18,21 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Install the Debian packages that are missing
+    Setup(setup::Options),
+    /// Build the stock guest: Debian's kernel, busybox and ALSA's tools
+    Image(image::Options),
+    /// Boot a stock guest and run commands in it
+    Qemu(image::QemuOptions),
     /// Format, lints and all tests
     Test(test::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Setup(options) => setup::run(&options),
+        Command::Image(options) => setup::ensure().and_then(|()| image::run(&options)),
+        Command::Qemu(options) => setup::ensure().and_then(|()| image::qemu(&options)),
         Command::Test(options) => test::run(&options),
     };
     match result {

@@ -26,7 +26,15 @@ fn parse() -> Option<Args> {
             _ => return None,
         }
     }
-    Some(Args { target: Target { socket: socket?, provoke, event_idx }, json, rows })
+    Some(Args {
+        target: Target {
+            socket: socket?,
+            provoke,
+            event_idx,
+        },
+        json,
+        rows,
+    })
 }
 
 fn print(finding: &Finding) {
@@ -35,7 +43,12 @@ fn print(finding: &Finding) {
         Verdict::Fail(reason) => ("FAIL", reason.as_str()),
         Verdict::Vacuous(reason) => ("vacuous", reason.as_str()),
     };
-    println!("{:>2} {word:<8} {}{}{reason}", finding.row, finding.title, if reason.is_empty() { "" } else { ": " });
+    println!(
+        "{:>2} {word:<8} {}{}{reason}",
+        finding.row,
+        finding.title,
+        if reason.is_empty() { "" } else { ": " }
+    );
 }
 
 fn main() -> ExitCode {
@@ -57,7 +70,14 @@ fn main() -> ExitCode {
             Err(e) => eprintln!("{e}"),
         }
     } else {
-        println!("{} passed, {failed} failed, {vacuous} vacuous", findings.len() - failed - vacuous);
+        println!(
+            "{} passed, {failed} failed, {vacuous} vacuous",
+            findings.len() - failed - vacuous
+        );
     }
-    if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if failed > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }

@@ -14,7 +14,16 @@ use system_tests::frontend::proto::{FORMATS, Params, RATES, TXQ};
 use system_tests::frontend::{Options, SoundFrontend};
 
 const FLAGS: [&str; 11] = [
-    "--stream", "--format", "--rate", "--channels", "--period", "--periods", "--seconds", "--seed", "--headroom", "--sent",
+    "--stream",
+    "--format",
+    "--rate",
+    "--channels",
+    "--period",
+    "--periods",
+    "--seconds",
+    "--seed",
+    "--headroom",
+    "--sent",
     "--compare",
 ];
 
@@ -40,7 +49,11 @@ impl Args {
                 socket = Some(arg);
             }
         }
-        Ok(Self { socket: socket.context("usage: fe-play SOCKET [options]")?, values, poll })
+        Ok(Self {
+            socket: socket.context("usage: fe-play SOCKET [options]")?,
+            values,
+            poll,
+        })
     }
 
     fn text(&self, flag: &str, default: &str) -> String {
@@ -48,15 +61,32 @@ impl Args {
     }
 
     fn number<T: std::str::FromStr>(&self, flag: &str, default: &str) -> Result<T> {
-        self.text(flag, default).parse().ok().with_context(|| format!("{flag} is no number"))
+        self.text(flag, default)
+            .parse()
+            .ok()
+            .with_context(|| format!("{flag} is no number"))
     }
 
     fn params(&self) -> Result<Params> {
         let (name, rate) = (self.text("--format", "s16"), self.number::<u32>("--rate", "48000")?);
-        let format = FORMATS.iter().find(|(n, _)| *n == name).with_context(|| format!("unknown format {name}"))?.1;
-        let rate = RATES.iter().position(|r| *r == rate).with_context(|| format!("{rate} Hz isn't in virtio-sound"))?;
+        let format = FORMATS
+            .iter()
+            .find(|(n, _)| *n == name)
+            .with_context(|| format!("unknown format {name}"))?
+            .1;
+        let rate = RATES
+            .iter()
+            .position(|r| *r == rate)
+            .with_context(|| format!("{rate} Hz isn't in virtio-sound"))?;
         let channels = self.number("--channels", "2")?;
-        let mut params = Params { buffer_bytes: 0, period_bytes: 0, features: 0, channels, format, rate: rate as u8 };
+        let mut params = Params {
+            buffer_bytes: 0,
+            period_bytes: 0,
+            features: 0,
+            channels,
+            format,
+            rate: rate as u8,
+        };
         params.features = 1 << 4;
         params.period_bytes = self.number::<u32>("--period", "480")? * params.frame_bytes();
         params.buffer_bytes = params.period_bytes * self.number::<u32>("--periods", "4")?;
@@ -69,11 +99,15 @@ fn run() -> Result<bool> {
     let mut params = args.params()?;
     let frames = (args.number::<f64>("--seconds", "1")? * f64::from(params.hz())) as usize;
     let (seed, headroom) = (args.number("--seed", "1")?, args.number("--headroom", "1")?);
-    let sent = coded::generate(params.format, params.channels, frames, seed, headroom).context("format is not coded")?;
+    let sent =
+        coded::generate(params.format, params.channels, frames, seed, headroom).context("format is not coded")?;
     if let Some(file) = args.values.get("--sent") {
         std::fs::write(file, &sent).with_context(|| file.clone())?;
     }
-    let options = Options { eventfd: !args.poll, ..Options::default() };
+    let options = Options {
+        eventfd: !args.poll,
+        ..Options::default()
+    };
     let mut fe = SoundFrontend::connect(Path::new(&args.socket), options)?;
     let stream: u32 = args.number("--stream", "0")?;
     params.features &= fe.pcm_info()?.get(stream as usize).context("no such stream")?.features;

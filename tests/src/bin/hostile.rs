@@ -63,7 +63,14 @@ fn main() -> ExitCode {
             _ => held += 1,
         }
         if args.json {
-            println!("{}", serde_json::to_string(&Line { case: case.name, outcome }).unwrap_or_default());
+            println!(
+                "{}",
+                serde_json::to_string(&Line {
+                    case: case.name,
+                    outcome
+                })
+                .unwrap_or_default()
+            );
         } else {
             println!("{:<60} {outcome:?}", case.name);
         }
@@ -71,5 +78,9 @@ fn main() -> ExitCode {
     if !args.json && !args.list {
         println!("{held} held, {deaf} deaf, {lost} lost, {vacuous} vacuous");
     }
-    if deaf + lost > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if deaf + lost > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }

@@ -38,27 +38,43 @@ fn elements(fe: &mut SoundFrontend) -> Result<Result<Vec<Element>, Verdict>, Fro
         let count = (total - start).min(64);
         let reply = fe.info(code::CTL_INFO, start, count, SIZE)?;
         if reply.status() != S_OK {
-            return Err(FrontendError::Refused { what: "CTL_INFO".into(), status: reply.status() });
+            return Err(FrontendError::Refused {
+                what: "CTL_INFO".into(),
+                status: reply.status(),
+            });
         }
-        all.extend(reply.bytes[4..].chunks(SIZE as usize).enumerate().map(|(i, b)| Element {
-            id: start + i as u32,
-            role: word(b, 4),
-            kind: word(b, 8),
-            access: word(b, 12),
-            count: word(b, 16),
-            index: word(b, 20),
-            name: b[24..68].to_vec(),
-            items: word(b, 72),
-        }));
+        all.extend(
+            reply.bytes[4..]
+                .chunks(SIZE as usize)
+                .enumerate()
+                .map(|(i, b)| Element {
+                    id: start + i as u32,
+                    role: word(b, 4),
+                    kind: word(b, 8),
+                    access: word(b, 12),
+                    count: word(b, 16),
+                    index: word(b, 20),
+                    name: b[24..68].to_vec(),
+                    items: word(b, 72),
+                }),
+        );
     }
-    Ok(if all.is_empty() { Err(Verdict::Vacuous("no control elements".into())) } else { Ok(all) })
+    Ok(if all.is_empty() {
+        Err(Verdict::Vacuous("no control elements".into()))
+    } else {
+        Ok(all)
+    })
 }
 
 fn each(target: &Target, check: impl Fn(&Element) -> Option<String>) -> Outcome {
     let mut fe = target.connect()?;
     match elements(&mut fe)? {
         Err(verdict) => Ok(verdict),
-        Ok(all) => judge(all.iter().filter_map(|e| Some(format!("element {}: {}", e.id, check(e)?))).collect()),
+        Ok(all) => judge(
+            all.iter()
+                .filter_map(|e| Some(format!("element {}: {}", e.id, check(e)?)))
+                .collect(),
+        ),
     }
 }
 
@@ -96,10 +112,17 @@ pub fn names(target: &Target) -> Outcome {
             complaints.push(format!("element {}: name {:?}", e.id, String::from_utf8_lossy(&e.name)));
         }
         if e.kind == ENUMERATED {
-            let reply = fe.control(&words(&[code::CTL_ENUM_ITEMS, e.id]), 4 + 64 * e.items.min(128) as usize)?;
+            let reply = fe.control(
+                &words(&[code::CTL_ENUM_ITEMS, e.id]),
+                4 + 64 * e.items.min(128) as usize,
+            )?;
             let bad = reply.bytes[4..].chunks(64).filter(|item| bad_name(item)).count();
             if reply.status() != S_OK || bad > 0 {
-                complaints.push(format!("element {}: status {:#x}, {bad} bad items", e.id, reply.status()));
+                complaints.push(format!(
+                    "element {}: status {:#x}, {bad} bad items",
+                    e.id,
+                    reply.status()
+                ));
             }
         }
     }
@@ -114,7 +137,11 @@ pub fn unique(target: &Target) -> Outcome {
         Ok(all) => {
             let mut seen = BTreeSet::new();
             let double = all.iter().filter(|e| !seen.insert((e.name.clone(), e.index)));
-            judge(double.map(|e| format!("element {} repeats a name and index", e.id)).collect())
+            judge(
+                double
+                    .map(|e| format!("element {} repeats a name and index", e.id))
+                    .collect(),
+            )
         }
     }
 }
@@ -135,7 +162,12 @@ pub fn short_tlv(target: &Target) -> Outcome {
         let whole = fe.control(&words(&[code::CTL_TLV_READ, e.id]), 4 + 4096)?;
         let short = fe.control(&words(&[code::CTL_TLV_READ, e.id]), 4 + 4)?;
         if short.status() != S_OK || short.used != 8 || whole.bytes[4..8] != short.bytes[4..8] {
-            complaints.push(format!("element {}: status {:#x}, used {}", e.id, short.status(), short.used));
+            complaints.push(format!(
+                "element {}: status {:#x}, used {}",
+                e.id,
+                short.status(),
+                short.used
+            ));
         }
     }
     judge(complaints)
@@ -167,8 +199,14 @@ pub fn event_mask(target: &Target) -> Outcome {
     if notes.is_empty() {
         return vacuous("no CTL_NOTIFY was sent (see --provoke)");
     }
-    let wrong = notes.iter().filter(|(_, data)| data >> 16 == 0 || data >> 16 & !7 != 0 || data & 0xffff >= fe.config[3]);
-    judge(wrong.map(|(_, data)| format!("element {} mask {:#x}", data & 0xffff, data >> 16)).collect())
+    let wrong = notes
+        .iter()
+        .filter(|(_, data)| data >> 16 == 0 || data >> 16 & !7 != 0 || data & 0xffff >= fe.config[3]);
+    judge(
+        wrong
+            .map(|(_, data)| format!("element {} mask {:#x}", data & 0xffff, data >> 16))
+            .collect(),
+    )
 }
 
 fn toggle(fe: &mut SoundFrontend, e: &Element) -> Result<(), FrontendError> {

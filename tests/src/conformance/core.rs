@@ -11,7 +11,7 @@ use crate::frontend::proto::{CONTROLQ, F_CTLS, F_EVENT_IDX, S_OK, TXQ, code, wor
 use crate::frontend::vring::{NEXT, Seg};
 use crate::frontend::{FrontendError, Options, SoundFrontend, link};
 
-/// Row 29: after SET_CONFIG (refused or not) the four words are what they were; `controls` is 0 without CTLS.
+/// Row 29: after SET_CONFIG (refused, or the connection closed on it) the four words are what they were; `controls` is 0 without CTLS.
 pub fn config(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
     if !fe.negotiated.protocol.contains(VhostUserProtocolFeatures::CONFIG) {
@@ -20,9 +20,10 @@ pub fn config(target: &Target) -> Outcome {
     let controls = fe.negotiated.acked & F_CTLS != 0;
     let before = link::read_config(&mut fe.frontend, 16)?;
     let _refused = fe.frontend.set_config(0, VhostUserConfigFlags::WRITABLE, &[9; 12]);
-    drop(fe);
-    let mut fe = target.connect()?;
-    let after = link::read_config(&mut fe.frontend, 16)?;
+    let after = match link::read_config(&mut fe.frontend, 16) {
+        Ok(after) => after,
+        Err(_closed) => link::read_config(&mut target.connect()?.frontend, 16)?,
+    };
     let mut complaints = Vec::new();
     if before != after {
         complaints.push(format!("a driver's write changed it: {before:?} to {after:?}"));
@@ -97,7 +98,9 @@ pub fn never_silent(target: &Target) -> Outcome {
 /// PREPARE and START from the beginning, and none of the old messages in its rings.
 pub fn reset(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
-    let Some((stream, info)) = super::pcm::find(&mut fe, 0)? else { return vacuous("no output stream") };
+    let Some((stream, info)) = super::pcm::find(&mut fe, 0)? else {
+        return vacuous("no output stream");
+    };
     let pcm = Pcm::open(&mut fe, TXQ, stream, info.params(5, 4800, 4))?;
     pcm.fill(&mut fe)?;
     pcm.start(&mut fe)?;
@@ -127,8 +130,12 @@ pub fn returned(target: &Target) -> Outcome {
     let mut complaints = used_lengths(target)?;
     type Build = fn(u64) -> Vec<Seg>;
     let cases: [(&str, usize, Build); 3] = [
-        ("2-byte request", CONTROLQ, |at| vec![Seg::ro(at, 2), Seg::wo(at + 64, 4)]),
-        ("PCM message without status", TXQ, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 64)]),
+        ("2-byte request", CONTROLQ, |at| {
+            vec![Seg::ro(at, 2), Seg::wo(at + 64, 4)]
+        }),
+        ("PCM message without status", TXQ, |at| {
+            vec![Seg::ro(at, 4), Seg::ro(at + 64, 64)]
+        }),
         ("PCM message with 4 bytes of status", TXQ, |at| {
             vec![Seg::ro(at, 4), Seg::ro(at + 64, 64), Seg::wo(at + 128, 4)]
         }),
@@ -158,7 +165,9 @@ fn used_lengths(target: &Target) -> Result<Vec<String>, FrontendError> {
     if info.used != 4 + 32 * count {
         complaints.push(format!("PCM_INFO of {count}: used length {}", info.used));
     }
-    let Some((stream, offer)) = super::pcm::find(&mut fe, 0)? else { return Ok(complaints) };
+    let Some((stream, offer)) = super::pcm::find(&mut fe, 0)? else {
+        return Ok(complaints);
+    };
     let params = offer.params(5, 2400, 4);
     let simple = fe.control(&params.request(stream), 4)?;
     if simple.used != 4 {
@@ -169,13 +178,21 @@ fn used_lengths(target: &Target) -> Result<Vec<String>, FrontendError> {
     pcm.start(&mut fe)?;
     let back = fe.wait_completions(TXQ, stream, 2, Duration::from_secs(1));
     let _ended = pcm.stop(&mut fe).and_then(|()| pcm.release(&mut fe));
-    complaints.extend(back.iter().filter(|c| c.used != 8).map(|c| format!("PCM message: used length {}", c.used)).take(1));
+    complaints.extend(
+        back.iter()
+            .filter(|c| c.used != 8)
+            .map(|c| format!("PCM message: used length {}", c.used))
+            .take(1),
+    );
     Ok(complaints)
 }
 
 /// Row 33: with EVENT_IDX negotiated and 16 event buffers offered and kicked, control requests go on being answered.
 pub fn event_idx(target: &Target) -> Outcome {
-    let mut fe = target.connect_with(Options { event_idx: true, ..Options::default() })?;
+    let mut fe = target.connect_with(Options {
+        event_idx: true,
+        ..Options::default()
+    })?;
     if fe.negotiated.acked & F_EVENT_IDX == 0 {
         return vacuous("EVENT_IDX is not offered");
     }

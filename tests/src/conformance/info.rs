@@ -10,13 +10,19 @@ const RATES: u64 = (1 << 14) - 1;
 
 /// All items of one kind; an empty list when the configuration space says there are none.
 fn items(fe: &mut SoundFrontend, request: u32, count: u32) -> Result<Vec<Vec<u8>>, FrontendError> {
-    let size = INFO_SIZE.iter().find(|(c, _)| *c == request).map_or(4, |(_, size)| *size);
+    let size = INFO_SIZE
+        .iter()
+        .find(|(c, _)| *c == request)
+        .map_or(4, |(_, size)| *size);
     if count == 0 {
         return Ok(Vec::new());
     }
     let reply = fe.info(request, 0, count, size)?;
     if reply.status() != S_OK {
-        return Err(FrontendError::Refused { what: format!("INFO {request:#x}"), status: reply.status() });
+        return Err(FrontendError::Refused {
+            what: format!("INFO {request:#x}"),
+            status: reply.status(),
+        });
     }
     Ok(reply.bytes[4..].chunks(size as usize).map(<[u8]>::to_vec).collect())
 }
@@ -28,17 +34,30 @@ fn each(target: &Target, request: u32, config: usize, check: impl Fn(&[u8]) -> O
         return vacuous("the device has none");
     }
     let items = items(&mut fe, request, count)?;
-    judge(items.iter().enumerate().filter_map(|(i, item)| Some(format!("item {i}: {}", check(item)?))).collect())
+    judge(
+        items
+            .iter()
+            .enumerate()
+            .filter_map(|(i, item)| Some(format!("item {i}: {}", check(item)?)))
+            .collect(),
+    )
 }
 
 /// Row 1: each jack's `features` has no bit but REMAP.
 pub fn jack_features(target: &Target) -> Outcome {
-    each(target, code::JACK_INFO, 0, |b| (word(b, 4) & !1 != 0).then(|| format!("features {:#x}", word(b, 4))))
+    each(target, code::JACK_INFO, 0, |b| {
+        (word(b, 4) & !1 != 0).then(|| format!("features {:#x}", word(b, 4)))
+    })
 }
 
 /// Row 2: each jack's seven padding bytes are 0 (the buffer held 0xa5 before).
 pub fn jack_padding(target: &Target) -> Outcome {
-    each(target, code::JACK_INFO, 0, |b| b[17..24].iter().any(|p| *p != 0).then(|| format!("padding {:?}", &b[17..24])))
+    each(target, code::JACK_INFO, 0, |b| {
+        b[17..24]
+            .iter()
+            .any(|p| *p != 0)
+            .then(|| format!("padding {:?}", &b[17..24]))
+    })
 }
 
 /// Row 3: masks and direction hold defined values only, also after a driver has named undefined feature bits in SET_PARAMS.
@@ -46,7 +65,9 @@ pub fn pcm_defined(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
     let infos = fe.pcm_info()?;
     let mut complaints = undefined(&infos, "");
-    let Some(first) = infos.first() else { return vacuous("no streams") };
+    let Some(first) = infos.first() else {
+        return vacuous("no streams");
+    };
     let mut params = first.params(5, 4800, 4);
     params.features = 0xff03;
     let _status = fe.set_params(0, &params)?;
@@ -72,17 +93,24 @@ fn undefined(infos: &[PcmInfo], when: &str) -> Vec<String> {
 pub fn pcm_padding(target: &Target) -> Outcome {
     let infos = target.connect()?.pcm_info()?;
     let bad = infos.iter().enumerate().filter(|(_, i)| i.padding != [0; 5]);
-    judge(bad.map(|(n, i)| format!("stream {n}: padding {:?}", i.padding)).collect())
+    judge(
+        bad.map(|(n, i)| format!("stream {n}: padding {:?}", i.padding))
+            .collect(),
+    )
 }
 
 /// Row 10: each channel map's direction is output or input.
 pub fn chmap_direction(target: &Target) -> Outcome {
-    each(target, code::CHMAP_INFO, 2, |b| (b[4] > 1).then(|| format!("direction {}", b[4])))
+    each(target, code::CHMAP_INFO, 2, |b| {
+        (b[4] > 1).then(|| format!("direction {}", b[4]))
+    })
 }
 
 /// Row 11: each channel map has at most 18 channels.
 pub fn chmap_channels(target: &Target) -> Outcome {
-    each(target, code::CHMAP_INFO, 2, |b| (b[5] > 18).then(|| format!("{} channels", b[5])))
+    each(target, code::CHMAP_INFO, 2, |b| {
+        (b[5] > 18).then(|| format!("{} channels", b[5]))
+    })
 }
 
 /// Row 19: PCM_INFO of all streams with a stride of 64 gives the same items, 64 bytes apart, and a used length to match.

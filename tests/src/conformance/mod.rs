@@ -48,7 +48,10 @@ impl Target {
     /// # Errors
     /// The socket or a protocol message.
     pub fn connect(&self) -> Result<SoundFrontend, FrontendError> {
-        self.connect_with(Options { event_idx: self.event_idx, ..Options::default() })
+        self.connect_with(Options {
+            event_idx: self.event_idx,
+            ..Options::default()
+        })
     }
 
     /// A fresh connection.
@@ -78,24 +81,56 @@ const fn row(number: u32, title: &'static str, check: fn(&Target) -> Outcome) ->
 pub const ROWS: [Row; 33] = [
     row(1, "jack info: no undefined feature values", info::jack_features),
     row(2, "jack info: padding 0", info::jack_padding),
-    row(3, "PCM info: no undefined feature, format, rate, direction", info::pcm_defined),
+    row(
+        3,
+        "PCM info: no undefined feature, format, rate, direction",
+        info::pcm_defined,
+    ),
     row(4, "PCM info: padding 0", info::pcm_padding),
-    row(5, "SET_PARAMS: an intermediate buffer >= buffer_bytes", pacing::intermediate_buffer),
-    row(6, "RELEASE completes all pending I/O of the stream", pcm::release_completes),
+    row(
+        5,
+        "SET_PARAMS: an intermediate buffer >= buffer_bytes",
+        pacing::intermediate_buffer,
+    ),
+    row(
+        6,
+        "RELEASE completes all pending I/O of the stream",
+        pcm::release_completes,
+    ),
     row(7, "RELEASE is not answered while I/O is pending", pcm::release_waits),
-    row(8, "output: I/O not complete until the buffer is totally consumed", pacing::output_consumed),
-    row(9, "input: I/O not complete until full, but at end of stream", pcm::input_full),
+    row(
+        8,
+        "output: I/O not complete until the buffer is totally consumed",
+        pacing::output_consumed,
+    ),
+    row(
+        9,
+        "input: I/O not complete until full, but at end of stream",
+        pcm::input_full,
+    ),
     row(10, "chmap: no undefined direction", info::chmap_direction),
     row(11, "chmap: channels <= 18", info::chmap_channels),
     row(12, "ctl info: no undefined role, type, access", control::defined),
-    row(13, "ctl info: count nonzero and within its type's limit", control::count),
+    row(
+        13,
+        "ctl info: count nonzero and within its type's limit",
+        control::count,
+    ),
     row(14, "ctl name and item: non-empty, 0-terminated ASCII", control::names),
     row(15, "ctl (name, index) unique", control::unique),
-    row(16, "TLV read into a short buffer writes what fits, succeeds", control::short_tlv),
+    row(
+        16,
+        "TLV read into a short buffer writes what fits, succeeds",
+        control::short_tlv,
+    ),
     row(17, "ctl event: no undefined mask", control::event_mask),
     row(18, "status: BAD_MSG malformed, NOT_SUPP unsupported", setup::statuses),
     row(19, "INFO honours size as stride", info::stride),
-    row(20, "SET_PARAMS checks channels, format, rate, features, divisor", setup::params_checked),
+    row(
+        20,
+        "SET_PARAMS checks channels, format, rate, features, divisor",
+        setup::params_checked,
+    ),
     row(21, "lifecycle transitions", setup::lifecycle),
     row(22, "output pre-buffering between PREPARE and START", pcm::prebuffer),
     row(23, "pause (STOP, START) keeps queued I/O", pcm::pause),
@@ -105,10 +140,22 @@ pub const ROWS: [Row; 33] = [
     row(27, "events: XRUN, PERIOD_ELAPSED as offered", pcm::events),
     row(28, "MSG_POLLING works if offered", pcm::polling),
     row(29, "config fields are read-only; controls only with CTLS", core::config),
-    row(30, "an error leads to an answer or a reset, never silence", core::never_silent),
+    row(
+        30,
+        "an error leads to an answer or a reset, never silence",
+        core::never_silent,
+    ),
     row(31, "reset returns to the initial state", core::reset),
-    row(32, "every popped chain is returned, used length = bytes written", core::returned),
-    row(33, "the EVENT_IDX loop ends with unconsumed buffers present", core::event_idx),
+    row(
+        32,
+        "every popped chain is returned, used length = bytes written",
+        core::returned,
+    ),
+    row(
+        33,
+        "the EVENT_IDX loop ends with unconsumed buffers present",
+        core::event_idx,
+    ),
 ];
 
 /// A row's outcome, as `conformance --json` prints it.
@@ -127,7 +174,11 @@ pub struct Finding {
 #[must_use]
 pub fn run_row(target: &Target, row: &Row) -> Finding {
     let verdict = (row.check)(target).unwrap_or_else(|e| Verdict::Fail(e.to_string()));
-    Finding { row: row.number, title: row.title, verdict }
+    Finding {
+        row: row.number,
+        title: row.title,
+        verdict,
+    }
 }
 
 /// Runs all rows, or those numbered in `only`.
@@ -144,7 +195,11 @@ pub fn run(target: &Target, only: &[u32], mut report: impl FnMut(&Finding)) -> V
 
 /// Pass if there is no complaint.
 fn judge(complaints: Vec<String>) -> Outcome {
-    Ok(if complaints.is_empty() { Verdict::Pass } else { Verdict::Fail(complaints.join("; ")) })
+    Ok(if complaints.is_empty() {
+        Verdict::Pass
+    } else {
+        Verdict::Fail(complaints.join("; "))
+    })
 }
 
 fn vacuous(reason: &str) -> Outcome {

@@ -53,7 +53,9 @@ fn run(fe: &mut SoundFrontend, pcm: Pcm, time: Duration) -> Result<Run, Frontend
 /// is vacuous; otherwise it must hold at least `buffer_bytes` (less 10 %).
 pub fn intermediate_buffer(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
-    let Some((stream, info)) = find(&mut fe, 0)? else { return vacuous("no output stream") };
+    let Some((stream, info)) = find(&mut fe, 0)? else {
+        return vacuous("no output stream");
+    };
     let pcm = Pcm::open(&mut fe, TXQ, stream, info.params(5, 480, 40))?;
     let wanted = pcm.params.seconds(u64::from(pcm.params.buffer_bytes));
     let run = run(&mut fe, pcm, Duration::from_millis(700))?;
@@ -62,19 +64,29 @@ pub fn intermediate_buffer(target: &Target) -> Outcome {
     }
     let held = (0..run.done.len()).map(|n| run.ahead(n)).fold(0.0, f64::max);
     if held < wanted / 4.0 {
-        return vacuous(&format!("no intermediate buffer: at most {:.0} ms ahead of the clock", held * 1e3));
+        return vacuous(&format!(
+            "no intermediate buffer: at most {:.0} ms ahead of the clock",
+            held * 1e3
+        ));
     }
     judge(if held >= wanted * 0.9 {
         Vec::new()
     } else {
-        vec![format!("holds {:.0} ms of a buffer of {:.0} ms", held * 1e3, wanted * 1e3)]
+        vec![format!(
+            "holds {:.0} ms of a buffer of {:.0} ms",
+            held * 1e3,
+            wanted * 1e3
+        )]
     })
 }
 
 /// Shortest period that the device takes, in the offered format with the smallest frame, where a few bytes count most.
 fn shortest(fe: &mut SoundFrontend, stream: u32, info: &PcmInfo) -> Result<Option<Pcm>, FrontendError> {
     for frames in [48, 96, 240, 480, 1024, 2048, 4800] {
-        let narrow = PcmInfo { channels_max: info.channels_min, ..info.clone() };
+        let narrow = PcmInfo {
+            channels_max: info.channels_min,
+            ..info.clone()
+        };
         let params = narrow.params(info.smallest_format(), frames, (4800 / frames).clamp(4, 60));
         match Pcm::open(fe, TXQ, stream, params) {
             Err(FrontendError::Refused { status: S_NOT_SUPP, .. }) => {}
@@ -90,18 +102,37 @@ fn shortest(fe: &mut SoundFrontend, stream: u32, info: &PcmInfo) -> Result<Optio
 /// likes is faster still.
 pub fn output_consumed(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
-    let Some((stream, info)) = find(&mut fe, 0)? else { return vacuous("no output stream") };
-    let Some(pcm) = shortest(&mut fe, stream, &info)? else { return fail("takes no period up to 4800 frames".into()) };
+    let Some((stream, info)) = find(&mut fe, 0)? else {
+        return vacuous("no output stream");
+    };
+    let Some(pcm) = shortest(&mut fe, stream, &info)? else {
+        return fail("takes no period up to 4800 frames".into());
+    };
     let run = run(&mut fe, pcm, Duration::from_millis(2000))?;
-    let steady: Vec<_> = run.done.iter().filter(|c| (c.at - run.began).as_millis() >= 500).collect();
-    let (Some(first), Some(last)) = (steady.first(), steady.last()) else { return fail("no message came back".into()) };
+    let steady: Vec<_> = run
+        .done
+        .iter()
+        .filter(|c| (c.at - run.began).as_millis() >= 500)
+        .collect();
+    let (Some(first), Some(last)) = (steady.first(), steady.last()) else {
+        return fail("no message came back".into());
+    };
     let elapsed = (last.at - first.at).as_secs_f64();
     let period = run.pcm.params.seconds(u64::from(run.pcm.params.period_bytes));
     let played = (steady.len() as f64 - 1.0) * period;
-    let gap = steady.windows(2).map(|w| (w[1].at - w[0].at).as_secs_f64()).fold(period, f64::max).min(0.02);
+    let gap = steady
+        .windows(2)
+        .map(|w| (w[1].at - w[0].at).as_secs_f64())
+        .fold(period, f64::max)
+        .min(0.02);
     let excess = played - elapsed - 2.0 * gap.max(period);
     judge(if excess > elapsed * 0.007 {
-        vec![format!("{:.1} ms of audio in {:.1} ms, in messages of {} bytes", played * 1e3, elapsed * 1e3, first.slot.len)]
+        vec![format!(
+            "{:.1} ms of audio in {:.1} ms, in messages of {} bytes",
+            played * 1e3,
+            elapsed * 1e3,
+            first.slot.len
+        )]
     } else {
         Vec::new()
     })
@@ -111,7 +142,9 @@ pub fn output_consumed(target: &Target) -> Outcome {
 /// and what can be (all that came back, and 150 ms more than the former), each with 30 ms and one period of tolerance.
 pub fn latency(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
-    let Some((stream, info)) = find(&mut fe, 0)? else { return vacuous("no output stream") };
+    let Some((stream, info)) = find(&mut fe, 0)? else {
+        return vacuous("no output stream");
+    };
     let pcm = Pcm::open(&mut fe, TXQ, stream, info.params(5, 480, 20))?;
     let run = run(&mut fe, pcm, Duration::from_millis(700))?;
     if run.done.is_empty() {
@@ -121,10 +154,16 @@ pub fn latency(target: &Target) -> Outcome {
     for (n, c) in run.done.iter().enumerate() {
         let told = run.pcm.params.seconds(u64::from(c.latency));
         let least = run.ahead(n).max(0.0);
-        let most = run.pcm.params.seconds((n as u64 + 1) * u64::from(c.slot.len)).min(least + 0.150);
+        let most = run
+            .pcm
+            .params
+            .seconds((n as u64 + 1) * u64::from(c.slot.len))
+            .min(least + 0.150);
         if told + slack < least || told > most + slack {
             let (told, least, most) = (told * 1e3, least * 1e3, most * 1e3);
-            return fail(format!("message {n} says {told:.1} ms; it is between {least:.1} and {most:.1} ms"));
+            return fail(format!(
+                "message {n} says {told:.1} ms; it is between {least:.1} and {most:.1} ms"
+            ));
         }
     }
     judge(Vec::new())

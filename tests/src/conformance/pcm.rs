@@ -15,16 +15,24 @@ const INPUT: u8 = 1;
 /// The first stream of a direction.
 pub(super) fn find(fe: &mut SoundFrontend, direction: u8) -> Result<Option<(u32, PcmInfo)>, FrontendError> {
     let infos = fe.pcm_info()?;
-    Ok(infos.into_iter().enumerate().find(|(_, i)| i.direction == direction).map(|(n, i)| (n as u32, i)))
+    Ok(infos
+        .into_iter()
+        .enumerate()
+        .find(|(_, i)| i.direction == direction)
+        .map(|(n, i)| (n as u32, i)))
 }
 
 fn output(fe: &mut SoundFrontend, frames: u32, periods: u32) -> Result<Option<Pcm>, FrontendError> {
-    let Some((stream, info)) = find(fe, OUTPUT)? else { return Ok(None) };
+    let Some((stream, info)) = find(fe, OUTPUT)? else {
+        return Ok(None);
+    };
     Pcm::open(fe, TXQ, stream, info.params(5, frames, periods)).map(Some)
 }
 
 fn input(fe: &mut SoundFrontend, frames: u32, periods: u32) -> Result<Option<Pcm>, FrontendError> {
-    let Some((stream, info)) = find(fe, INPUT)? else { return Ok(None) };
+    let Some((stream, info)) = find(fe, INPUT)? else {
+        return Ok(None);
+    };
     Pcm::open(fe, RXQ, stream, info.params(5, frames, periods)).map(Some)
 }
 
@@ -39,7 +47,11 @@ pub fn release_completes(target: &Target) -> Outcome {
         ("capture", INPUT, true, false),
     ] {
         let mut fe = target.connect()?;
-        let opened = if direction == OUTPUT { output(&mut fe, 4800, 6)? } else { input(&mut fe, 4800, 6)? };
+        let opened = if direction == OUTPUT {
+            output(&mut fe, 4800, 6)?
+        } else {
+            input(&mut fe, 4800, 6)?
+        };
         let Some(pcm) = opened else { continue };
         let queue = crate::frontend::pcm::queue_of(direction);
         pcm.fill(&mut fe)?;
@@ -56,7 +68,9 @@ pub fn release_completes(target: &Target) -> Outcome {
             }
         }
         pcm.release(&mut fe)?;
-        let back = fe.wait_completions(queue, pcm.stream, expected, Duration::from_secs(1)).len();
+        let back = fe
+            .wait_completions(queue, pcm.stream, expected, Duration::from_secs(1))
+            .len();
         if back < expected {
             complaints.push(format!("{name}: {back} of {expected} came back"));
         }
@@ -67,7 +81,9 @@ pub fn release_completes(target: &Target) -> Outcome {
 /// Row 7: when the answer to RELEASE is seen, every message that was queued before has been seen as used already.
 pub fn release_waits(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
-    let Some(pcm) = output(&mut fe, 4800, 8)? else { return vacuous("no output stream") };
+    let Some(pcm) = output(&mut fe, 4800, 8)? else {
+        return vacuous("no output stream");
+    };
     for round in 0..5 {
         if round > 0 {
             pcm.prepare(&mut fe)?;
@@ -76,7 +92,10 @@ pub fn release_waits(target: &Target) -> Outcome {
         pcm.release(&mut fe)?;
         let back = fe.completions(TXQ, pcm.stream).len();
         if back < pcm.slots.len() {
-            return fail(format!("round {round}: RELEASE answered with {back} of {} messages back", pcm.slots.len()));
+            return fail(format!(
+                "round {round}: RELEASE answered with {back} of {} messages back",
+                pcm.slots.len()
+            ));
         }
     }
     judge(Vec::new())
@@ -85,24 +104,35 @@ pub fn release_waits(target: &Target) -> Outcome {
 /// Row 9: while a capture stream runs, no message comes back with less than its whole buffer recorded.
 pub fn input_full(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
-    let Some(pcm) = input(&mut fe, 1200, 12)? else { return vacuous("no input stream") };
+    let Some(pcm) = input(&mut fe, 1200, 12)? else {
+        return vacuous("no input stream");
+    };
     pcm.fill(&mut fe)?;
     pcm.start(&mut fe)?;
     let back = fe.wait_completions(RXQ, pcm.stream, 8, Duration::from_secs(2));
-    let short = back.iter().filter(|c| c.status != S_OK || c.used != 8 + c.slot.len).count();
+    let short = back
+        .iter()
+        .filter(|c| c.status != S_OK || c.used != 8 + c.slot.len)
+        .count();
     let _ended = pcm.stop(&mut fe).and_then(|()| pcm.release(&mut fe));
     if back.len() < 8 {
         return fail(format!("{} of 8 messages came back in 2 s", back.len()));
     }
-    judge(if short > 0 { vec![format!("{short} of {} came back part-filled", back.len())] } else { Vec::new() })
+    judge(if short > 0 {
+        vec![format!("{short} of {} came back part-filled", back.len())]
+    } else {
+        Vec::new()
+    })
 }
 
 /// Row 22: messages queued after PREPARE stay queued until START, then are played with OK in less than twice their time.
 pub fn prebuffer(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
-    let Some(pcm) = output(&mut fe, 2400, 4)? else { return vacuous("no output stream") };
+    let Some(pcm) = output(&mut fe, 2400, 4)? else {
+        return vacuous("no output stream");
+    };
     pcm.fill(&mut fe)?;
-    let early = fe.wait_completions(TXQ, pcm.stream, 1, Duration::from_millis(100));
+    let early = fe.wait_completions(TXQ, pcm.stream, 1, Duration::from_millis(250));
     if !early.is_empty() {
         return fail(format!("a message came back before START with {:#x}", early[0].status));
     }
@@ -120,7 +150,9 @@ pub fn prebuffer(target: &Target) -> Outcome {
 /// buffer), and after START all the others come back with OK.
 pub fn pause(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
-    let Some(pcm) = output(&mut fe, 2400, 16)? else { return vacuous("no output stream") };
+    let Some(pcm) = output(&mut fe, 2400, 16)? else {
+        return vacuous("no output stream");
+    };
     pcm.fill(&mut fe)?;
     pcm.start(&mut fe)?;
     let mut seen = fe.wait_completions(TXQ, pcm.stream, 2, Duration::from_secs(1));
@@ -137,7 +169,9 @@ pub fn pause(target: &Target) -> Outcome {
     let _ended = pcm.stop(&mut fe).and_then(|()| pcm.release(&mut fe));
     if !silent.is_empty() || after.len() < rest || wrong > 0 {
         let (n, m) = (silent.len(), after.len());
-        return fail(format!("{n} came back while paused; {m} of {rest} after START; {wrong} not OK"));
+        return fail(format!(
+            "{n} came back while paused; {m} of {rest} after START; {wrong} not OK"
+        ));
     }
     judge(Vec::new())
 }
@@ -146,7 +180,9 @@ pub fn pause(target: &Target) -> Outcome {
 /// stream that isn't there. (Whether those come back at all is row 30 and 32.)
 pub fn io_status(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
-    let Some(pcm) = output(&mut fe, 2400, 4)? else { return vacuous("no output stream") };
+    let Some(pcm) = output(&mut fe, 2400, 4)? else {
+        return vacuous("no output stream");
+    };
     pcm.fill(&mut fe)?;
     pcm.start(&mut fe)?;
     let mut back = fe.wait_completions(TXQ, pcm.stream, 2, Duration::from_secs(1));
@@ -159,14 +195,20 @@ pub fn io_status(target: &Target) -> Outcome {
         back.extend(fe.wait_completions(TXQ, stream, 1, Duration::from_millis(300)));
     }
     let wrong = back.iter().filter(|c| c.status != S_OK && c.status != S_IO_ERR);
-    judge(wrong.map(|c| format!("stream {}: status {:#x}", c.slot.stream, c.status)).collect())
+    judge(
+        wrong
+            .map(|c| format!("stream {}: status {:#x}", c.slot.stream, c.status))
+            .collect(),
+    )
 }
 
 /// Row 26: a capture message's used length is 8 plus what was recorded: whole ones, those returned by RELEASE, and nothing
 /// is written behind it.
 pub fn rx_used(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
-    let Some(pcm) = input(&mut fe, 2400, 10)? else { return vacuous("no input stream") };
+    let Some(pcm) = input(&mut fe, 2400, 10)? else {
+        return vacuous("no input stream");
+    };
     for slot in &pcm.slots {
         fe.ram.write(slot.data, &vec![0x5A; slot.len as usize]);
     }
@@ -180,7 +222,10 @@ pub fn rx_used(target: &Target) -> Outcome {
     let mut complaints = Vec::new();
     for c in &back {
         let recorded = c.used.saturating_sub(8);
-        let rest = fe.ram.read(c.slot.data + u64::from(recorded), c.slot.len.saturating_sub(recorded) as usize);
+        let rest = fe.ram.read(
+            c.slot.data + u64::from(recorded),
+            c.slot.len.saturating_sub(recorded) as usize,
+        );
         if c.used < 8 || recorded > c.slot.len || rest.iter().any(|b| *b != 0x5A) {
             complaints.push(format!("used {} of 8 + {}", c.used, c.slot.len));
         }
@@ -195,7 +240,9 @@ pub fn rx_used(target: &Target) -> Outcome {
 /// second. Vacuous if no output stream offers it.
 pub fn events(target: &Target) -> Outcome {
     let mut fe = target.connect()?;
-    let Some((stream, info)) = find(&mut fe, OUTPUT)? else { return vacuous("no output stream") };
+    let Some((stream, info)) = find(&mut fe, OUTPUT)? else {
+        return vacuous("no output stream");
+    };
     if info.features & EVT_XRUN_BIT == 0 {
         return vacuous("no stream offers EVT_XRUNS; no event can be asked for");
     }
@@ -212,13 +259,23 @@ pub fn events(target: &Target) -> Outcome {
         seen.extend(fe.events());
     }
     let _ended = pcm.stop(&mut fe).and_then(|()| pcm.release(&mut fe));
-    judge(if seen.contains(&(code::EVT_XRUN, stream)) { Vec::new() } else { vec![format!("no XRUN event; {seen:?}")] })
+    judge(if seen.contains(&(code::EVT_XRUN, stream)) {
+        Vec::new()
+    } else {
+        vec![format!("no XRUN event; {seen:?}")]
+    })
 }
 
 /// Row 28: with MSG_POLLING requested, messages made available without any kick after START are played.
 pub fn polling(target: &Target) -> Outcome {
-    let mut fe = target.connect_with(Options { eventfd: false, event_idx: target.event_idx, ..Options::default() })?;
-    let Some((stream, info)) = find(&mut fe, OUTPUT)? else { return vacuous("no output stream") };
+    let mut fe = target.connect_with(Options {
+        eventfd: false,
+        event_idx: target.event_idx,
+        ..Options::default()
+    })?;
+    let Some((stream, info)) = find(&mut fe, OUTPUT)? else {
+        return vacuous("no output stream");
+    };
     if info.features & POLLING_BIT == 0 {
         return vacuous("MSG_POLLING is not offered");
     }
@@ -235,5 +292,9 @@ pub fn polling(target: &Target) -> Outcome {
     let _ended = pcm.stop(&mut fe).and_then(|()| pcm.release(&mut fe));
     let fine = back.iter().filter(|c| c.status == S_OK).count();
     let first = back.first().map_or(0, |c| word(&c.status.to_le_bytes(), 0));
-    judge(if fine == 4 { Vec::new() } else { vec![format!("{fine} of 4 played, first status {first:#x}")] })
+    judge(if fine == 4 {
+        Vec::new()
+    } else {
+        vec![format!("{fine} of 4 played, first status {first:#x}")]
+    })
 }

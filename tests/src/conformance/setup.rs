@@ -13,10 +13,20 @@ struct Asker<'a> {
 
 impl<'a> Asker<'a> {
     fn new(target: &'a Target) -> Result<Self, FrontendError> {
-        Ok(Self { target, fe: target.connect()?, complaints: Vec::new() })
+        Ok(Self {
+            target,
+            fe: target.connect()?,
+            complaints: Vec::new(),
+        })
     }
 
-    fn ask(&mut self, what: &str, request: &[u8], response: usize, accept: impl Fn(u32) -> bool) -> Result<(), FrontendError> {
+    fn ask(
+        &mut self,
+        what: &str,
+        request: &[u8],
+        response: usize,
+        accept: impl Fn(u32) -> bool,
+    ) -> Result<(), FrontendError> {
         match self.fe.control(request, response) {
             Ok(reply) if accept(reply.status()) => {}
             Ok(reply) => self.complaints.push(format!("{what}: status {:#x}", reply.status())),
@@ -41,18 +51,34 @@ fn reconnected(target: &Target, old: &mut SoundFrontend) -> Result<SoundFrontend
 pub fn statuses(target: &Target) -> Outcome {
     let mut asker = Asker::new(target)?;
     let infos = asker.fe.pcm_info()?;
-    let Some(first) = infos.first() else { return vacuous("no streams") };
+    let Some(first) = infos.first() else {
+        return vacuous("no streams");
+    };
     let streams = infos.len() as u32;
     let bad = |s| s == S_BAD_MSG;
-    asker.ask("unknown code 0x7777", &words(&[0x7777, 0]), 4, |s| s == S_NOT_SUPP || s == S_BAD_MSG)?;
+    asker.ask("unknown code 0x7777", &words(&[0x7777, 0]), 4, |s| {
+        s == S_NOT_SUPP || s == S_BAD_MSG
+    })?;
     asker.ask("2-byte request", &[0, 1], 4, bad)?;
     asker.ask("PREPARE without a stream id", &words(&[code::PREPARE]), 4, bad)?;
-    asker.ask("PREPARE of an unknown stream", &words(&[code::PREPARE, streams + 5]), 4, bad)?;
-    asker.ask("PCM_INFO beyond the last", &words(&[code::PCM_INFO, streams, 1, 32]), 36, bad)?;
+    asker.ask(
+        "PREPARE of an unknown stream",
+        &words(&[code::PREPARE, streams + 5]),
+        4,
+        bad,
+    )?;
+    asker.ask(
+        "PCM_INFO beyond the last",
+        &words(&[code::PCM_INFO, streams, 1, 32]),
+        36,
+        bad,
+    )?;
     let mut params = first.params(5, 4800, 4);
     if let Some(format) = (3..20u8).find(|f| first.formats >> f & 1 == 0) {
         params.format = format;
-        asker.ask("SET_PARAMS of a format not offered", &params.request(0), 4, |s| s == S_NOT_SUPP)?;
+        asker.ask("SET_PARAMS of a format not offered", &params.request(0), 4, |s| {
+            s == S_NOT_SUPP
+        })?;
     }
     judge(asker.complaints)
 }
@@ -61,18 +87,50 @@ pub fn statuses(target: &Target) -> Outcome {
 pub fn params_checked(target: &Target) -> Outcome {
     let mut asker = Asker::new(target)?;
     let infos = asker.fe.pcm_info()?;
-    let Some(first) = infos.first() else { return vacuous("no streams") };
+    let Some(first) = infos.first() else {
+        return vacuous("no streams");
+    };
     let good = first.params(5, 4800, 4);
     let cases: [(&str, Params); 9] = [
         ("channels 0", Params { channels: 0, ..good }),
-        ("channels above the maximum", Params { channels: first.channels_max.saturating_add(1), ..good }),
+        (
+            "channels above the maximum",
+            Params {
+                channels: first.channels_max.saturating_add(1),
+                ..good
+            },
+        ),
         ("channels 255", Params { channels: 255, ..good }),
         ("format 69", Params { format: 69, ..good }),
         ("rate 71", Params { rate: 71, ..good }),
-        ("undefined features", Params { features: 0xff00, ..good }),
-        ("period 0", Params { period_bytes: 0, ..good }),
-        ("a period that doesn't divide the buffer", Params { buffer_bytes: good.buffer_bytes + 4, ..good }),
-        ("a period above the buffer", Params { period_bytes: good.buffer_bytes * 2, ..good }),
+        (
+            "undefined features",
+            Params {
+                features: 0xff00,
+                ..good
+            },
+        ),
+        (
+            "period 0",
+            Params {
+                period_bytes: 0,
+                ..good
+            },
+        ),
+        (
+            "a period that doesn't divide the buffer",
+            Params {
+                buffer_bytes: good.buffer_bytes + 4,
+                ..good
+            },
+        ),
+        (
+            "a period above the buffer",
+            Params {
+                period_bytes: good.buffer_bytes * 2,
+                ..good
+            },
+        ),
     ];
     for (what, params) in cases {
         asker.ask(what, &params.request(0), 4, |s| s != S_OK)?;
@@ -114,12 +172,21 @@ pub fn lifecycle(target: &Target) -> Outcome {
         (STOP, true),
     ];
     let mut asker = Asker::new(target)?;
-    let Some(first) = asker.fe.pcm_info()?.first().cloned() else { return vacuous("no streams") };
+    let Some(first) = asker.fe.pcm_info()?.first().cloned() else {
+        return vacuous("no streams");
+    };
     let params = first.params(5, 4800, 4);
     let mut before = 0;
     for (step, (request, legal)) in PATH.into_iter().enumerate() {
-        let bytes = if request == SET_PARAMS { params.request(0) } else { words(&[request, 0]) };
-        let what = format!("step {step}: {request:#x} after {before:#x} must be {}", if legal { "OK" } else { "refused" });
+        let bytes = if request == SET_PARAMS {
+            params.request(0)
+        } else {
+            words(&[request, 0])
+        };
+        let what = format!(
+            "step {step}: {request:#x} after {before:#x} must be {}",
+            if legal { "OK" } else { "refused" }
+        );
         asker.ask(&what, &bytes, 4, |s| (s == S_OK) == legal)?;
         if !asker.complaints.is_empty() {
             break;

@@ -37,7 +37,9 @@ pub fn dial(path: &Path, wait: Duration, timeout: Duration) -> Result<UnixStream
                 stream.set_write_timeout(Some(timeout))?;
                 return Ok(stream);
             }
-            Err(e) if Instant::now() < end && matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
+            Err(e)
+                if Instant::now() < end && matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) =>
+            {
                 std::thread::sleep(Duration::from_millis(5));
             }
             Err(e) => return Err(e.into()),
@@ -71,7 +73,11 @@ pub fn negotiate(frontend: &mut Frontend, options: &Options) -> Result<Negotiate
     if protocol.contains(VhostUserProtocolFeatures::REPLY_ACK) {
         frontend.set_hdr_flags(VhostUserHeaderFlag::NEED_REPLY);
     }
-    Ok(Negotiated { offered, acked, protocol })
+    Ok(Negotiated {
+        offered,
+        acked,
+        protocol,
+    })
 }
 
 /// Sends memory table and rings, enables them, and makes sure they are enabled before anything is kicked: a GET_FEATURES

@@ -40,7 +40,12 @@ impl Region {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { gpa, len, file, base: base.cast() })
+        Ok(Self {
+            gpa,
+            len,
+            file,
+            base: base.cast(),
+        })
     }
 
     /// Address of the region in this process, as vring addresses are sent.
@@ -77,7 +82,10 @@ impl Ram {
     /// What memfd_create, ftruncate or mmap said.
     pub fn new(rings: usize, data: usize) -> io::Result<Self> {
         let regions = vec![Region::new(0, rings)?, Region::new(DATA_GPA, data)?];
-        Ok(Self { regions, next: [AtomicU64::new(0x1000), AtomicU64::new(0)] })
+        Ok(Self {
+            regions,
+            next: [AtomicU64::new(0x1000), AtomicU64::new(0)],
+        })
     }
 
     /// The regions.
@@ -90,11 +98,11 @@ impl Ram {
     #[must_use]
     pub fn table(&self) -> Vec<VhostUserMemoryRegionInfo> {
         let entry = |r: &Region| VhostUserMemoryRegionInfo {
-                guest_phys_addr: r.gpa,
-                memory_size: r.len as u64,
-                userspace_addr: r.user_address(),
-                mmap_offset: 0,
-                mmap_handle: r.file.as_raw_fd(),
+            guest_phys_addr: r.gpa,
+            memory_size: r.len as u64,
+            userspace_addr: r.user_address(),
+            mmap_offset: 0,
+            mmap_handle: r.file.as_raw_fd(),
         };
         self.regions.iter().map(entry).collect()
     }
@@ -118,7 +126,10 @@ impl Ram {
 
     fn locate(&self, gpa: u64, len: usize) -> Option<*mut u8> {
         let region = self.regions.iter().find(|r| {
-            gpa >= r.gpa && gpa.checked_add(len as u64).is_some_and(|end| end <= r.gpa + r.len as u64)
+            gpa >= r.gpa
+                && gpa
+                    .checked_add(len as u64)
+                    .is_some_and(|end| end <= r.gpa + r.len as u64)
         })?;
         Some(region.base.wrapping_add((gpa - region.gpa) as usize))
     }
@@ -145,14 +156,18 @@ impl Ram {
     /// Reads a ring index or flag.
     #[must_use]
     pub fn load16(&self, gpa: u64) -> u16 {
-        let Some(at) = self.locate(gpa, 2).filter(|p| p.addr() % 2 == 0) else { return 0 };
+        let Some(at) = self.locate(gpa, 2).filter(|p| p.addr() % 2 == 0) else {
+            return 0;
+        };
         // SAFETY: in a live mapping, aligned; shared memory is only ever accessed atomically at this address.
         u16::from_le(unsafe { AtomicU16::from_ptr(at.cast()) }.load(Ordering::Acquire))
     }
 
     /// Publishes a ring index or flag.
     pub fn store16(&self, gpa: u64, value: u16) {
-        let Some(at) = self.locate(gpa, 2).filter(|p| p.addr() % 2 == 0) else { return };
+        let Some(at) = self.locate(gpa, 2).filter(|p| p.addr() % 2 == 0) else {
+            return;
+        };
         // SAFETY: as in `load16`.
         unsafe { AtomicU16::from_ptr(at.cast()) }.store(value.to_le(), Ordering::Release);
         fence(Ordering::SeqCst);

@@ -43,7 +43,14 @@ pub struct Pcm {
 }
 
 fn ok(what: &str, status: u32) -> Result<(), FrontendError> {
-    if status == S_OK { Ok(()) } else { Err(FrontendError::Refused { what: what.into(), status }) }
+    if status == S_OK {
+        Ok(())
+    } else {
+        Err(FrontendError::Refused {
+            what: what.into(),
+            status,
+        })
+    }
 }
 
 impl Pcm {
@@ -54,7 +61,12 @@ impl Pcm {
     pub fn open(fe: &mut SoundFrontend, queue: usize, stream: u32, params: Params) -> Result<Self, FrontendError> {
         let count = (params.buffer_bytes / params.period_bytes.max(1)) as usize;
         let slots = fe.slots(queue, stream, params.period_bytes, count)?;
-        let pcm = Self { stream, params, slots, queue };
+        let pcm = Self {
+            stream,
+            params,
+            slots,
+            queue,
+        };
         pcm.prepare(fe)?;
         Ok(pcm)
     }
@@ -142,7 +154,9 @@ impl Pcm {
     pub fn record(&self, fe: &mut SoundFrontend, bytes: usize) -> Result<(Vec<u8>, Stats), FrontendError> {
         self.fill(fe)?;
         let mut out = Vec::new();
-        let mut left = bytes.div_ceil(self.params.period_bytes.max(1) as usize).saturating_sub(self.slots.len());
+        let mut left = bytes
+            .div_ceil(self.params.period_bytes.max(1) as usize)
+            .saturating_sub(self.slots.len());
         let stats = self.run(fe, self.slots.len(), |fe, slot, used| {
             out.extend(fe.ram.read(slot.data, used.saturating_sub(8).min(slot.len) as usize));
             let more = left > 0;
@@ -182,7 +196,12 @@ impl Pcm {
         }
         self.stop(fe)?;
         self.release(fe)?;
-        let late = fe.wait_completions(self.queue, self.stream, waiting, Duration::from_millis(if waiting > 0 { 500 } else { 0 }));
+        let late = fe.wait_completions(
+            self.queue,
+            self.stream,
+            waiting,
+            Duration::from_millis(if waiting > 0 { 500 } else { 0 }),
+        );
         Ok(tally.finish((waiting - late.len().min(waiting)) as u64))
     }
 }
@@ -196,8 +215,16 @@ struct Tally {
 
 impl Tally {
     fn new(began: Instant) -> Self {
-        let stats = Stats { latency_bytes: (u32::MAX, 0, 0), ..Stats::default() };
-        Self { stats, began, last: None, gaps: Vec::new() }
+        let stats = Stats {
+            latency_bytes: (u32::MAX, 0, 0),
+            ..Stats::default()
+        };
+        Self {
+            stats,
+            began,
+            last: None,
+            gaps: Vec::new(),
+        }
     }
 
     fn look(&mut self, done: &[super::Completion], whole_ring: bool) {
@@ -223,7 +250,13 @@ impl Tally {
 
     fn finish(mut self, lost: u64) -> Stats {
         self.gaps.sort_by(f64::total_cmp);
-        let at = |q: f64| self.gaps.get((self.gaps.len() as f64 * q) as usize).or(self.gaps.last()).copied().unwrap_or(0.0);
+        let at = |q: f64| {
+            self.gaps
+                .get((self.gaps.len() as f64 * q) as usize)
+                .or(self.gaps.last())
+                .copied()
+                .unwrap_or(0.0)
+        };
         self.stats.gap_ms = (at(0.5), at(0.99), at(1.0));
         self.stats.wall_ms = self.last.map_or(0.0, |l| (l - self.began).as_secs_f64() * 1e3);
         self.stats.lost = lost;

@@ -52,14 +52,21 @@ pub const S_NOT_SUPP: u32 = 0x8002;
 pub const S_IO_ERR: u32 = 0x8003;
 
 /// Size of one item of JACK_INFO, PCM_INFO, CHMAP_INFO and CTL_INFO (Linux lays out the last with 4 bytes of padding).
-pub const INFO_SIZE: [(u32, u32); 4] =
-    [(code::JACK_INFO, 24), (code::PCM_INFO, 32), (code::CHMAP_INFO, 24), (code::CTL_INFO, 96)];
+pub const INFO_SIZE: [(u32, u32); 4] = [
+    (code::JACK_INFO, 24),
+    (code::PCM_INFO, 32),
+    (code::CHMAP_INFO, 24),
+    (code::CTL_INFO, 96),
+];
 
 /// Bytes a sample takes, by format bit; 0 for formats that have no whole number of bytes a sample.
-pub const SAMPLE_BYTES: [u32; 25] = [0, 1, 1, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 8, 1, 2, 4, 4];
+pub const SAMPLE_BYTES: [u32; 25] = [
+    0, 1, 1, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 8, 1, 2, 4, 4,
+];
 /// Hz, by rate bit.
-pub const RATES: [u32; 14] =
-    [5512, 8000, 11025, 16000, 22050, 32000, 44100, 48000, 64000, 88200, 96000, 176_400, 192_000, 384_000];
+pub const RATES: [u32; 14] = [
+    5512, 8000, 11025, 16000, 22050, 32000, 44100, 48000, 64000, 88200, 96000, 176_400, 192_000, 384_000,
+];
 /// Format bits with names, as `fe-play --format` takes them.
 pub const FORMATS: [(&str, u8); 17] = [
     ("s8", 3),
@@ -90,7 +97,10 @@ pub fn words(values: &[u32]) -> Vec<u8> {
 /// The little-endian word at `at`, 0 beyond the end.
 #[must_use]
 pub fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+    bytes
+        .get(at..at + 4)
+        .and_then(|b| b.try_into().ok())
+        .map_or(0, u32::from_le_bytes)
 }
 
 /// The little-endian double word at `at`, 0 beyond the end.
@@ -139,7 +149,13 @@ impl Params {
     /// The whole request.
     #[must_use]
     pub fn request(&self, stream: u32) -> Vec<u8> {
-        let mut out = words(&[code::SET_PARAMS, stream, self.buffer_bytes, self.period_bytes, self.features]);
+        let mut out = words(&[
+            code::SET_PARAMS,
+            stream,
+            self.buffer_bytes,
+            self.period_bytes,
+            self.features,
+        ]);
         out.extend([self.channels, self.format, self.rate, 0]);
         out
     }
@@ -183,11 +199,30 @@ impl PcmInfo {
     /// Parameters of this offer: `format` and 48 kHz if offered, else the lowest bits offered; fewest channels but two if allowed.
     #[must_use]
     pub fn params(&self, format: u8, period_frames: u32, periods: u32) -> Params {
-        let pick = |mask: u64, want: u8| if mask >> want & 1 == 1 { want } else { mask.trailing_zeros().min(63) as u8 };
-        let format = if self.formats >> format & 1 == 1 { format } else { self.smallest_format() };
-        let channels = 2.clamp(self.channels_min.max(1), self.channels_max.max(self.channels_min).max(1));
-        let mut params =
-            Params { buffer_bytes: 0, period_bytes: 0, features: 0, channels, format, rate: pick(self.rates, 7) };
+        let pick = |mask: u64, want: u8| {
+            if mask >> want & 1 == 1 {
+                want
+            } else {
+                mask.trailing_zeros().min(63) as u8
+            }
+        };
+        let format = if self.formats >> format & 1 == 1 {
+            format
+        } else {
+            self.smallest_format()
+        };
+        let channels = 2.clamp(
+            self.channels_min.max(1),
+            self.channels_max.max(self.channels_min).max(1),
+        );
+        let mut params = Params {
+            buffer_bytes: 0,
+            period_bytes: 0,
+            features: 0,
+            channels,
+            format,
+            rate: pick(self.rates, 7),
+        };
         params.period_bytes = period_frames * params.frame_bytes();
         params.buffer_bytes = params.period_bytes * periods;
         params

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vhost::vhost_user::{Frontend, VhostUserFrontend, VhostUserProtocolFeatures};
 use vhost::VhostBackend;
+use vhost::vhost_user::{Frontend, VhostUserFrontend, VhostUserProtocolFeatures};
 
 use super::link::{self, Negotiated};
 use super::memory::{DATA, Ram};
@@ -106,7 +106,14 @@ impl SoundFrontend {
         let has = |bit| negotiated.acked & bit != 0;
         let per_queue = usize::from(options.queue_size) * (super::vring::MAX_INDIRECT * 16 + 32) + 16 * 4096;
         let ram = Arc::new(Ram::new(4 * per_queue + (1 << 16), options.data_bytes)?);
-        let queue = |_| Vring::new(ram.clone(), options.queue_size, has(proto::F_EVENT_IDX), has(proto::F_INDIRECT));
+        let queue = |_| {
+            Vring::new(
+                ram.clone(),
+                options.queue_size,
+                has(proto::F_EVENT_IDX),
+                has(proto::F_INDIRECT),
+            )
+        };
         let queues = (0..4).map(queue).collect::<Result<Vec<_>, _>>()?;
         let mut config = [0; 4];
         if negotiated.protocol.contains(VhostUserProtocolFeatures::CONFIG) {
@@ -115,7 +122,9 @@ impl SoundFrontend {
             config = std::array::from_fn(|i| word(&bytes, 4 * i));
         }
         link::set_up(&mut frontend, &ram, &queues)?;
-        let control = ram.alloc(DATA, CONTROL_SLOTS * (REQUEST_MAX + RESPONSE_MAX)).ok_or(FrontendError::OutOfMemory)?;
+        let control = ram
+            .alloc(DATA, CONTROL_SLOTS * (REQUEST_MAX + RESPONSE_MAX))
+            .ok_or(FrontendError::OutOfMemory)?;
         let mut this = Self {
             frontend,
             raw,
@@ -187,7 +196,9 @@ impl SoundFrontend {
     }
 
     fn offer_event(&mut self, gpa: u64) -> Result<(), FrontendError> {
-        let head = self.queues[EVENTQ].submit(&[Seg::wo(gpa, 8)]).ok_or(FrontendError::QueueFull(EVENTQ))?;
+        let head = self.queues[EVENTQ]
+            .submit(&[Seg::wo(gpa, 8)])
+            .ok_or(FrontendError::QueueFull(EVENTQ))?;
         self.events.insert(head, gpa);
         Ok(())
     }
@@ -216,11 +227,17 @@ impl SoundFrontend {
         loop {
             while let Some((id, used)) = self.queues[CONTROLQ].pop_used() {
                 if id == head {
-                    return Ok(Reply { bytes: self.ram.read(at, response), used });
+                    return Ok(Reply {
+                        bytes: self.ram.read(at, response),
+                        used,
+                    });
                 }
             }
             if Instant::now() >= end {
-                return Err(FrontendError::Timeout { what: format!("request {:#x}", word(request, 0)), waited: timeout });
+                return Err(FrontendError::Timeout {
+                    what: format!("request {:#x}", word(request, 0)),
+                    waited: timeout,
+                });
             }
             self.pause(CONTROLQ, end);
         }
@@ -243,7 +260,9 @@ impl SoundFrontend {
         if response > 0 {
             segs.push(Seg::wo(out, response as u32));
         }
-        let head = self.queues[CONTROLQ].submit(&segs).ok_or(FrontendError::QueueFull(CONTROLQ))?;
+        let head = self.queues[CONTROLQ]
+            .submit(&segs)
+            .ok_or(FrontendError::QueueFull(CONTROLQ))?;
         self.queues[CONTROLQ].kick();
         Ok((head, out, response))
     }
@@ -256,7 +275,11 @@ impl SoundFrontend {
             return;
         }
         let call = &self.queues[queue].call;
-        let mut entry = libc::pollfd { fd: call.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut entry = libc::pollfd {
+            fd: call.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         // Never for long: a device may write its used ring and not call, which other checks judge.
         let wait = left.min(Duration::from_millis(20)).as_millis().max(1) as i32;
         // SAFETY: one valid pollfd.
@@ -296,7 +319,10 @@ impl SoundFrontend {
     pub fn pcm_info(&mut self) -> Result<Vec<PcmInfo>, FrontendError> {
         let reply = self.info(code::PCM_INFO, 0, self.config[1], 32)?;
         if reply.status() != S_OK {
-            return Err(FrontendError::Refused { what: "PCM_INFO".into(), status: reply.status() });
+            return Err(FrontendError::Refused {
+                what: "PCM_INFO".into(),
+                status: reply.status(),
+            });
         }
         Ok(reply.bytes[4..].chunks(32).map(PcmInfo::parse).collect())
     }
@@ -328,7 +354,13 @@ impl SoundFrontend {
         let slot = || {
             let head = self.ram.alloc(DATA, 32)?;
             let data = self.ram.alloc(DATA, len.max(1) as usize)?;
-            Some(Slot { queue, stream, head, data, len })
+            Some(Slot {
+                queue,
+                stream,
+                head,
+                data,
+                len,
+            })
         };
         (0..count).map(|_| slot().ok_or(FrontendError::OutOfMemory)).collect()
     }
@@ -345,11 +377,17 @@ impl SoundFrontend {
         let mut at = 0;
         while at < slot.len {
             let here = (4096 - ((slot.data + u64::from(at)) % 4096) as u32).min(slot.len - at);
-            segs.push(Seg { gpa: slot.data + u64::from(at), len: here, write });
+            segs.push(Seg {
+                gpa: slot.data + u64::from(at),
+                len: here,
+                write,
+            });
             at += here;
         }
         segs.push(Seg::wo(slot.head + 16, 8));
-        let head = self.queues[slot.queue].submit(&segs).ok_or(FrontendError::QueueFull(slot.queue))?;
+        let head = self.queues[slot.queue]
+            .submit(&segs)
+            .ok_or(FrontendError::QueueFull(slot.queue))?;
         self.messages.insert((slot.queue, head), slot);
         Ok(())
     }
@@ -365,7 +403,13 @@ impl SoundFrontend {
             if let Some(slot) = self.messages.remove(&(queue, head)) {
                 let status = self.ram.read(slot.head + 16, 8);
                 let (status, latency) = (word(&status, 0), word(&status, 4));
-                self.done.push(Completion { slot, status, latency, used, at: Instant::now() });
+                self.done.push(Completion {
+                    slot,
+                    status,
+                    latency,
+                    used,
+                    at: Instant::now(),
+                });
             }
         }
         let mine = |c: &Completion| c.slot.queue == queue && c.slot.stream == stream;
@@ -375,13 +419,7 @@ impl SoundFrontend {
     }
 
     /// Completions, waiting until `count` came or `timeout` passed.
-    pub fn wait_completions(
-        &mut self,
-        queue: usize,
-        stream: u32,
-        count: usize,
-        timeout: Duration,
-    ) -> Vec<Completion> {
+    pub fn wait_completions(&mut self, queue: usize, stream: u32, count: usize, timeout: Duration) -> Vec<Completion> {
         let end = Instant::now() + timeout;
         let mut all = Vec::new();
         loop {

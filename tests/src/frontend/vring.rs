@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use super::memory::{RINGS, Ram};
 use super::FrontendError;
+use super::memory::{RINGS, Ram};
 
 /// One buffer of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +201,8 @@ impl Vring {
         let head = super::proto::word(&entry, 0) as u16;
         self.next_used = self.next_used.wrapping_add(1);
         if self.event_idx {
-            self.ram.store16(self.avail + 4 + 2 * u64::from(self.size), self.next_used);
+            self.ram
+                .store16(self.avail + 4 + 2 * u64::from(self.size), self.next_used);
         }
         if let Some(chain) = self.chains.get_mut(usize::from(head)) {
             self.free.append(chain);

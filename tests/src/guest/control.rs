@@ -53,7 +53,14 @@ impl Control {
                 }
             }
         });
-        Ok(Self { port, lines, next: 1, ready: false, outputs: BTreeMap::new(), finished: BTreeMap::new() })
+        Ok(Self {
+            port,
+            lines,
+            next: 1,
+            ready: false,
+            outputs: BTreeMap::new(),
+            finished: BTreeMap::new(),
+        })
     }
 
     /// Starts a shell command (one line) in the guest's background.
@@ -90,7 +97,11 @@ impl Control {
 
     fn take(&mut self, at: Instant, line: &str) {
         let mut words = line.splitn(3, ' ');
-        let (verb, id, rest) = (words.next(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (verb, id, rest) = (
+            words.next(),
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default(),
+        );
         let id: u32 = id.parse().unwrap_or(0);
         match verb {
             Some("ready") => self.ready = true,
@@ -103,7 +114,15 @@ impl Control {
                 let (status, uptime) = rest.split_once(' ').unwrap_or((rest, ""));
                 let output = self.outputs.remove(&id).unwrap_or_default();
                 let status = status.parse().unwrap_or(-1);
-                self.finished.insert(id, Finished { status, output, at, uptime: uptime.parse().unwrap_or(0.0) });
+                self.finished.insert(
+                    id,
+                    Finished {
+                        status,
+                        output,
+                        at,
+                        uptime: uptime.parse().unwrap_or(0.0),
+                    },
+                );
             }
             _ => {}
         }
@@ -120,11 +139,22 @@ mod tests {
         let mut control = Control::new(host).unwrap();
         let (first, second) = (control.spawn("a").unwrap(), control.spawn("b").unwrap());
 
-        guest.write_all(b"ready 1.0\r\nout 2 two\r\nout 1 one\r\ndone 2 0 2.5\r\ndone 1 3 3.5\r\n").unwrap();
+        guest
+            .write_all(b"ready 1.0\r\nout 2 two\r\nout 1 one\r\ndone 2 0 2.5\r\ndone 1 3 3.5\r\n")
+            .unwrap();
 
         let limit = Duration::from_secs(5);
-        let ends = [control.wait(first, limit).ok().unwrap(), control.wait(second, limit).ok().unwrap()];
-        assert_eq!([(ends[0].status, ends[0].output.as_str()), (ends[1].status, ends[1].output.as_str())], [(3, "one\n"), (0, "two\n")]);
+        let ends = [
+            control.wait(first, limit).ok().unwrap(),
+            control.wait(second, limit).ok().unwrap(),
+        ];
+        assert_eq!(
+            [
+                (ends[0].status, ends[0].output.as_str()),
+                (ends[1].status, ends[1].output.as_str())
+            ],
+            [(3, "one\n"), (0, "two\n")]
+        );
         assert!(control.wait_ready(limit).is_ok());
     }
 }

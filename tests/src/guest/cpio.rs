@@ -72,7 +72,9 @@ fn entry(bytes: &mut Vec<u8>, inode: u32, path: &str, mode: u32, device: (u32, u
     let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
     let name_size = u32::try_from(path.len() + 1).unwrap_or(u32::MAX);
     bytes.extend_from_slice(b"070701");
-    for field in [inode, mode, 0, 0, links, 0, size, 0, 0, device.0, device.1, name_size, 0] {
+    for field in [
+        inode, mode, 0, 0, links, 0, size, 0, 0, device.0, device.1, name_size, 0,
+    ] {
         bytes.extend_from_slice(format!("{field:08x}").as_bytes());
     }
     bytes.extend_from_slice(path.as_bytes());
@@ -107,8 +109,14 @@ mod tests {
     fn parents_come_before_their_children_and_the_trailer_last() {
         let text = String::from_utf8(archive(&["usr/bin/a"])).unwrap_or_default();
 
-        let positions: Vec<_> = ["usr\0", "usr/bin\0", "usr/bin/a\0", "TRAILER!!!\0"].iter().map(|name| text.find(name)).collect();
+        let positions: Vec<_> = ["usr\0", "usr/bin\0", "usr/bin/a\0", "TRAILER!!!\0"]
+            .iter()
+            .map(|name| text.find(name))
+            .collect();
 
-        assert!(positions.iter().all(Option::is_some) && positions.is_sorted(), "{positions:?}");
+        assert!(
+            positions.iter().all(Option::is_some) && positions.is_sorted(),
+            "{positions:?}"
+        );
     }
 }

@@ -25,7 +25,12 @@ impl GuestImage {
     ///
     /// # Errors
     /// A module, program or library is missing, or the file can't be written.
-    pub fn build(kernel: &Kernel, programs: &[&str], files: &[(&str, &[u8], u32)], initrd: &Path) -> Result<Self, GuestError> {
+    pub fn build(
+        kernel: &Kernel,
+        programs: &[&str],
+        files: &[(&str, &[u8], u32)],
+        initrd: &Path,
+    ) -> Result<Self, GuestError> {
         let mut archive = Archive::default();
         for directory in ["proc", "sys", "dev", "tmp", "etc"] {
             archive.directory(directory);
@@ -43,7 +48,10 @@ impl GuestImage {
             archive.file(path.trim_start_matches('/'), *mode, data.to_vec());
         }
         std::fs::write(initrd, archive.finish()).map_err(at(initrd))?;
-        Ok(Self { kernel: kernel.image.clone(), initrd: initrd.to_path_buf() })
+        Ok(Self {
+            kernel: kernel.image.clone(),
+            initrd: initrd.to_path_buf(),
+        })
     }
 }
 
@@ -93,6 +101,9 @@ fn read(path: &Path) -> Result<Vec<u8>, GuestError> {
 
 fn which(program: &str) -> Result<PathBuf, GuestError> {
     let places = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
-    let found = places.iter().map(|place| Path::new(place).join(program)).find(|path| path.exists());
+    let found = places
+        .iter()
+        .map(|place| Path::new(place).join(program))
+        .find(|path| path.exists());
     found.ok_or_else(|| GuestError::Missing(program.to_owned()))
 }

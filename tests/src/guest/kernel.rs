@@ -22,8 +22,12 @@ impl Kernel {
     pub fn fetch(series: &str, cache: &Path) -> Result<Self, GuestError> {
         let names = output_of(Command::new("apt-cache").args(["pkgnames", &format!("linux-image-{series}")]))?;
         let architecture = output_of(Command::new("dpkg").arg("--print-architecture"))?;
-        let package = newest(series, String::from_utf8_lossy(&architecture).trim(), &String::from_utf8_lossy(&names))
-            .ok_or_else(|| GuestError::Missing(format!("a package linux-image-{series}*")))?;
+        let package = newest(
+            series,
+            String::from_utf8_lossy(&architecture).trim(),
+            &String::from_utf8_lossy(&names),
+        )
+        .ok_or_else(|| GuestError::Missing(format!("a package linux-image-{series}*")))?;
         let directory = cache.join(&package);
         if !directory.join("done").exists() {
             unpack(&package, &directory)?;
@@ -34,15 +38,23 @@ impl Kernel {
     fn in_directory(directory: &Path) -> Result<Self, GuestError> {
         let image = only_entry(&directory.join("boot"), "vmlinu")?;
         let library = directory.join("lib/modules");
-        let library = if library.exists() { library } else { directory.join("usr/lib/modules") };
-        Ok(Self { image, modules: only_entry(&library, "")? })
+        let library = if library.exists() {
+            library
+        } else {
+            directory.join("usr/lib/modules")
+        };
+        Ok(Self {
+            image,
+            modules: only_entry(&library, "")?,
+        })
     }
 }
 
 /// Is this Debian package installed?
 #[must_use]
 pub fn installed(package: &str) -> bool {
-    output_of(Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package])).is_ok_and(|status| status == b"installed")
+    output_of(Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]))
+        .is_ok_and(|status| status == b"installed")
 }
 
 /// The newest stock (not cloud, not real-time, not debug) kernel package of a series, a signed one before an unsigned one.
@@ -58,10 +70,17 @@ pub fn newest(series: &str, architecture: &str, names: &str) -> Option<String> {
         let version = version.strip_suffix(&format!("-{architecture}"))?;
         // "6.1" must not take 6.12, and the meta package ("linux-image-6.12-amd64") has no image in it.
         let stock = version.starts_with(['.', '-']) && !version.contains("cloud") && !version.contains("rt");
-        let numbers: Vec<u32> = version.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect();
+        let numbers: Vec<u32> = version
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|part| part.parse().ok())
+            .collect();
         (stock && !numbers.is_empty()).then_some((signed, numbers))
     };
-    names.lines().filter_map(|name| Some((rank(name)?, name))).max().map(|(_, name)| name.to_owned())
+    names
+        .lines()
+        .filter_map(|name| Some((rank(name)?, name)))
+        .max()
+        .map(|(_, name)| name.to_owned())
 }
 
 fn unpack(package: &str, directory: &Path) -> Result<(), GuestError> {
@@ -69,13 +88,21 @@ fn unpack(package: &str, directory: &Path) -> Result<(), GuestError> {
         std::fs::remove_dir_all(directory).map_err(at(directory))?;
     }
     std::fs::create_dir_all(directory).map_err(at(directory))?;
-    output_of(Command::new("apt-get").args(["download", "-qq", package]).current_dir(directory))?;
+    output_of(
+        Command::new("apt-get")
+            .args(["download", "-qq", package])
+            .current_dir(directory),
+    )?;
     let archive = only_entry(directory, "linux-image")?;
     output_of(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(directory))?;
     std::fs::remove_file(&archive).map_err(at(&archive))?;
     let modules = Kernel::in_directory(directory)?.modules;
     let release = modules.file_name().unwrap_or_default().to_owned();
-    let base = if directory.join("lib/modules").exists() { directory.to_path_buf() } else { directory.join("usr") };
+    let base = if directory.join("lib/modules").exists() {
+        directory.to_path_buf()
+    } else {
+        directory.join("usr")
+    };
     output_of(Command::new(depmod()).arg("-b").arg(base).arg(release))?;
     let done = directory.join("done");
     std::fs::write(&done, b"").map_err(at(&done))
@@ -83,12 +110,18 @@ fn unpack(package: &str, directory: &Path) -> Result<(), GuestError> {
 
 /// `depmod` is outside the path of ordinary users.
 fn depmod() -> &'static str {
-    if Path::new("/usr/sbin/depmod").exists() { "/usr/sbin/depmod" } else { "/sbin/depmod" }
+    if Path::new("/usr/sbin/depmod").exists() {
+        "/usr/sbin/depmod"
+    } else {
+        "/sbin/depmod"
+    }
 }
 
 fn only_entry(directory: &Path, prefix: &str) -> Result<PathBuf, GuestError> {
     let entries = std::fs::read_dir(directory).map_err(at(directory))?;
-    let mut found = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+    let mut found = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
     let missing = || GuestError::Missing(format!("{}/{prefix}*", directory.display()));
     found.next().map(|entry| entry.path()).ok_or_else(missing)
 }
@@ -103,8 +136,14 @@ mod tests {
 
     #[test]
     fn the_newest_signed_stock_kernel_of_the_series_is_taken() {
-        assert_eq!(newest("6.12", "amd64", NAMES).as_deref(), Some("linux-image-6.12.88+deb12-amd64"));
-        assert_eq!(newest("6.1", "amd64", NAMES).as_deref(), Some("linux-image-6.1.0-37-amd64"));
+        assert_eq!(
+            newest("6.12", "amd64", NAMES).as_deref(),
+            Some("linux-image-6.12.88+deb12-amd64")
+        );
+        assert_eq!(
+            newest("6.1", "amd64", NAMES).as_deref(),
+            Some("linux-image-6.1.0-37-amd64")
+        );
     }
 
     #[test]

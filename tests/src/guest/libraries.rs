@@ -18,7 +18,9 @@ fn parse(text: &str) -> Result<Vec<PathBuf>, GuestError> {
     if let Some(line) = text.lines().find(|line| line.contains("not found")) {
         return Err(GuestError::Missing(format!("library {}", line.trim())));
     }
-    let paths = text.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    let paths = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
     Ok(paths.map(PathBuf::from).collect())
 }
 
@@ -28,11 +30,18 @@ mod tests {
 
     #[test]
     fn libraries_and_the_loader_are_taken_but_the_vdso_is_not() {
-        let text = "\tlinux-vdso.so.1 (0x1)\n\tlibc.so.6 => /lib/x/libc.so.6 (0x2)\n\t/lib64/ld-linux-x86-64.so.2 (0x3)\n";
+        let text =
+            "\tlinux-vdso.so.1 (0x1)\n\tlibc.so.6 => /lib/x/libc.so.6 (0x2)\n\t/lib64/ld-linux-x86-64.so.2 (0x3)\n";
 
         let paths = parse(text).ok();
 
-        assert_eq!(paths, Some(vec![PathBuf::from("/lib/x/libc.so.6"), PathBuf::from("/lib64/ld-linux-x86-64.so.2")]));
+        assert_eq!(
+            paths,
+            Some(vec![
+                PathBuf::from("/lib/x/libc.so.6"),
+                PathBuf::from("/lib64/ld-linux-x86-64.so.2")
+            ])
+        );
     }
 
     #[test]

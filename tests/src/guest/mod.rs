@@ -65,16 +65,29 @@ pub enum GuestError {
 
 /// Gives an I/O error the path it is about.
 pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> GuestError + '_ {
-    |source| GuestError::File { path: path.to_path_buf(), source }
+    |source| GuestError::File {
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 /// Runs a program to its end and returns its standard output.
 pub(crate) fn output_of(command: &mut std::process::Command) -> Result<Vec<u8>, GuestError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let fail = |message: String| GuestError::Program { program: program.clone(), message };
-    let output = command.stdin(std::process::Stdio::null()).output().map_err(|error| fail(error.to_string()))?;
+    let fail = |message: String| GuestError::Program {
+        program: program.clone(),
+        message,
+    };
+    let output = command
+        .stdin(std::process::Stdio::null())
+        .output()
+        .map_err(|error| fail(error.to_string()))?;
     if !output.status.success() {
-        return Err(fail(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim())));
+        return Err(fail(format!(
+            "{}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        )));
     }
     Ok(output.stdout)
 }

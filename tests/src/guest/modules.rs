@@ -27,7 +27,10 @@ impl Modules {
             let needs = needs.split_whitespace().map(name_of).collect();
             Some((name_of(file), (file.to_owned(), needs)))
         });
-        Self { files: files.collect(), builtin: builtin.lines().map(name_of).collect() }
+        Self {
+            files: files.collect(),
+            builtin: builtin.lines().map(name_of).collect(),
+        }
     }
 
     /// Files (relative to the directory) of the wanted modules and all they need, each after what it needs.
@@ -68,13 +71,23 @@ fn name_of(file: &str) -> String {
 mod tests {
     use super::*;
 
-    const DEPENDENCIES: &str = "a/virtio_snd.ko.xz: b/snd-pcm.ko.xz b/snd.ko.xz\nb/snd-pcm.ko.xz: b/snd.ko.xz\nb/snd.ko.xz:\n";
+    const DEPENDENCIES: &str =
+        "a/virtio_snd.ko.xz: b/snd-pcm.ko.xz b/snd.ko.xz\nb/snd-pcm.ko.xz: b/snd.ko.xz\nb/snd.ko.xz:\n";
 
     #[test]
     fn what_a_module_needs_comes_before_it_once() {
-        let order = Modules::parse(DEPENDENCIES, "").in_order(&["snd-pcm", "virtio_snd"]).ok();
+        let order = Modules::parse(DEPENDENCIES, "")
+            .in_order(&["snd-pcm", "virtio_snd"])
+            .ok();
 
-        assert_eq!(order, Some(["b/snd.ko.xz", "b/snd-pcm.ko.xz", "a/virtio_snd.ko.xz"].map(String::from).to_vec()));
+        assert_eq!(
+            order,
+            Some(
+                ["b/snd.ko.xz", "b/snd-pcm.ko.xz", "a/virtio_snd.ko.xz"]
+                    .map(String::from)
+                    .to_vec()
+            )
+        );
     }
 
     #[test]

@@ -63,14 +63,22 @@ pub const CASES: &[Case] = &[
         queue.push_avail(9);
         Ok(r.kick(CONTROLQ))
     }),
-    case("request outside of memory", |r| Ok(r.chain(CONTROLQ, &[Seg::ro(WILD, 8), Seg::wo(WILD, 4)]))),
-    case("address that wraps", |r| Ok(r.chain(CONTROLQ, &[Seg::ro(u64::MAX - 2, 8), Seg::wo(u64::MAX - 2, 4)]))),
+    case("request outside of memory", |r| {
+        Ok(r.chain(CONTROLQ, &[Seg::ro(WILD, 8), Seg::wo(WILD, 4)]))
+    }),
+    case("address that wraps", |r| {
+        Ok(r.chain(CONTROLQ, &[Seg::ro(u64::MAX - 2, 8), Seg::wo(u64::MAX - 2, 4)]))
+    }),
     case("reply outside of memory", |r| {
         let at = r.buffer(&words(&[code::PCM_INFO, 0, 1, 32]))?;
         Ok(r.chain(CONTROLQ, &[Seg::ro(at, 16), Seg::wo(WILD, 36)]))
     }),
     case("buffer across the end of a region", |r| {
-        let end = r.fe.ram.regions().last().map_or(0, |region| region.gpa + region.len as u64);
+        let end =
+            r.fe.ram
+                .regions()
+                .last()
+                .map_or(0, |region| region.gpa + region.len as u64);
         Ok(r.chain(CONTROLQ, &[Seg::ro(end - 4, 8), Seg::wo(end - 2, 4)]))
     }),
     case("4 GiB request", |r| {
@@ -87,7 +95,9 @@ pub const CASES: &[Case] = &[
         segs.push(Seg::wo(at + 32, 4));
         Ok(r.chain(CONTROLQ, &segs))
     }),
-    case("indirect table outside of memory", |r| Ok(raw_indirect(r, WILD, 32, INDIRECT))),
+    case("indirect table outside of memory", |r| {
+        Ok(raw_indirect(r, WILD, 32, INDIRECT))
+    }),
     case("indirect table of 17 bytes", |r| {
         let at = r.buffer(&[0; 64])?;
         Ok(raw_indirect(r, at, 17, INDIRECT))

@@ -20,7 +20,9 @@ pub const CASES: &[Case] = &[
         let at = r.buffer(&words(&[code::PREPARE, 0]))?;
         Ok(r.chain(CONTROLQ, &[Seg::ro(at, 8)]))
     }),
-    case("reply buffer of 1 byte", |r| Ok(r.ask_with(&words(&[code::PREPARE, 0]), 1))),
+    case("reply buffer of 1 byte", |r| {
+        Ok(r.ask_with(&words(&[code::PREPARE, 0]), 1))
+    }),
     case("reply before request in the chain", |r| {
         let at = r.buffer(&words(&[code::PREPARE, 0]))?;
         Ok(r.chain(CONTROLQ, &[Seg::wo(at + 32, 4), Seg::ro(at, 8)]))
@@ -46,7 +48,10 @@ pub const CASES: &[Case] = &[
         let pcm = r.prepared()?;
         Ok(r.ask(&words(&[code::STOP, pcm.stream])))
     }),
-    case("stream id 0xffffffff", |r| Ok(r.ask(&words(&[code::PREPARE, u32::MAX])))),
+    case(
+        "stream id 0xffffffff",
+        |r| Ok(r.ask(&words(&[code::PREPARE, u32::MAX]))),
+    ),
     case("format 69", |r| r.params(|p| p.format = 69)),
     case("rate 71", |r| r.params(|p| p.rate = 71)),
     case("format and rate 255", |r| r.params(|p| (p.format, p.rate) = (255, 255))),
@@ -57,10 +62,16 @@ pub const CASES: &[Case] = &[
         r.params(|p| p.channels = most.saturating_add(1))
     }),
     case("period 0", |r| r.params(|p| p.period_bytes = 0)),
-    case("buffer 0 and period 0", |r| r.params(|p| (p.buffer_bytes, p.period_bytes) = (0, 0))),
+    case("buffer 0 and period 0", |r| {
+        r.params(|p| (p.buffer_bytes, p.period_bytes) = (0, 0))
+    }),
     case("period not dividing the buffer", |r| r.params(|p| p.buffer_bytes += 4)),
-    case("period of half a frame", |r| r.params(|p| (p.buffer_bytes, p.period_bytes) = (4802, 2401))),
-    case("buffer of 4 GiB", |r| r.params(|p| (p.buffer_bytes, p.period_bytes) = (0xffff_fffc, 0x7fff_fffe))),
+    case("period of half a frame", |r| {
+        r.params(|p| (p.buffer_bytes, p.period_bytes) = (4802, 2401))
+    }),
+    case("buffer of 4 GiB", |r| {
+        r.params(|p| (p.buffer_bytes, p.period_bytes) = (0xffff_fffc, 0x7fff_fffe))
+    }),
     case("features 0xff03", |r| r.params(|p| p.features = 0xff03)),
     case("PCM_INFO of 2^32 - 1 items (CVE-2026-3196)", |r| {
         Ok(r.ask_with(&words(&[code::PCM_INFO, 0, u32::MAX, 32]), 4096))
@@ -68,13 +79,29 @@ pub const CASES: &[Case] = &[
     case("PCM_INFO whose size times count wraps (CVE-2026-3196)", |r| {
         Ok(r.ask_with(&words(&[code::PCM_INFO, 0, 0x0800_0001, 32]), 4096))
     }),
-    case("PCM_INFO whose start plus count wraps", |r| Ok(r.ask_with(&words(&[code::PCM_INFO, u32::MAX, 2, 32]), 128))),
-    case("PCM_INFO of size 0", |r| Ok(r.ask_with(&words(&[code::PCM_INFO, 0, 2, 0]), 128))),
-    case("PCM_INFO of size 2^32 - 1", |r| Ok(r.ask_with(&words(&[code::PCM_INFO, 0, 2, u32::MAX]), 128))),
-    case("JACK_REMAP of a jack that isn't there", |r| Ok(r.ask(&words(&[code::JACK_REMAP, 77, 1, 1])))),
-    case("CHMAP_INFO beyond the last", |r| Ok(r.ask_with(&words(&[code::CHMAP_INFO, 1000, 1000, 24]), 4096))),
-    case("CTL_WRITE of an element that isn't there", |r| Ok(r.ask(&with_tail(&[code::CTL_WRITE, 0xffff], 512)))),
+    case("PCM_INFO whose start plus count wraps", |r| {
+        Ok(r.ask_with(&words(&[code::PCM_INFO, u32::MAX, 2, 32]), 128))
+    }),
+    case("PCM_INFO of size 0", |r| {
+        Ok(r.ask_with(&words(&[code::PCM_INFO, 0, 2, 0]), 128))
+    }),
+    case("PCM_INFO of size 2^32 - 1", |r| {
+        Ok(r.ask_with(&words(&[code::PCM_INFO, 0, 2, u32::MAX]), 128))
+    }),
+    case("JACK_REMAP of a jack that isn't there", |r| {
+        Ok(r.ask(&words(&[code::JACK_REMAP, 77, 1, 1])))
+    }),
+    case("CHMAP_INFO beyond the last", |r| {
+        Ok(r.ask_with(&words(&[code::CHMAP_INFO, 1000, 1000, 24]), 4096))
+    }),
+    case("CTL_WRITE of an element that isn't there", |r| {
+        Ok(r.ask(&with_tail(&[code::CTL_WRITE, 0xffff], 512)))
+    }),
     case("CTL_WRITE cut short", |r| Ok(r.ask(&words(&[code::CTL_WRITE, 0])))),
-    case("CTL_WRITE of wild values", |r| Ok(r.ask(&with_tail(&[code::CTL_WRITE, 0], 512)))),
-    case("CTL_TLV_COMMAND of 1000 bytes", |r| Ok(r.ask(&with_tail(&[code::CTL_TLV_COMMAND, 0], 1000)))),
+    case("CTL_WRITE of wild values", |r| {
+        Ok(r.ask(&with_tail(&[code::CTL_WRITE, 0], 512)))
+    }),
+    case("CTL_TLV_COMMAND of 1000 bytes", |r| {
+        Ok(r.ask(&with_tail(&[code::CTL_TLV_COMMAND, 0], 1000)))
+    }),
 ];

@@ -8,8 +8,8 @@ use vhost::{VhostBackend, VringConfigData};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::{Case, Rig, case};
-use crate::frontend::proto::TXQ;
 use crate::frontend::FrontendError;
+use crate::frontend::proto::TXQ;
 
 /// A pipe's writing end that is already full, and its reading end.
 fn full_pipe() -> Result<(EventFd, std::io::PipeReader), FrontendError> {
@@ -105,7 +105,9 @@ pub const CASES: &[Case] = &[
     }),
     case("queue size 0", |r| Ok(drop(r.fe.frontend.set_vring_num(TXQ, 0)))),
     case("queue size 3", |r| Ok(drop(r.fe.frontend.set_vring_num(TXQ, 3)))),
-    case("queue size 65535 (CVE-2026-50626)", |r| Ok(drop(r.fe.frontend.set_vring_num(TXQ, 65_535)))),
+    case("queue size 65535 (CVE-2026-50626)", |r| {
+        Ok(drop(r.fe.frontend.set_vring_num(TXQ, 65_535)))
+    }),
     case("rings outside of memory", |r| {
         let mut config = addresses(r);
         config.avail_ring_addr = 0x1000;

@@ -63,13 +63,25 @@ impl Outcome {
 
 /// All cases.
 pub fn cases() -> impl Iterator<Item = Case> {
-    [control::CASES, chains::CASES, streams::CASES, link::CASES, samples::CASES].into_iter().flatten().copied()
+    [
+        control::CASES,
+        chains::CASES,
+        streams::CASES,
+        link::CASES,
+        samples::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// Runs one case.
 #[must_use]
 pub fn run_case(socket: &Path, case: &Case, event_idx: bool) -> Outcome {
-    let options = Options { event_idx, ..Options::default() };
+    let options = Options {
+        event_idx,
+        ..Options::default()
+    };
     let first = match SoundFrontend::connect(socket, options.clone()).and_then(Rig::new) {
         Ok(mut rig) => offend(&mut rig, case),
         Err(e) => return Outcome::Lost(format!("before the case: {e}")),
@@ -109,7 +121,11 @@ fn well_behaved(socket: &Path, options: Options) -> Result<(), String> {
         pcm.stop(&mut fe)?;
         pcm.release(&mut fe)?;
         let fine = back.iter().filter(|c| c.status == S_OK).count();
-        Ok(if fine == 4 { String::new() } else { format!("{fine} of 4 messages of a new client were played") })
+        Ok(if fine == 4 {
+            String::new()
+        } else {
+            format!("{fine} of 4 messages of a new client were played")
+        })
     };
     match play() {
         Ok(why) if why.is_empty() => Ok(()),

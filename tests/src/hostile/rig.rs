@@ -21,12 +21,25 @@ impl Rig {
     /// No answer.
     pub fn new(mut fe: SoundFrontend) -> Result<Self, FrontendError> {
         let infos = fe.pcm_info()?;
-        let find = |d| infos.iter().enumerate().find(|(_, i)| i.direction == d).map(|(n, i)| (n as u32, i.clone()));
-        Ok(Self { output: find(0), input: find(1), fe })
+        let find = |d| {
+            infos
+                .iter()
+                .enumerate()
+                .find(|(_, i)| i.direction == d)
+                .map(|(n, i)| (n as u32, i.clone()))
+        };
+        Ok(Self {
+            output: find(0),
+            input: find(1),
+            fe,
+        })
     }
 
     fn need(what: &Option<(u32, PcmInfo)>, name: &str) -> Result<(u32, PcmInfo), FrontendError> {
-        what.clone().ok_or_else(|| FrontendError::Refused { what: format!("the device has no {name} stream"), status: 0 })
+        what.clone().ok_or_else(|| FrontendError::Refused {
+            what: format!("the device has no {name} stream"),
+            status: 0,
+        })
     }
 
     /// The first output stream.
@@ -103,7 +116,11 @@ impl Rig {
     /// # Errors
     /// Out of guest memory.
     pub fn buffer(&mut self, bytes: &[u8]) -> Result<u64, FrontendError> {
-        let gpa = self.fe.ram.alloc(DATA, bytes.len().max(64)).ok_or(FrontendError::OutOfMemory)?;
+        let gpa = self
+            .fe
+            .ram
+            .alloc(DATA, bytes.len().max(64))
+            .ok_or(FrontendError::OutOfMemory)?;
         self.fe.ram.write(gpa, bytes);
         Ok(gpa)
     }
@@ -130,8 +147,11 @@ impl Rig {
     }
 
     fn closed(&self) -> bool {
-        let mut entry =
-            libc::pollfd { fd: std::os::fd::AsRawFd::as_raw_fd(&self.fe.raw), events: libc::POLLRDHUP, revents: 0 };
+        let mut entry = libc::pollfd {
+            fd: std::os::fd::AsRawFd::as_raw_fd(&self.fe.raw),
+            events: libc::POLLRDHUP,
+            revents: 0,
+        };
         // SAFETY: one valid pollfd.
         let ready = unsafe { libc::poll(&raw mut entry, 1, 200) };
         ready > 0 && entry.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0

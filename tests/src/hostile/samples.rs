@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Case, Rig, case};
+use crate::frontend::FrontendError;
 use crate::frontend::pcm::Pcm;
 use crate::frontend::proto::TXQ;
-use crate::frontend::FrontendError;
 
 const FLOAT: u8 = 19;
 const FLOAT64: u8 = 20;
@@ -13,7 +13,10 @@ const FLOAT64: u8 = 20;
 fn play(r: &mut Rig, format: u8, pattern: &[u8]) -> Result<(), FrontendError> {
     let (stream, info) = r.output()?;
     if info.formats >> format & 1 == 0 {
-        return Err(FrontendError::Refused { what: format!("format {format} is not offered"), status: 0 });
+        return Err(FrontendError::Refused {
+            what: format!("format {format} is not offered"),
+            status: 0,
+        });
     }
     let pcm = Pcm::open(&mut r.fe, TXQ, stream, info.params(format, 2400, 4))?;
     for slot in &pcm.slots {
@@ -32,11 +35,19 @@ fn floats(values: &[f32]) -> Vec<u8> {
 
 /// The cases.
 pub const CASES: &[Case] = &[
-    case("samples NaN, both signs", |r| play(r, FLOAT, &floats(&[f32::NAN, -f32::NAN, f32::from_bits(0x7f80_0001)]))),
-    case("samples infinite", |r| play(r, FLOAT, &floats(&[f32::INFINITY, f32::NEG_INFINITY]))),
-    case("samples denormal", |r| play(r, FLOAT, &floats(&[1e-42, -1e-45, f32::MIN_POSITIVE / 2.0]))),
+    case("samples NaN, both signs", |r| {
+        play(r, FLOAT, &floats(&[f32::NAN, -f32::NAN, f32::from_bits(0x7f80_0001)]))
+    }),
+    case("samples infinite", |r| {
+        play(r, FLOAT, &floats(&[f32::INFINITY, f32::NEG_INFINITY]))
+    }),
+    case("samples denormal", |r| {
+        play(r, FLOAT, &floats(&[1e-42, -1e-45, f32::MIN_POSITIVE / 2.0]))
+    }),
     case("samples of 3e38", |r| play(r, FLOAT, &floats(&[f32::MAX, f32::MIN]))),
-    case("float64 samples beyond float", |r| play(r, FLOAT64, &[f64::MAX.to_le_bytes(), f64::NAN.to_le_bytes()].concat())),
+    case("float64 samples beyond float", |r| {
+        play(r, FLOAT64, &[f64::MAX.to_le_bytes(), f64::NAN.to_le_bytes()].concat())
+    }),
     case("buffer of 10 s in one message, a descriptor a page", |r| {
         let (stream, info) = r.output()?;
         let mut params = info.params(5, 480_000, 2);

@@ -1,9 +1,9 @@
 //! PCM messages that no driver sends.
 
 use super::{Case, Rig, case};
+use crate::frontend::FrontendError;
 use crate::frontend::proto::{RXQ, TXQ, words};
 use crate::frontend::vring::Seg;
-use crate::frontend::FrontendError;
 
 const WILD: u64 = 0x7fff_0000_0000;
 
@@ -61,7 +61,9 @@ pub const CASES: &[Case] = &[
         pcm.stop(&mut r.fe)?;
         message(r, TXQ, pcm.stream)
     }),
-    case("2-byte TX header", |r| running(r, |at| vec![Seg::ro(at, 2), Seg::wo(at + 128, 8)])),
+    case("2-byte TX header", |r| {
+        running(r, |at| vec![Seg::ro(at, 2), Seg::wo(at + 128, 8)])
+    }),
     case("TX header split over four descriptors", |r| {
         running(r, |at| {
             let mut segs: Vec<_> = (0..4).map(|i| Seg::ro(at + i, 1)).collect();
@@ -69,13 +71,27 @@ pub const CASES: &[Case] = &[
             segs
         })
     }),
-    case("TX buffer outside of memory", |r| running(r, |at| vec![Seg::ro(at, 4), Seg::ro(WILD, 9600), Seg::wo(at + 128, 8)])),
-    case("TX header outside of memory", |r| running(r, |at| vec![Seg::ro(WILD, 4), Seg::wo(at + 128, 8)])),
-    case("TX with no status", |r| running(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 64)])),
-    case("TX with a 4-byte status", |r| running(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 64), Seg::wo(at + 128, 4)])),
-    case("TX with its status outside of memory", |r| running(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 64), Seg::wo(WILD, 8)])),
+    case("TX buffer outside of memory", |r| {
+        running(r, |at| vec![Seg::ro(at, 4), Seg::ro(WILD, 9600), Seg::wo(at + 128, 8)])
+    }),
+    case("TX header outside of memory", |r| {
+        running(r, |at| vec![Seg::ro(WILD, 4), Seg::wo(at + 128, 8)])
+    }),
+    case("TX with no status", |r| {
+        running(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 64)])
+    }),
+    case("TX with a 4-byte status", |r| {
+        running(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 64), Seg::wo(at + 128, 4)])
+    }),
+    case("TX with its status outside of memory", |r| {
+        running(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 64), Seg::wo(WILD, 8)])
+    }),
     case("TX with only a status", |r| running(r, |at| vec![Seg::wo(at, 8)])),
-    case("TX of 4 GiB", |r| running(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, u32::MAX), Seg::wo(at + 128, 8)])),
+    case("TX of 4 GiB", |r| {
+        running(r, |at| {
+            vec![Seg::ro(at, 4), Seg::ro(at + 64, u32::MAX), Seg::wo(at + 128, 8)]
+        })
+    }),
     case("TX whose lengths add up to more than 4 GiB", |r| {
         running(r, |at| {
             let mut segs = vec![Seg::ro(at, 4)];
@@ -84,8 +100,12 @@ pub const CASES: &[Case] = &[
             segs
         })
     }),
-    case("TX without samples", |r| running(r, |at| vec![Seg::ro(at, 4), Seg::wo(at + 128, 8)])),
-    case("TX of 3 bytes", |r| running(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 3), Seg::wo(at + 128, 8)])),
+    case("TX without samples", |r| {
+        running(r, |at| vec![Seg::ro(at, 4), Seg::wo(at + 128, 8)])
+    }),
+    case("TX of 3 bytes", |r| {
+        running(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 3), Seg::wo(at + 128, 8)])
+    }),
     case("TX of more than its period", |r| {
         let pcm = r.running()?;
         let slot = r.fe.slots(TXQ, pcm.stream, 3 * pcm.params.period_bytes, 1)?[0];
@@ -108,12 +128,24 @@ pub const CASES: &[Case] = &[
         let ring = r.fe.queues[TXQ].used;
         running(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 64), Seg::wo(ring, 8)])
     }),
-    case("RX status of 4 bytes", |r| recording(r, |at| vec![Seg::ro(at, 4), Seg::wo(at + 64, 4)])),
-    case("RX of 1 byte", |r| recording(r, |at| vec![Seg::ro(at, 4), Seg::wo(at + 64, 1), Seg::wo(at + 128, 8)])),
+    case("RX status of 4 bytes", |r| {
+        recording(r, |at| vec![Seg::ro(at, 4), Seg::wo(at + 64, 4)])
+    }),
+    case("RX of 1 byte", |r| {
+        recording(r, |at| vec![Seg::ro(at, 4), Seg::wo(at + 64, 1), Seg::wo(at + 128, 8)])
+    }),
     case("RX smaller than its period (CVE-2024-7730)", |r| {
         recording(r, |at| vec![Seg::ro(at, 4), Seg::wo(at + 64, 32), Seg::wo(at + 128, 8)])
     }),
-    case("RX without writable part", |r| recording(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 64)])),
-    case("RX outside of memory", |r| recording(r, |at| vec![Seg::ro(at, 4), Seg::wo(WILD, 9600), Seg::wo(at + 128, 8)])),
-    case("RX of 4 GiB", |r| recording(r, |at| vec![Seg::ro(at, 4), Seg::wo(at + 64, u32::MAX), Seg::wo(at + 128, 8)])),
+    case("RX without writable part", |r| {
+        recording(r, |at| vec![Seg::ro(at, 4), Seg::ro(at + 64, 64)])
+    }),
+    case("RX outside of memory", |r| {
+        recording(r, |at| vec![Seg::ro(at, 4), Seg::wo(WILD, 9600), Seg::wo(at + 128, 8)])
+    }),
+    case("RX of 4 GiB", |r| {
+        recording(r, |at| {
+            vec![Seg::ro(at, 4), Seg::wo(at + 64, u32::MAX), Seg::wo(at + 128, 8)]
+        })
+    }),
 ];

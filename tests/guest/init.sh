@@ -1,0 +1,32 @@
+#!/bin/sh
+# First process of a test guest: loads the modules, then obeys lines on the second serial port.
+#   host → guest   run ID COMMAND…      (in the background, by sh)
+#   guest → host   ready UPTIME | out ID TEXT | done ID STATUS UPTIME
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/shm /tmp
+mount -t tmpfs tmp /tmp
+uptime_s() { cut -d' ' -f1 /proc/uptime; }
+while read -r module; do
+    insmod "$module" || echo "insmod $module failed"
+done < /etc/modules.order
+stty -F /dev/ttyS1 raw -echo
+exec 3<>/dev/ttyS1
+job() {
+    sh -c "$2" > "/tmp/out.$1" 2>&1 < /dev/null
+    status=$?
+    sed "s/^/out $1 /" "/tmp/out.$1" >&3
+    echo "done $1 $status $(uptime_s)" >&3
+    rm -f "/tmp/out.$1"
+}
+echo "ready $(uptime_s)" >&3
+while read -r verb id command <&3; do
+    case "$verb" in
+        run) job "$id" "$command" & ;;
+        off) poweroff -f ;;
+    esac
+done
+poweroff -f

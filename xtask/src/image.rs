@@ -1,0 +1,108 @@
+//! `cargo xtask image` and `cargo xtask qemu`: the stock guest, and one to try things in.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::bail;
+use system_tests::guest::{GuestImage, Kernel, Sound, Vm};
+
+/// ALSA's own tools: what a stock guest plays, records and mixes with.
+const PROGRAMS: [&str; 4] = ["aplay", "arecord", "amixer", "speaker-test"];
+const BOOT_LIMIT: Duration = Duration::from_secs(120);
+const COMMAND_LIMIT: Duration = Duration::from_secs(120);
+
+/// Options of `cargo xtask image`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Debian kernel series: 6.12, or 6.1 (without control elements)
+    #[arg(long, default_value = "6.12")]
+    kernel: String,
+}
+
+/// Options of `cargo xtask qemu`.
+#[derive(clap::Args)]
+pub struct QemuOptions {
+    #[command(flatten)]
+    image: Options,
+    /// vhost-user socket of a running sound back end; without it QEMU's own device plays into target/carillon/qemu.wav
+    #[arg(long)]
+    socket: Option<PathBuf>,
+    /// The back end offers no control elements (leaves out controls=on)
+    #[arg(long)]
+    no_controls: bool,
+    /// Added to the guest's kernel command line
+    #[arg(long, default_value = "")]
+    append: String,
+    /// Shell commands, run in the guest one after the other
+    #[arg(default_values = ["cat /proc/asound/cards", "aplay -l", "speaker-test -c 2 -t sine -l 1"])]
+    commands: Vec<String>,
+}
+
+/// Where everything built goes.
+#[must_use]
+pub fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/carillon")
+}
+
+/// Builds the guest with extra files (path in the guest, content, permission bits).
+///
+/// # Errors
+/// A package, module or program is missing.
+pub fn build(series: &str, files: &[(&str, &[u8], u32)]) -> anyhow::Result<GuestImage> {
+    let directory = directory();
+    std::fs::create_dir_all(directory.join("kernel"))?;
+    let kernel = Kernel::fetch(series, &directory.join("kernel"))?;
+    Ok(GuestImage::build(
+        &kernel,
+        &PROGRAMS,
+        files,
+        &directory.join(format!("guest-{series}.cpio")),
+    )?)
+}
+
+/// Runs `cargo xtask image`.
+///
+/// # Errors
+/// As [`build`].
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let image = build(&options.kernel, &[])?;
+    println!("kernel {}\ninitrd {}", image.kernel.display(), image.initrd.display());
+    Ok(())
+}
+
+/// Runs `cargo xtask qemu`.
+///
+/// # Errors
+/// The guest does not boot, or a command in it fails.
+pub fn qemu(options: &QemuOptions) -> anyhow::Result<()> {
+    let image = build(&options.image.kernel, &[])?;
+    let directory = directory();
+    let sound = match &options.socket {
+        Some(socket) => Sound::VhostUser {
+            socket: socket.clone(),
+            controls: !options.no_controls,
+        },
+        None => Sound::Builtin {
+            wav: directory.join("qemu.wav"),
+        },
+    };
+    let vm = Vm {
+        name: "guest".to_owned(),
+        image,
+        memory: 256,
+        sound,
+        append: options.append.clone(),
+        directory,
+    };
+    let mut guest = vm.start()?;
+    guest.wait_ready(BOOT_LIMIT)?;
+    println!("booted");
+    for command in &options.commands {
+        let end = guest.run(command, COMMAND_LIMIT)?;
+        println!("$ {command}\n{}", end.output.trim_end());
+        if end.status != 0 {
+            bail!("`{command}` in the guest: exit status {}", end.status);
+        }
+    }
+    Ok(())
+}
