@@ -86,10 +86,13 @@ fn one_chain(chain: &[(u64, u32, u16, u16)], stream: u32) -> (Vec<(u32, u32)>, u
 
 const STATUS_AT: u64 = DATA + 0x1000;
 
+/// Name, descriptors (address, length, flags, next), then what is expected: `broken` of the ring, used length, status, fault.
+type Malformed<'a> = (&'a str, &'a [(u64, u32, u16, u16)], u32, u32, u32, u32);
+
 #[test]
 fn malformed_messages_are_returned_with_an_error_where_their_status_can_be_found() {
     let outside = GPA + (1 << 40);
-    let cases: &[(&str, &[(u64, u32, u16, u16)], u32, u32, u32, u32)] = &[
+    let cases: &[Malformed] = &[
         (
             "payload outside",
             &[(DATA, 4, NEXT, 1), (outside, 64, NEXT, 2), (STATUS_AT, 8, WRITE, 0)],

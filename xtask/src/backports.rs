@@ -109,7 +109,7 @@ fn stanza(text: &str) -> Option<Source> {
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.clone())
     };
-    let enabled = !field("enabled").is_some_and(|value| value == "no");
+    let enabled = field("enabled").is_none_or(|value| value != "no");
     let binary = field("types")?.split_whitespace().any(|kind| kind == "deb");
     let uri = field("uris")?.split_whitespace().next()?.to_owned();
     let suites = field("suites")?.split_whitespace().map(str::to_owned).collect();

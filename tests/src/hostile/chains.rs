@@ -14,7 +14,8 @@ pub const CASES: &[Case] = &[
         queue.write_desc(5, at, 8, NEXT, 6);
         queue.write_desc(6, at, 8, NEXT, 5);
         queue.push_avail(5);
-        Ok(r.kick(CONTROLQ))
+        r.kick(CONTROLQ);
+        Ok(())
     }),
     case("descriptor loop on a running tx ring", |r| {
         let pcm = r.running()?;
@@ -22,30 +23,36 @@ pub const CASES: &[Case] = &[
         queue.write_desc(20, pcm.slots[0].head, 4, NEXT, 21);
         queue.write_desc(21, pcm.slots[0].data, 64, NEXT, 21);
         queue.push_avail(20);
-        Ok(r.kick(TXQ))
+        r.kick(TXQ);
+        Ok(())
     }),
     case("head index 60000", |r| {
         r.fe.queues[CONTROLQ].push_avail(60_000);
-        Ok(r.kick(CONTROLQ))
+        r.kick(CONTROLQ);
+        Ok(())
     }),
     case("head index 60000 on tx", |r| {
         let _running = r.running()?;
         r.fe.queues[TXQ].push_avail(60_000);
-        Ok(r.kick(TXQ))
+        r.kick(TXQ);
+        Ok(())
     }),
     case("avail index jump", |r| {
         r.fe.queues[CONTROLQ].jump_avail(1000);
-        Ok(r.kick(CONTROLQ))
+        r.kick(CONTROLQ);
+        Ok(())
     }),
     case("avail index jump on tx", |r| {
         let _running = r.running()?;
         r.fe.queues[TXQ].jump_avail(30_000);
-        Ok(r.kick(TXQ))
+        r.kick(TXQ);
+        Ok(())
     }),
     case("avail index goes back", |r| {
         let _running = r.running()?;
         r.fe.queues[TXQ].jump_avail(0xfff0);
-        Ok(r.kick(TXQ))
+        r.kick(TXQ);
+        Ok(())
     }),
     case("the same head twice", |r| {
         let at = r.buffer(&words(&[code::PCM_INFO, 0, 1, 32]))?;
@@ -54,24 +61,29 @@ pub const CASES: &[Case] = &[
         queue.write_desc(8, at + 32, 36, WRITE, 0);
         queue.push_avail(7);
         queue.push_avail(7);
-        Ok(r.kick(CONTROLQ))
+        r.kick(CONTROLQ);
+        Ok(())
     }),
     case("next beyond the table", |r| {
         let at = r.buffer(&words(&[code::PREPARE, 0]))?;
         let queue = &mut r.fe.queues[CONTROLQ];
         queue.write_desc(9, at, 8, NEXT, 50_000);
         queue.push_avail(9);
-        Ok(r.kick(CONTROLQ))
+        r.kick(CONTROLQ);
+        Ok(())
     }),
     case("request outside of memory", |r| {
-        Ok(r.chain(CONTROLQ, &[Seg::ro(WILD, 8), Seg::wo(WILD, 4)]))
+        r.chain(CONTROLQ, &[Seg::ro(WILD, 8), Seg::wo(WILD, 4)]);
+        Ok(())
     }),
     case("address that wraps", |r| {
-        Ok(r.chain(CONTROLQ, &[Seg::ro(u64::MAX - 2, 8), Seg::wo(u64::MAX - 2, 4)]))
+        r.chain(CONTROLQ, &[Seg::ro(u64::MAX - 2, 8), Seg::wo(u64::MAX - 2, 4)]);
+        Ok(())
     }),
     case("reply outside of memory", |r| {
         let at = r.buffer(&words(&[code::PCM_INFO, 0, 1, 32]))?;
-        Ok(r.chain(CONTROLQ, &[Seg::ro(at, 16), Seg::wo(WILD, 36)]))
+        r.chain(CONTROLQ, &[Seg::ro(at, 16), Seg::wo(WILD, 36)]);
+        Ok(())
     }),
     case("buffer across the end of a region", |r| {
         let end =
@@ -79,36 +91,44 @@ pub const CASES: &[Case] = &[
                 .regions()
                 .last()
                 .map_or(0, |region| region.gpa + region.len as u64);
-        Ok(r.chain(CONTROLQ, &[Seg::ro(end - 4, 8), Seg::wo(end - 2, 4)]))
+        r.chain(CONTROLQ, &[Seg::ro(end - 4, 8), Seg::wo(end - 2, 4)]);
+        Ok(())
     }),
     case("4 GiB request", |r| {
         let at = r.buffer(&words(&[code::PREPARE, 0]))?;
-        Ok(r.chain(CONTROLQ, &[Seg::ro(at, u32::MAX), Seg::wo(at + 32, 4)]))
+        r.chain(CONTROLQ, &[Seg::ro(at, u32::MAX), Seg::wo(at + 32, 4)]);
+        Ok(())
     }),
     case("zero-length descriptors", |r| {
         let at = r.buffer(&words(&[code::PREPARE, 0]))?;
-        Ok(r.chain(CONTROLQ, &[Seg::ro(at, 0), Seg::ro(at, 0), Seg::wo(at, 0)]))
+        r.chain(CONTROLQ, &[Seg::ro(at, 0), Seg::ro(at, 0), Seg::wo(at, 0)]);
+        Ok(())
     }),
     case("request of 60 one-byte descriptors", |r| {
         let at = r.buffer(&words(&[code::PREPARE, 0]))?;
         let mut segs: Vec<_> = (0..60).map(|i| Seg::ro(at + i % 8, 1)).collect();
         segs.push(Seg::wo(at + 32, 4));
-        Ok(r.chain(CONTROLQ, &segs))
+        r.chain(CONTROLQ, &segs);
+        Ok(())
     }),
     case("indirect table outside of memory", |r| {
-        Ok(raw_indirect(r, WILD, 32, INDIRECT))
+        raw_indirect(r, WILD, 32, INDIRECT);
+        Ok(())
     }),
     case("indirect table of 17 bytes", |r| {
         let at = r.buffer(&[0; 64])?;
-        Ok(raw_indirect(r, at, 17, INDIRECT))
+        raw_indirect(r, at, 17, INDIRECT);
+        Ok(())
     }),
     case("empty indirect table", |r| {
         let at = r.buffer(&[0; 64])?;
-        Ok(raw_indirect(r, at, 0, INDIRECT))
+        raw_indirect(r, at, 0, INDIRECT);
+        Ok(())
     }),
     case("indirect table of 4 GiB", |r| {
         let at = r.buffer(&[0; 64])?;
-        Ok(raw_indirect(r, at, 0xffff_fff0, INDIRECT))
+        raw_indirect(r, at, 0xffff_fff0, INDIRECT);
+        Ok(())
     }),
     case("nested indirect table", |r| {
         let inner = r.buffer(&[0; 64])?;
@@ -117,11 +137,13 @@ pub const CASES: &[Case] = &[
         entry.extend(INDIRECT.to_le_bytes());
         entry.extend([0, 0]);
         let outer = r.buffer(&entry)?;
-        Ok(raw_indirect(r, outer, 16, INDIRECT))
+        raw_indirect(r, outer, 16, INDIRECT);
+        Ok(())
     }),
     case("indirect and next at once", |r| {
         let at = r.buffer(&[0; 64])?;
-        Ok(raw_indirect(r, at, 32, INDIRECT | NEXT))
+        raw_indirect(r, at, 32, INDIRECT | NEXT);
+        Ok(())
     }),
     case("indirect table that loops", |r| {
         let data = r.buffer(&words(&[code::PREPARE, 0]))?;
@@ -130,7 +152,8 @@ pub const CASES: &[Case] = &[
         entry.extend(NEXT.to_le_bytes());
         entry.extend([0, 0]);
         let table = r.buffer(&entry)?;
-        Ok(raw_indirect(r, table, 16, INDIRECT))
+        raw_indirect(r, table, 16, INDIRECT);
+        Ok(())
     }),
     case("event buffers of 4 bytes, and read-only", |r| {
         let at = r.buffer(&[0; 64])?;

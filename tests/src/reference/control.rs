@@ -137,7 +137,7 @@ fn set_params(inner: &mut Inner, request: &[u8], mutation: Mutation) -> u32 {
     }
     let offered = |mask: u64, bit: u8| bit < 64 && mask >> bit & 1 == 1;
     let period = params.period_bytes;
-    let divides = period > 0 && (params.buffer_bytes % period == 0 || mutation.breaks(20));
+    let divides = period > 0 && (params.buffer_bytes.is_multiple_of(period) || mutation.breaks(20));
     if !(1..=2).contains(&params.channels) || !divides || period > params.buffer_bytes {
         return S_BAD_MSG;
     }
