@@ -1,1 +1,29 @@
-//! Pure routing policy: model, matrix, gains. No I/O, no clock, no D-Bus.
+//! Pure routing policy: who is heard where, how loud, and why. No I/O, no clock, no D-Bus.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`model`] | the policy as the file resolved it: classes, sources, sinks, the matrix |
+//! | [`command`] | the AudioManager command interface as data: calls, replies, signals |
+//! | [`event`], [`effect`] | what goes into a step and what comes out |
+//!
+//! `step(event, time) → effects`: it never waits; time is the event's timestamp only. What is heard is computed anew at each
+//! step from connections, interrupts, user volumes and standing limits, so no action ever has to undo another.
+
+pub mod command;
+pub mod effect;
+pub mod event;
+pub mod model;
+
+pub use command::{Call, Reply, ReplyBody, Signal};
+pub use effect::{Cause, Effect, Heard, Mode, SourceHeard, Tap};
+pub use event::Event;
+pub use model::Model;
+
+/// Milliseconds of a monotonic clock; only differences mean anything.
+pub type Time = u64;
+
+/// A gain in 0.1 dB.
+pub type Db10 = i16;
+
+/// The gain that means silence (AudioManager's `AM_MUTE`).
+pub const MUTE: Db10 = -3000;

@@ -1,0 +1,119 @@
+//! What comes out of a step.
+
+use crate::command::{Reply, Signal};
+use crate::{Db10, Time};
+
+/// One effect, to be carried out in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The answer to a call.
+    Reply {
+        /// The call's token.
+        token: u64,
+        /// The answer.
+        reply: Reply,
+    },
+    /// To every client on the bus.
+    Signal(Signal),
+    /// A guest's control elements must show this (only where it differs from what the guest set).
+    GuestControl {
+        /// Source.
+        source: usize,
+        /// Wanted gain, 0.1 dB.
+        gain: Db10,
+        /// User mute.
+        mute: bool,
+    },
+    /// What is heard from now on, whole; at most one a step, the last effect.
+    Heard(Heard),
+}
+
+/// What the engine does with a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Pulled and thrown away.
+    Discard,
+    /// Pulled and heard where a tap has a gain.
+    Play,
+    /// Not pulled.
+    Stall,
+}
+
+/// Everything heard: one entry a source of the model, by index.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Heard {
+    /// By source index.
+    pub sources: Vec<SourceHeard>,
+}
+
+/// One source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceHeard {
+    /// What happens to its stream.
+    pub mode: Mode,
+    /// The latest `start_gen` this answers.
+    pub decided: u32,
+    /// By sink index.
+    pub taps: Vec<Tap>,
+}
+
+/// One source at one sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tap {
+    /// Effective gain (wanted with main volume, limits, ducks, mutes), 0.1 dB; [`crate::MUTE`] = silent.
+    pub gain: Db10,
+    /// Ramp to it, ms.
+    pub ramp_ms: u32,
+    /// Why it is not 0 dB, strongest first; for a silent tap why it is silent.
+    pub causes: Vec<Cause>,
+}
+
+/// One reason for a gain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// What takes away loudness.
+    pub kind: CauseKind,
+    /// How much it takes, 0.1 dB, at most 0.
+    pub gain: Db10,
+    /// Since when.
+    pub since: Time,
+    /// Line of the file that says so, if any.
+    pub line: Option<u32>,
+}
+
+/// See [`Cause`]. Indices are the model's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CauseKind {
+    /// No connection to this sink.
+    NoRoute,
+    /// The matrix refused it because of this source.
+    Rejected {
+        /// The holder.
+        by: usize,
+    },
+    /// Its connection waits for this source to end.
+    Delayed {
+        /// The holder.
+        by: usize,
+    },
+    /// Paused for this source.
+    Paused {
+        /// The newcomer.
+        by: usize,
+    },
+    /// Ducked by this source.
+    Ducked {
+        /// Who is ducked for.
+        by: usize,
+    },
+    /// The sink is muted.
+    SinkMuted,
+    /// The sink's main volume.
+    MainVolume,
+    /// The user (or guest) muted the source.
+    UserMuted,
+    /// The user's (or guest's) wanted gain.
+    UserGain,
+    /// The stream is not running.
+    NotRunning,
+}

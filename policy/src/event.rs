@@ -1,0 +1,58 @@
+//! What goes into a step.
+
+use crate::Db10;
+use crate::command::Call;
+
+/// One event. `source` and `sink` are indices in the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A client's call; answered by exactly one [`crate::Effect::Reply`] with the same token.
+    Call {
+        /// The caller's token.
+        token: u64,
+        /// The call.
+        call: Call,
+    },
+    /// A guest's stream was started (START); it waits for the decision with this `start_gen`.
+    StreamStarted {
+        /// Source.
+        source: usize,
+        /// The stream block's `start_gen`.
+        start_gen: u32,
+    },
+    /// It was stopped: a pause if it is started again, an end if it is released.
+    StreamStopped {
+        /// Source.
+        source: usize,
+    },
+    /// It was released: its automatic connection ends.
+    StreamReleased {
+        /// Source.
+        source: usize,
+    },
+    /// The source's guest came (its driver connected) or went (front end gone: its streams are as released).
+    Available {
+        /// Source.
+        source: usize,
+        /// There now.
+        available: bool,
+    },
+    /// A guest changed its control elements: a request for a wanted gain and user mute.
+    UserGain {
+        /// Source.
+        source: usize,
+        /// 0.1 dB.
+        gain: Db10,
+        /// Muted in the guest.
+        mute: bool,
+    },
+    /// A chime began or ended to sound (a source of a safety class as any other to the matrix, never reached by it).
+    Sounding {
+        /// Source.
+        source: usize,
+        /// Begins.
+        on: bool,
+    },
+    /// Nothing but time.
+    Tick,
+}
