@@ -1,11 +1,13 @@
 //! Shared blocks: fixed-size structures of atomics that two processes map at once.
 //!
-//! A block lives in a sealed memfd (or, for tests and the offline clock, on the heap of one process). It holds nothing
+//! A block lives in a sealed memfd, or in a memory file system's file where it must outlive the whole daemon (or, for tests and the offline clock, on the heap of one process). It holds nothing
 //! but atomics, so any byte pattern is a valid value and a reader never sees a torn field.
 
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 use std::ptr::NonNull;
 
 /// A structure that may lie in shared memory.
@@ -56,6 +58,36 @@ impl<T: Block> Shared<T> {
             return Err(io::Error::last_os_error());
         }
         Self::map(fd)
+    }
+
+    /// Makes or takes over a block that outlives every process of ours: a file of a memory file system, so that a whole
+    /// daemon that was killed finds what its guests will not tell again. Says whether it was there before.
+    ///
+    /// # Errors
+    /// `PermissionDenied` when the file belongs to another user, `Unsupported` when its file system is a disk's (its pages
+    /// would have to be written back under the real-time thread), otherwise what `open`, `ftruncate` or `mmap` say. A file of
+    /// another size (another version's) is made anew.
+    pub fn lasting(path: &Path) -> io::Result<(Self, bool)> {
+        let open = || {
+            let mut options = std::fs::OpenOptions::new();
+            options.read(true).write(true).create(true).mode(0o600);
+            options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path)
+        };
+        let mut file = open()?;
+        // SAFETY: always succeeds.
+        if file.metadata()?.uid() != unsafe { libc::geteuid() } {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if file_system(file.as_raw_fd())? != libc::TMPFS_MAGIC {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let was_there = file.metadata()?.len() == Self::bytes() as u64;
+        if !was_there {
+            std::fs::remove_file(path)?;
+            file = open()?;
+            file.set_len(Self::bytes() as u64)?;
+        }
+        Ok((Self::map(file.into())?, was_there))
     }
 
     /// Maps a block that another process made.
@@ -143,6 +175,20 @@ impl<T: Block> Drop for Shared<T> {
     }
 }
 
+/// `f_type` of the file system a file lies on.
+fn file_system(fd: RawFd) -> io::Result<i64> {
+    // SAFETY: `statfs` is plain data, and `fd` is open for the call.
+    let (done, stat) = unsafe {
+        let mut stat: libc::statfs = std::mem::zeroed();
+        (libc::fstatfs(fd, &raw mut stat), stat)
+    };
+    if done == 0 {
+        Ok(stat.f_type)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +209,31 @@ mod tests {
         let second = Shared::<Probe>::map(first.fd().unwrap().try_clone_to_owned().unwrap()).unwrap();
         first.word.store(7, Relaxed);
         assert_eq!(second.word.load(Relaxed), 7);
+    }
+
+    #[test]
+    fn a_lasting_block_is_found_again_with_its_content() {
+        let path = Path::new("/dev/shm").join(format!("carillon-test-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+
+        let (first, was_there) = Shared::<Probe>::lasting(&path).unwrap();
+        first.word.store(9, Relaxed);
+        drop(first);
+        let (second, again) = Shared::<Probe>::lasting(&path).unwrap();
+
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((was_there, again, second.word.load(Relaxed)), (false, true, 9));
+    }
+
+    #[test]
+    fn a_lasting_block_of_another_size_is_made_anew() {
+        let path = Path::new("/dev/shm").join(format!("carillon-other-{}", std::process::id()));
+        std::fs::write(&path, [1; 12]).unwrap();
+
+        let (block, was_there) = Shared::<Probe>::lasting(&path).unwrap();
+
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((was_there, block.word.load(Relaxed)), (false, 0));
     }
 
     #[test]
