@@ -8,7 +8,7 @@ use system_tests::reference::{Mutation, serve};
 /// All rows against a device with this defect; the numbers of those that failed and those that were vacuous.
 fn findings(mutation: u32) -> (Vec<(u32, String)>, Vec<u32>) {
     let socket: PathBuf = std::env::temp_dir().join(format!("mutant-{}-{mutation}", std::process::id()));
-    let served = serve(&socket, Mutation(mutation));
+    let served = serve(&socket, Mutation(mutation)).expect("a fresh socket");
     let target = Target {
         socket: served.socket.clone(),
         provoke: None,

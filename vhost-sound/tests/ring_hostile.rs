@@ -86,7 +86,7 @@ fn one_chain(chain: &[(u64, u32, u16, u16)], stream: u32) -> (Vec<(u32, u32)>, u
 
 const STATUS_AT: u64 = DATA + 0x1000;
 
-/// Name, descriptors (address, length, flags, next), then what is expected: `broken` of the ring, used length, status, fault.
+/// Name, descriptors (address, length, flags, next), stream; then what is expected: used length, status, fault.
 type Malformed<'a> = (&'a str, &'a [(u64, u32, u16, u16)], u32, u32, u32, u32);
 
 #[test]

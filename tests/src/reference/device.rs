@@ -103,6 +103,16 @@ impl Device {
         self.timer.as_raw_fd()
     }
 
+    /// Ends the queue thread, when the connection has ended; notes whether it left the first stream running.
+    ///
+    /// # Errors
+    /// What the write to its descriptor said.
+    pub fn end(&self) -> io::Result<()> {
+        let running = self.lock().streams[0].state == State::Running;
+        self.left_running.store(running, Ordering::Release);
+        self.exit.1.notify()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -298,8 +308,6 @@ impl Device {
         for (_, queue, done) in due {
             self.finish(&vrings[queue], done, 0);
         }
-        self.left_running
-            .store(inner.streams[0].state == State::Running, Ordering::Release);
     }
 
     fn events(&self, inner: &mut Inner, vrings: &[VringRwLock]) {

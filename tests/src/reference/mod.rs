@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use vhost_user_backend::VhostUserDaemon;
+use vhost::vhost_user::{Error as Gone, Listener};
+use vhost_user_backend::{Error, VhostUserDaemon};
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 
@@ -35,27 +36,31 @@ pub struct Served {
 }
 
 /// Serves one connection after the other on `socket`, with at most one defect (`Mutation(0)` has none).
-#[must_use]
-pub fn serve(socket: &Path, mutation: Mutation) -> Served {
+///
+/// # Errors
+/// The socket cannot be bound.
+pub fn serve(socket: &Path, mutation: Mutation) -> std::io::Result<Served> {
+    let mut listener = Listener::new(socket, true).map_err(std::io::Error::other)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let (path, stopped) = (socket.to_owned(), stop.clone());
+    let stopped = stop.clone();
     let thread = std::thread::spawn(move || {
         let left_running = Arc::new(AtomicBool::new(false));
         while !stopped.load(Ordering::Acquire) {
-            if let Err(e) = serve_one(&path, mutation, left_running.clone()) {
+            if let Err(e) = serve_one(&mut listener, mutation, left_running.clone()) {
                 eprintln!("reference device: {e:#}");
             }
         }
     });
-    Served {
+    Ok(Served {
         socket: socket.to_owned(),
         stop,
         thread: Some(thread),
-    }
+    })
 }
 
-/// One connection; `left_running` is all that outlives it, and only a mutant looks at it.
-fn serve_one(socket: &Path, mutation: Mutation, left_running: Arc<AtomicBool>) -> anyhow::Result<()> {
+/// One connection; `left_running` is all that outlives it, and only a mutant looks at it. The listener stays, so that a
+/// front end that comes while the last one's threads end waits for them and is not reset.
+fn serve_one(listener: &mut Listener, mutation: Mutation, left_running: Arc<AtomicBool>) -> anyhow::Result<()> {
     let device = Arc::new(Device::new(mutation, left_running)?);
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
     let mut daemon =
@@ -63,7 +68,13 @@ fn serve_one(socket: &Path, mutation: Mutation, left_running: Arc<AtomicBool>) -
     for handler in daemon.get_epoll_handlers() {
         handler.register_listener(device.timer(), EventSet::IN, device::TICK)?;
     }
-    daemon.serve(socket).map_err(|e| anyhow::anyhow!("{e}"))
+    daemon.start(listener).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let ended = daemon.wait();
+    device.end()?;
+    match ended {
+        Ok(()) | Err(Error::HandleRequest(Gone::Disconnected | Gone::PartialMessage)) => Ok(()),
+        Err(e) => Err(anyhow::anyhow!("{e}")),
+    }
 }
 
 impl Drop for Served {
