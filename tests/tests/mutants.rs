@@ -1,5 +1,7 @@
 //! Each conformance row has a mutant that fails exactly it; the unmutated device fails none and is vacuous in row 5 only.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::path::PathBuf;
 
 use system_tests::conformance::{ROWS, Target, Verdict, run_row};
