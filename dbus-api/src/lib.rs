@@ -1,1 +1,27 @@
-//! The AudioManager D-Bus interfaces and ours, the client library and audioctl.
+//! The AudioManager D-Bus command interface and ours, the client library and `audioctl`.
+//!
+//! * [`server`]: one ordered dispatcher over raw messages, for the control process;
+//! * [`status`]: the JSON that `Status` returns;
+//! * [`names`]: bus name, paths and interfaces.
+//!
+//! Wire contract: GENIVI AudioManager 8, `PluginCommandInterfaceDbus` (Command 4.1), as its code behaves and not as its
+//! published XML says: dispatch is by member, every method answers with its return code (`n`) first.
+
+pub mod server;
+pub mod status;
+
+/// Names on the bus.
+pub mod names {
+    /// The one name this daemon owns.
+    pub const BUS_NAME: &str = "org.genivi.audiomanager";
+    /// Object of the command interface.
+    pub const COMMAND_PATH: &str = "/org/genivi/audiomanager/commandinterface";
+    /// The command interface.
+    pub const COMMAND_INTERFACE: &str = "org.genivi.audiomanager.commandinterface";
+    /// AudioManager's root object: Introspect only.
+    pub const ROOT_PATH: &str = "/org/genivi/audiomanager";
+    /// Our own object, on the same connection and name.
+    pub const OWN_PATH: &str = "/org/carillon/audio";
+    /// Our own interface: Status, Chime, SetSourceGain, SetSourceMute, signal Event.
+    pub const OWN_INTERFACE: &str = "org.carillon.Audio1";
+}
