@@ -39,6 +39,18 @@ pub enum CodecFormat {
     F32,
 }
 
+/// What the input of a simulated card hears. Real cards hear their own input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum CaptureSource {
+    /// Silence.
+    #[default]
+    Silence,
+    /// What the card plays, as it is played.
+    Loopback,
+    /// A ramp: the frame's number, in the lower 16 bits of each sample.
+    Counter,
+}
+
 /// One codec.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct CodecConfig {
@@ -52,6 +64,9 @@ pub struct CodecConfig {
     pub channels: u32,
     /// Capture channels, 0 = no capture.
     pub capture_channels: u32,
+    /// What a simulated card's input hears.
+    #[serde(default)]
+    pub capture: CaptureSource,
     /// Sample format.
     pub format: CodecFormat,
     /// Period, frames (16 to 1024).
@@ -99,6 +114,9 @@ pub struct SourceConfig {
     pub safety_zones: Vec<usize>,
     /// Home codec (its clock).
     pub codec: usize,
+    /// A capture stream that may hear the codec's input; any other capture stream hears silence.
+    #[serde(default)]
+    pub capture_allowed: bool,
 }
 
 /// One chime of the bank.

@@ -88,11 +88,26 @@ pub trait Codec: Send {
     /// Returns how many frames from `at` on were too late and are lost.
     fn write(&mut self, at: u64, bytes: &[u8]) -> u64;
 
+    /// The frame its input records next. Never goes back.
+    fn recorded(&mut self) -> u64 {
+        self.position()
+    }
+
     /// Takes recorded frames from frame `from` on; returns how many frames there were.
     fn read(&mut self, from: u64, into: &mut [u8]) -> usize;
 
     /// Called when the position has not moved for a while; may make system calls.
     fn recover(&mut self) {}
+
+    /// The engine's time, nanoseconds: `CLOCK_MONOTONIC`, unless a test keeps its own.
+    fn now(&self) -> u64 {
+        now_ns()
+    }
+
+    /// Sleeps until then.
+    fn sleep_until(&mut self, ns: u64) {
+        sleep_until(ns);
+    }
 }
 
 impl<C: Codec + ?Sized> Codec for Box<C> {
@@ -111,11 +126,20 @@ impl<C: Codec + ?Sized> Codec for Box<C> {
     fn write(&mut self, at: u64, bytes: &[u8]) -> u64 {
         (**self).write(at, bytes)
     }
+    fn recorded(&mut self) -> u64 {
+        (**self).recorded()
+    }
     fn read(&mut self, from: u64, into: &mut [u8]) -> usize {
         (**self).read(from, into)
     }
     fn recover(&mut self) {
         (**self).recover();
+    }
+    fn now(&self) -> u64 {
+        (**self).now()
+    }
+    fn sleep_until(&mut self, ns: u64) {
+        (**self).sleep_until(ns);
     }
 }
 
@@ -125,6 +149,23 @@ pub fn now_ns() -> u64 {
     // SAFETY: `time` is a valid place for the answer; the clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+/// Sleeps until `CLOCK_MONOTONIC` says `ns`; a signal ends it early.
+pub fn sleep_until(ns: u64) {
+    let time = libc::timespec {
+        tv_sec: (ns / 1_000_000_000).cast_signed() as libc::time_t,
+        tv_nsec: (ns % 1_000_000_000).cast_signed() as libc::c_long,
+    };
+    // SAFETY: `time` is valid for the call. An interrupted sleep is only an early wake-up.
+    unsafe {
+        libc::clock_nanosleep(
+            libc::CLOCK_MONOTONIC,
+            libc::TIMER_ABSTIME,
+            &raw const time,
+            std::ptr::null_mut(),
+        )
+    };
 }
 
 /// Why a codec could not be opened.

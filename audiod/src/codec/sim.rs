@@ -20,7 +20,7 @@ use mix::Format;
 use vhost_sound::shared::{Block, Shared};
 
 use super::{Codec, Shape, now_ns};
-use crate::system::CodecConfig;
+use crate::system::{CaptureSource, CodecConfig};
 
 /// Frames the ring holds.
 pub const RING_FRAMES: u64 = 16_384;
@@ -35,6 +35,15 @@ pub mod capture {
     pub const LOOPBACK: u32 = 1;
     /// A ramp: the frame's number, in the low bits of each sample.
     pub const COUNTER: u32 = 2;
+
+    /// The number of a configured source.
+    pub fn number(source: super::CaptureSource) -> u32 {
+        match source {
+            super::CaptureSource::Silence => SILENCE,
+            super::CaptureSource::Loopback => LOOPBACK,
+            super::CaptureSource::Counter => COUNTER,
+        }
+    }
 }
 
 /// The card. Made zeroed, then [`SimCard::set_up`].
@@ -73,6 +82,7 @@ unsafe impl Block for SimBlock {
 pub fn create(config: &CodecConfig) -> io::Result<OwnedFd> {
     let card = Shared::<SimBlock>::create()?;
     set_up(&card, Shape::of(config), now_ns());
+    card.capture.store(capture::number(config.capture), Relaxed);
     let fd = card.fd().ok_or(io::ErrorKind::NotFound)?;
     fd.try_clone_to_owned()
 }
@@ -162,6 +172,36 @@ impl SimBlock {
         lost
     }
 
+    /// What the input heard from frame `from` on, at most `ready` frames; returns how many.
+    pub fn read_captured(&self, from: u64, ready: u64, into: &mut [u8]) -> usize {
+        let shape = self.shape();
+        let frame_bytes = shape.capture_frame_bytes().max(1);
+        let frames = (into.len() / frame_bytes).min(usize::try_from(ready).unwrap_or(usize::MAX));
+        let into = &mut into[..frames * frame_bytes];
+        into.fill(0);
+        let source = self.capture.load(Relaxed);
+        for (index, frame) in into.chunks_exact_mut(frame_bytes).enumerate() {
+            let at = from + index as u64;
+            match source {
+                capture::LOOPBACK => {
+                    let both = frame_bytes.min(shape.frame_bytes());
+                    let mut played = [0; MAX_FRAME_BYTES];
+                    self.read_played(at, &mut played[..shape.frame_bytes()]);
+                    frame[..both].copy_from_slice(&played[..both]);
+                }
+                capture::COUNTER => {
+                    let count = (at as u32).to_le_bytes();
+                    for sample in frame.chunks_exact_mut(shape.format.bytes()) {
+                        // Its lower half: the highest bits of a 24-in-32 sample are sign.
+                        sample[..2].copy_from_slice(&count[..2]);
+                    }
+                }
+                _ => {}
+            }
+        }
+        frames
+    }
+
     fn frame(&self, at: u64, frame_bytes: usize) -> &[AtomicU8] {
         let start = (at % RING_FRAMES) as usize * MAX_FRAME_BYTES;
         &self.data[start..start + frame_bytes.min(MAX_FRAME_BYTES)]
@@ -244,32 +284,7 @@ impl Codec for SimCard {
     }
 
     fn read(&mut self, from: u64, into: &mut [u8]) -> usize {
-        let shape = self.block.shape();
-        let frame_bytes = shape.capture_frame_bytes().max(1);
         let ready = self.position().saturating_sub(from);
-        let frames = (into.len() / frame_bytes).min(usize::try_from(ready).unwrap_or(usize::MAX));
-        let into = &mut into[..frames * frame_bytes];
-        into.fill(0);
-        let source = self.block.capture.load(Relaxed);
-        for (index, frame) in into.chunks_exact_mut(frame_bytes).enumerate() {
-            let at = from + index as u64;
-            match source {
-                capture::LOOPBACK => {
-                    let both = frame_bytes.min(shape.frame_bytes());
-                    let mut played = [0; MAX_FRAME_BYTES];
-                    self.block.read_played(at, &mut played[..shape.frame_bytes()]);
-                    frame[..both].copy_from_slice(&played[..both]);
-                }
-                capture::COUNTER => {
-                    let count = (at as u32).to_le_bytes();
-                    for sample in frame.chunks_exact_mut(shape.format.bytes()) {
-                        // Its lower half: the highest bits of a 24-in-32 sample are sign.
-                        sample[..2].copy_from_slice(&count[..2]);
-                    }
-                }
-                _ => {}
-            }
-        }
-        frames
+        self.block.read_captured(from, ready, into)
     }
 }

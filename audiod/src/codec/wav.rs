@@ -1,7 +1,7 @@
 //! The `card` process of a simulated card: takes what the position has passed out of the ring, into a WAV file or nowhere.
 //!
 //! The file's header is brought up to date at each step, so that a kill at any moment leaves a playable file; a successor
-//! goes on where the file ends.
+//! goes on where the file ends. A file that has reached WAV's size limit (4 GiB) stays as it is; the card plays on.
 
 use std::fs::File;
 use std::io::{self, BufWriter};
@@ -75,6 +75,10 @@ impl<'a> Recorder<'a> {
             let bytes = &mut self.buffer[..frames * self.shape.frame_bytes()];
             let lost = self.block.read_played(self.next, bytes);
             self.block.reader_lost.fetch_add(lost, Relaxed);
+            if self.file.as_ref().is_some_and(|file| full(file, bytes.len())) {
+                tracing::warn!("the card's WAV file has reached its 4 GiB; nothing more is recorded");
+                self.file = None;
+            }
             if let Some(file) = &mut self.file {
                 append(file, self.shape.format, bytes).map_err(to_io)?;
             }
@@ -100,6 +104,14 @@ pub fn run_card(block: &SimBlock, path: Option<&Path>, stop: &AtomicBool) -> io:
         std::thread::sleep(nap);
     }
     recorder.take(now_ns())
+}
+
+/// No room for `more` bytes under the limit of the header's 32-bit sizes.
+fn full(file: &Writer, more: usize) -> bool {
+    let spec = file.spec();
+    let sample = u64::from(spec.bits_per_sample.div_ceil(8));
+    let so_far = u64::from(file.duration()) * u64::from(spec.channels) * sample;
+    so_far + more as u64 + 1024 > u64::from(u32::MAX)
 }
 
 fn spec(shape: Shape) -> hound::WavSpec {

@@ -178,22 +178,111 @@ fn pcm_text(pcm: &Pcm) -> String {
     out
 }
 
+/// The lines of the file that use this device: the widest integer format, 48 kHz and stereo where it can, the shortest
+/// period from 1 ms on, and a lead that the card's buffer holds.
 fn paste(pcm: &Pcm, can: &Abilities) -> String {
-    let format = can
-        .formats
-        .iter()
-        .rev()
-        .find(|name| *name != "FLOAT")
-        .map_or("s16", |name| match name.as_str() {
-            "S32" => "s32",
-            "S24" => "s24",
-            _ => "s16",
-        });
-    let rate = 48_000.clamp(can.rates.0, can.rates.1);
-    let channels = 2.clamp(can.channels.0, can.channels.1);
-    let period = 48_i64.clamp(can.period.0, can.period.1).min(1024);
-    format!(
-        "    [codec.main]\n    backend = \"alsa\"\n    device = \"{}\"\n    rate = {rate}\n    channels = {channels}\n    format = \"{format}\"\n    period = {period}\n",
-        pcm.device
-    )
+    let Some(format) = ["S32", "S24", "S16", "FLOAT"]
+        .into_iter()
+        .find(|name| can.formats.iter().any(|has| has == name))
+    else {
+        return "    none of its formats (S16, S24, S32, FLOAT) can be used; try plughw:\n".to_owned();
+    };
+    let rate = 48_000.clamp(can.rates.0, can.rates.1.max(can.rates.0));
+    let channels = 2.clamp(can.channels.0, can.channels.1.max(can.channels.0));
+    let period = i64::from(rate / 1000).clamp(16, 1024).max(can.period.0);
+    if channels > 8 || period > 1024 {
+        return format!(
+            "    needs {channels} channels and a period of {period} frames: at most 8 and 1024 can be used\n"
+        );
+    }
+    let lines = [
+        format!("[codecs.{}]", name(&pcm.device)),
+        "backend = \"alsa\"".to_owned(),
+        format!("device = \"{}\"", pcm.device),
+        format!("rate = {rate}"),
+        format!("channels = {channels}"),
+        format!("format = \"{format}\""),
+        format!("period = {period}"),
+        "lead = 2".to_owned(),
+    ];
+    lines.iter().map(|line| format!("    {line}\n")).collect()
+}
+
+/// A bare key of TOML for a device's name.
+fn name(device: &str) -> String {
+    let letters = device.trim_start_matches("hw:").chars();
+    letters
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .collect::<String>()
+        .trim_matches('-')
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pcm(formats: &[&str], rates: (u32, u32), period: (i64, i64)) -> Pcm {
+        Pcm {
+            device: "hw:PCH,0".to_owned(),
+            playback: true,
+            can: Ok(Abilities {
+                formats: formats.iter().map(|&name| name.to_owned()).collect(),
+                rates,
+                channels: (2, 8),
+                period,
+                buffer: (64, 16_384),
+            }),
+            holder: Some("812 (pipewire)".to_owned()),
+        }
+    }
+
+    fn text_of(pcm: Pcm) -> String {
+        text(&[Card {
+            id: "PCH".to_owned(),
+            name: "HDA Intel PCH".to_owned(),
+            pcms: vec![pcm],
+        }])
+    }
+
+    #[test]
+    fn the_lines_to_paste_are_toml_with_the_codecs_keys() {
+        let text = text_of(pcm(&["S16", "S32"], (44_100, 192_000), (32, 8192)));
+
+        let lines: String = text
+            .lines()
+            .skip_while(|line| !line.contains("[codecs."))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let table: toml::Table = lines.parse().unwrap();
+        let codec = &table["codecs"]["pch-0"];
+        assert_eq!(codec["backend"].as_str(), Some("alsa"));
+        assert_eq!(codec["device"].as_str(), Some("hw:PCH,0"));
+        assert_eq!(codec["rate"].as_integer(), Some(48_000));
+        assert_eq!(codec["format"].as_str(), Some("S32"));
+        assert_eq!(codec["period"].as_integer(), Some(48));
+        assert_eq!(codec["lead"].as_integer(), Some(2));
+    }
+
+    #[test]
+    fn the_holder_is_named() {
+        assert!(text_of(pcm(&["S16"], (48_000, 48_000), (32, 64))).contains("held by 812 (pipewire)"));
+    }
+
+    #[test]
+    fn a_device_with_no_usable_format_gets_advice_instead_of_lines() {
+        let text = text_of(pcm(&[], (48_000, 48_000), (32, 64)));
+        assert!(text.contains("plughw") && !text.contains("[codecs."));
+    }
+
+    #[test]
+    fn a_card_that_only_does_long_periods_gets_its_shortest() {
+        assert!(text_of(pcm(&["S16"], (48_000, 48_000), (256, 1024))).contains("period = 256"));
+    }
 }

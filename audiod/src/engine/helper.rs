@@ -9,7 +9,7 @@
 use rtrb::{Consumer, Producer, RingBuffer};
 use vhost_sound::memory::{EventFd, GuestMemory};
 
-use super::resample::{Convert, converter};
+use super::resample::{Convert, capture_converter, converter};
 
 const COMMANDS: usize = 256;
 
@@ -27,6 +27,8 @@ pub(super) struct Wanted {
     pub params_gen: u32,
     pub rate: u32,
     pub channels: usize,
+    /// From the codec's rate to the stream's.
+    pub capture: bool,
 }
 
 /// From the real-time thread. What it carries is dropped here.
@@ -89,9 +91,20 @@ impl EngineHandle {
     }
 
     fn make(&self, wanted: Wanted) -> Command {
-        let made = converter(wanted.rate, self.codec_rate, wanted.channels, self.period);
+        let made = if wanted.capture {
+            capture_converter(self.codec_rate, wanted.rate, wanted.channels, self.period)
+        } else {
+            converter(wanted.rate, self.codec_rate, wanted.channels, self.period)
+        };
+        let at_the_streams_rate = made.as_ref().map_or(0, |made| {
+            if wanted.capture {
+                made.makes_at_most()
+            } else {
+                made.needs_at_most()
+            }
+        });
         // Room for any later parameters at the codec's own rate too, which ask for no converter.
-        let frames = made.as_ref().map_or(0, |made| made.needs_at_most()).max(self.period);
+        let frames = at_the_streams_rate.max(self.period);
         let samples = vec![0.0; frames * mix::MAX_CHANNELS];
         // One frame more: what is left over of a message that ended inside a frame.
         let bytes = vec![0; (frames + 1) * mix::MAX_CHANNELS * super::WIDEST];

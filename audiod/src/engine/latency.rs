@@ -3,33 +3,80 @@
 /// Periods remembered; a lead is far shorter.
 const PERIODS: usize = 64;
 
+#[derive(Clone, Copy, Debug, Default)]
+struct Pull {
+    /// Codec frame at which its first frame is played.
+    start: u64,
+    /// Codec frames it is played in.
+    length: u64,
+    /// Frames pulled, at the stream's rate; all at the front where they are fewer than the period took.
+    frames: u64,
+    /// Frames that the period took at most.
+    needs: u64,
+}
+
+impl Pull {
+    /// Of its frames, those not yet played when codec frame `played` is next.
+    fn left(&self, played: u64) -> u64 {
+        let gone = played.saturating_sub(self.start).min(self.length);
+        let gone = (gone * self.needs).checked_div(self.length).unwrap_or(0);
+        self.frames.saturating_sub(gone)
+    }
+}
+
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
-    /// Codec frame at which a pull is played to its end, and frames pulled (at the stream's rate).
-    pulls: [(u64, u64); PERIODS],
+    pulls: [Pull; PERIODS],
     next: usize,
 }
 
 impl Default for Pending {
     fn default() -> Self {
         Self {
-            pulls: [(0, 0); PERIODS],
+            pulls: [Pull::default(); PERIODS],
             next: 0,
         }
     }
 }
 
 impl Pending {
-    /// Remembers a pull that is played to its end before codec frame `until`.
-    pub fn add(&mut self, until: u64, frames: u64) {
-        self.pulls[self.next] = (until, frames);
+    /// Remembers a pull of `frames` of the `needs` that codec frames `start` to `start + length` take.
+    pub fn add(&mut self, start: u64, length: u64, frames: u64, needs: u64) {
+        self.pulls[self.next] = Pull {
+            start,
+            length,
+            frames,
+            needs,
+        };
         self.next = (self.next + 1) % PERIODS;
     }
 
     /// Frames pending when codec frame `played` is next, with `more` about to be pulled.
     pub fn now(&self, played: u64, more: u64) -> u64 {
-        let pending = self.pulls.iter().filter(|(until, _)| *until > played);
-        more + pending.map(|(_, frames)| frames).sum::<u64>()
+        more + self.pulls.iter().map(|pull| pull.left(played)).sum::<u64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_half_played_is_half_pending() {
+        let mut pending = Pending::default();
+        pending.add(100, 48, 48, 48);
+        pending.add(148, 48, 48, 48);
+        assert_eq!(pending.now(90, 0), 96);
+        assert_eq!(pending.now(124, 0), 72);
+        assert_eq!(pending.now(196, 7), 7);
+    }
+
+    #[test]
+    fn a_short_pull_is_played_before_the_silence_after_it() {
+        let mut pending = Pending::default();
+        pending.add(0, 48, 10, 48);
+        assert_eq!(pending.now(4, 0), 6);
+        assert_eq!(pending.now(10, 0), 0);
     }
 }

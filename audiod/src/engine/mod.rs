@@ -10,6 +10,7 @@
 //! `run_period` allocates nothing, frees nothing, takes no lock, and calls the system only through the codec and the guests'
 //! call eventfds. What has to allocate happens in the [`EngineHandle`], on another thread.
 
+mod capture;
 pub mod chimes;
 pub mod guest;
 mod helper;
@@ -23,18 +24,20 @@ mod zone;
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use vhost_sound::block::direction;
+use vhost_sound::config::Direction;
 
 use crate::blocks::gains::Row;
 use crate::blocks::recorder::Kind;
 use crate::blocks::{EngineBlock, MAX_SOURCES};
 use crate::codec::{Clock, Codec, Shape};
-use crate::system::System;
+use crate::system::{SourceConfig, System};
 
+use capture::{Capture, Intake};
 use chimes::{ChimeBank, Did, Player};
 use guest::Guest;
 pub use helper::EngineHandle;
-use helper::{Command, Mailbox, Return};
+use helper::{Command, Mailbox, Return, Wanted};
+use resample::Convert;
 pub use source::hertz;
 use source::{Period, Place, Source};
 use zone::Zone;
@@ -52,6 +55,8 @@ pub struct Engine<'a, G: Guest, C: Codec> {
     patience: u32,
     guests: Vec<(usize, G)>,
     sources: Vec<Source>,
+    captures: Vec<Capture>,
+    intake: Intake,
     zones: Vec<Zone>,
     players: Vec<Player>,
     bank: Option<ChimeBank>,
@@ -65,6 +70,10 @@ pub struct Engine<'a, G: Guest, C: Codec> {
     written: u64,
     played: u64,
     paced_by_timer: bool,
+    /// The last wake-up found nothing to do.
+    early: bool,
+    /// A capture stream ran in the last period.
+    heard: bool,
 }
 
 impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
@@ -87,11 +96,13 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
             .map(|(at, zone)| Zone::new(at, zone, period, shape.rate, shape.format))
             .collect();
         let sources = sources(system, index, &guests, &zones, period);
+        let captures = captures(system, index, &guests, period);
         let players = bank
             .as_ref()
             .map_or_else(Vec::new, |bank| players(system, bank, &zones, block));
         let period_ms = period as u64 * 1000 / u64::from(shape.rate.max(1));
         let (written, played) = (codec.written(), codec.position());
+        let intake = Intake::new(shape, period, codec.recorded());
         block.pid.store(std::process::id(), Relaxed);
         block
             .recorder
@@ -104,6 +115,8 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
             patience: u32::try_from(u64::from(system.decision_limit_ms) / period_ms.max(1)).unwrap_or(u32::MAX),
             guests,
             sources,
+            captures,
+            intake,
             zones,
             players,
             bank,
@@ -117,6 +130,8 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
             written: written.max(played),
             played,
             paced_by_timer: false,
+            early: false,
+            heard: false,
             codec,
         };
         (engine, handle)
@@ -142,6 +157,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         self.run_sources();
         self.run_chimes();
         self.output();
+        self.run_captures();
         self.guests.iter_mut().for_each(|(_, guest)| guest.end_period());
         self.publish();
     }
@@ -161,15 +177,26 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
                     Some(rings) => rings.set_call(queue, call),
                     None => call,
                 }),
-                Command::Converter(wanted, made, samples, bytes) => {
-                    match self.sources.iter_mut().find(|source| source.index == wanted.source) {
-                        Some(source) => source.take_converter(wanted, made, samples, bytes),
-                        None => Return::Converter(made, samples, bytes),
-                    }
-                }
+                Command::Converter(wanted, made, samples, bytes) => self.take_converter(wanted, made, samples, bytes),
             };
             // There is room: looked at above, and nobody else sends.
             let _ = self.mailbox.returns.push(back);
+        }
+    }
+
+    fn take_converter(
+        &mut self,
+        wanted: Wanted,
+        made: Option<Box<dyn Convert>>,
+        samples: Vec<f32>,
+        bytes: Vec<u8>,
+    ) -> Return {
+        let source = self.sources.iter_mut().find(|source| source.index == wanted.source);
+        let capture = self.captures.iter_mut().find(|capture| capture.index == wanted.source);
+        match (source, capture) {
+            (Some(source), _) => source.take_converter(wanted, made, samples, bytes),
+            (_, Some(capture)) => capture.take_converter(wanted, made, samples, bytes),
+            _ => Return::Converter(made, samples, bytes),
         }
     }
 
@@ -190,9 +217,6 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         for source in &mut self.sources {
             let (_, guest) = &mut self.guests[source.guest];
             let view = guest.state(source.stream());
-            if view.direction == direction::CAPTURE {
-                continue;
-            }
             if let Some(wanted) = source.settle(&view, self.shape.rate, &self.zones)
                 && self.mailbox.returns.push(Return::Wanted(wanted)).is_err()
             {
@@ -203,6 +227,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
                 rate: self.shape.rate,
                 at: self.written,
                 played: self.played,
+                written: !self.paced_by_timer,
                 row: &self.rows[source.index],
                 patience: self.patience,
             };
@@ -256,6 +281,48 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         }
     }
 
+    /// Gives the capture streams what the input recorded since the last period: at most two periods of it, so that a late
+    /// wake-up is made good.
+    fn run_captures(&mut self) {
+        let mut listening = false;
+        for capture in &mut self.captures {
+            let (_, guest) = &self.guests[capture.guest];
+            let view = guest.state(capture.stream());
+            if let Some(wanted) = capture.settle(&view, self.shape)
+                && self.mailbox.returns.push(Return::Wanted(wanted)).is_err()
+            {
+                capture.unsettle();
+            }
+            listening |= view.running;
+        }
+        if self.captures.is_empty() || (!listening && !self.heard) {
+            self.intake.skip(&mut self.codec);
+            return;
+        }
+        // One more round after the last stream has stopped, so that its meter says so.
+        self.heard = listening;
+        if self.paced_by_timer {
+            self.intake.silence();
+            self.give(0);
+            return;
+        }
+        for _ in 0..2 {
+            let Some(behind) = self.intake.take(&mut self.codec) else {
+                return;
+            };
+            self.give(behind);
+        }
+    }
+
+    fn give(&mut self, behind: u64) {
+        for capture in &mut self.captures {
+            let (_, guest) = &mut self.guests[capture.guest];
+            let view = guest.state(capture.stream());
+            let meters = &self.block.sources[capture.index];
+            capture.run(guest, &view, &self.intake, behind, meters);
+        }
+    }
+
     fn underrun(&self, frames: u64) {
         self.block
             .underruns
@@ -296,7 +363,7 @@ fn sources<G>(system: &System, codec: usize, guests: &[(usize, G)], zones: &[Zon
         .iter()
         .enumerate()
         .take(MAX_SOURCES)
-        .filter(|(_, source)| source.codec == codec);
+        .filter(|(_, source)| source.codec == codec && !records(system, source));
     mine.filter_map(|(index, source)| {
         let guest = guests.iter().position(|(guest, _)| *guest == source.guest)?;
         let safety_zones = zones
@@ -313,6 +380,32 @@ fn sources<G>(system: &System, codec: usize, guests: &[(usize, G)], zones: &[Zon
         Some(Source::new(place, period, WIDEST))
     })
     .collect()
+}
+
+fn captures<G>(system: &System, codec: usize, guests: &[(usize, G)], period: usize) -> Vec<Capture> {
+    let mine = system
+        .sources
+        .iter()
+        .enumerate()
+        .take(MAX_SOURCES)
+        .filter(|(_, source)| source.codec == codec && records(system, source));
+    mine.filter_map(|(index, source)| {
+        let guest = guests.iter().position(|(guest, _)| *guest == source.guest)?;
+        Some(Capture::new(
+            index,
+            guest,
+            source.stream,
+            source.capture_allowed,
+            period,
+        ))
+    })
+    .collect()
+}
+
+fn records(system: &System, source: &SourceConfig) -> bool {
+    let guest = system.guests.get(source.guest);
+    let stream = guest.and_then(|guest| guest.device.streams.get(source.stream));
+    stream.is_some_and(|stream| stream.direction == Direction::Capture)
 }
 
 fn players(system: &System, bank: &ChimeBank, zones: &[Zone], block: &EngineBlock) -> Vec<Player> {

@@ -15,7 +15,7 @@ use std::sync::atomic::{
 
 use super::guest::Guest;
 use super::{Engine, Kind};
-use crate::codec::{Codec, now_ns};
+use crate::codec::Codec;
 
 /// Periods a position may stand still before a timer takes over.
 const PATIENCE: u64 = 4;
@@ -30,7 +30,7 @@ impl<G: Guest, C: Codec> Engine<'_, G, C> {
     /// Works until `stop`. On the offline clock: as fast as it can.
     pub fn run(&mut self, stop: &AtomicBool) {
         let period_ns = self.period as u64 * 1_000_000_000 / u64::from(self.shape.rate.max(1));
-        let mut wake = now_ns();
+        let mut wake = self.codec.now();
         let mut watch = Watch {
             position: self.codec.position(),
             moved_ns: wake,
@@ -42,15 +42,15 @@ impl<G: Guest, C: Codec> Engine<'_, G, C> {
                 self.run_period();
                 continue;
             }
-            let woken = now_ns();
+            let woken = self.codec.now();
             self.block.wakeups.store(self.block.wakeups.load(Relaxed) + 1, Relaxed);
             self.wake(&mut watch, woken, period_ns);
-            let busy = now_ns() - woken;
+            let busy = self.codec.now() - woken;
             if busy > self.block.busy_max_ns.load(Relaxed) {
                 self.block.busy_max_ns.store(busy, Relaxed);
             }
             wake = self.next_wake(wake, period_ns);
-            sleep_until(wake);
+            self.codec.sleep_until(wake);
         }
     }
 
@@ -73,11 +73,13 @@ impl<G: Guest, C: Codec> Engine<'_, G, C> {
             self.codec.recover();
             self.run_period();
         } else {
+            let before = self.written;
             self.fill(position);
+            self.early = self.written == before;
         }
     }
 
-    /// Brings what is written up to the lead.
+    /// Brings what is written up to the lead, never over it: a frame is played at most the lead after its pull.
     fn fill(&mut self, position: u64) {
         let period = self.period as u64;
         if self.written < position {
@@ -85,48 +87,34 @@ impl<G: Guest, C: Codec> Engine<'_, G, C> {
             self.underrun(resume - self.written);
             self.written = resume;
         }
-        // Half a period of tolerance, so that a wake-up a frame early still does this period's work.
-        if self.written > position + self.lead - period + period / 2 {
-            return;
-        }
-        self.run_period();
         while self.written + period <= position + self.lead {
             self.run_period();
         }
     }
 
-    /// The next wake-up: when the fill level is one period below the lead, smoothed, so that a coarse pointer doesn't jitter.
+    /// The next wake-up: just after the fill level is one period below the lead.
+    ///
+    /// Aims an eighth of a period behind that point and lets the timer run free within an eighth of the aim, so that
+    /// neither rounding nor a coarse pointer makes a wake-up that finds nothing to do. Outside, it moves an eighth of the way.
     fn next_wake(&mut self, last: u64, period_ns: u64) -> u64 {
         let predicted = last + period_ns;
-        let now = now_ns();
+        let now = self.codec.now();
         if self.paced_by_timer {
-            return if predicted < now { now } else { predicted };
+            return predicted.max(now);
         }
-        let position = self.codec.position();
+        let margin = period_ns / 8;
         let due = (self.written + self.period as u64).saturating_sub(self.lead);
-        let frames = due.saturating_sub(position);
-        let measured = now + frames * 1_000_000_000 / u64::from(self.shape.rate.max(1));
-        let off = measured.cast_signed() - predicted.cast_signed();
+        let frames = due.saturating_sub(self.codec.position());
+        let until_due = (frames * 1_000_000_000).div_ceil(u64::from(self.shape.rate.max(1)));
+        let off = (now + until_due + margin).cast_signed() - predicted.cast_signed();
         if off.unsigned_abs() > period_ns / 2 {
-            measured
+            // Came early (try again soon, a coarse pointer may be about to move) or late.
+            return now + (until_due + margin).min(if self.early { period_ns / 4 } else { u64::MAX });
+        }
+        if off.unsigned_abs() <= margin {
+            predicted
         } else {
             predicted.saturating_add_signed(off / 8)
         }
     }
-}
-
-fn sleep_until(ns: u64) {
-    let time = libc::timespec {
-        tv_sec: (ns / 1_000_000_000).cast_signed() as libc::time_t,
-        tv_nsec: (ns % 1_000_000_000).cast_signed() as libc::c_long,
-    };
-    // SAFETY: `time` is valid for the call. An interrupted sleep is only an early wake-up.
-    unsafe {
-        libc::clock_nanosleep(
-            libc::CLOCK_MONOTONIC,
-            libc::TIMER_ABSTIME,
-            &raw const time,
-            std::ptr::null_mut(),
-        )
-    };
 }

@@ -42,6 +42,8 @@ pub(super) struct Period<'a> {
     pub at: u64,
     /// Codec frame played next.
     pub played: u64,
+    /// What is mixed is written; not while the codec stands still.
+    pub written: bool,
     pub row: &'a Row,
     /// Periods a started stream waits for its decision.
     pub patience: u32,
@@ -199,6 +201,7 @@ impl Source {
             params_gen: view.params_gen,
             rate: self.stream_rate,
             channels: self.channels,
+            capture: false,
         })
     }
 
@@ -273,8 +276,9 @@ impl Source {
             Some(converter) if self.converting => converter.delay() as u64,
             _ => 0,
         };
-        let latency = self.pending.now(period.played, needs as u64)
-            + delay * u64::from(self.stream_rate) / u64::from(period.rate.max(1));
+        let more = if period.written { needs as u64 } else { 0 };
+        let latency =
+            self.pending.now(period.played, more) + delay * u64::from(self.stream_rate) / u64::from(period.rate.max(1));
         let latency_bytes = u32::try_from(latency * frame_bytes as u64).unwrap_or(u32::MAX);
         let pulled = guest.pull(self.stream, &mut self.bytes[self.carry..wanted], latency_bytes);
         let have = (self.carry + pulled.min(wanted - self.carry)) / frame_bytes;
@@ -282,7 +286,10 @@ impl Source {
         let rest = (self.carry + pulled) - have * frame_bytes;
         self.bytes.copy_within(have * frame_bytes..have * frame_bytes + rest, 0);
         self.carry = rest;
-        self.pending.add(period.at + period.frames as u64, have as u64);
+        if period.written {
+            self.pending
+                .add(period.at, period.frames as u64, have as u64, needs as u64);
+        }
         meters.frames.store(meters.frames.load(Relaxed) + have as u64, Relaxed);
         count(&meters.starved, u32::from(have < needs));
         if let Some(converter) = self.converter.as_mut().filter(|_| self.converting) {

@@ -1,6 +1,8 @@
 //! A bench for engine tests: fake guests, an offline codec of 24 bits, one stereo zone.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part")]
 
+pub mod world;
+
 use std::path::PathBuf;
 
 use audiod::blocks::EngineBlock;
@@ -10,9 +12,11 @@ use audiod::codec::{Codec, Shape};
 use audiod::engine::chimes::ChimeBank;
 use audiod::engine::guest::Guest;
 use audiod::engine::{Engine, EngineHandle};
-use audiod::system::{Backend, ChimeConfig, CodecConfig, CodecFormat, GuestConfig, SourceConfig, System, ZoneConfig};
+use audiod::system::{
+    Backend, CaptureSource, ChimeConfig, CodecConfig, CodecFormat, GuestConfig, SourceConfig, System, ZoneConfig,
+};
 use vhost_sound::block::{direction, stream_state};
-use vhost_sound::config::DeviceConfig;
+use vhost_sound::config::{DeviceConfig, Direction, StreamConfig};
 use vhost_sound::memory::{EventFd, GuestMemory};
 use vhost_sound::ring::StreamView;
 use vhost_sound::shared::Shared;
@@ -20,12 +24,33 @@ use vhost_sound::shared::Shared;
 pub const PERIOD: usize = 48;
 pub const START: u32 = 1;
 
-/// A playback stream that is a queue of bytes.
+/// A stream that is a queue of bytes.
 pub struct FakeStream {
     pub view: StreamView,
     pub bytes: Vec<u8>,
     pub taken: usize,
     pub at_most: usize,
+    pub latency: u32,
+    /// Asked at each pull and push, for `moves`.
+    pub probe: Option<Box<dyn Fn() -> u64 + Send>>,
+    pub moves: Vec<Move>,
+    /// Changes the stream at the beginning of a period; told its number.
+    pub script: Option<Script>,
+    pub periods: u64,
+}
+
+type Script = Box<dyn FnMut(u64, &mut StreamView) + Send>;
+
+/// What one pull or push was.
+#[derive(Clone, Copy, Debug)]
+pub struct Move {
+    /// The probe's answer.
+    pub at: u64,
+    /// Bytes moved before it.
+    pub before: usize,
+    /// Bytes moved by it.
+    pub count: usize,
+    /// `latency_bytes` told.
     pub latency: u32,
 }
 
@@ -50,25 +75,57 @@ impl FakeStream {
             taken: 0,
             at_most: usize::MAX,
             latency: 0,
+            probe: None,
+            moves: Vec::new(),
+            script: None,
+            periods: 0,
+        }
+    }
+
+    /// A capture stream; `bytes` is what it was given, at most `room`.
+    pub fn recording(format: u32, channels: u32, rate: u32, room: usize) -> Self {
+        let mut stream = Self::playing(format, channels, rate, Vec::with_capacity(room));
+        stream.view.direction = direction::CAPTURE;
+        stream
+    }
+
+    fn note(&mut self, before: usize, count: usize, latency: u32) {
+        self.latency = latency;
+        if let Some(probe) = &self.probe {
+            let at = probe();
+            self.moves.push(Move {
+                at,
+                before,
+                count,
+                latency,
+            });
         }
     }
 }
 
 impl Guest for FakeStream {
-    fn begin_period(&mut self) {}
+    fn begin_period(&mut self) {
+        if let Some(script) = &mut self.script {
+            script(self.periods, &mut self.view);
+        }
+        self.periods += 1;
+    }
     fn state(&self, _stream: usize) -> StreamView {
         self.view
     }
     fn pull(&mut self, _stream: usize, into: &mut [u8], latency_bytes: u32) -> usize {
         let count = into.len().min(self.bytes.len() - self.taken).min(self.at_most);
         into[..count].copy_from_slice(&self.bytes[self.taken..self.taken + count]);
+        self.note(self.taken, count, latency_bytes);
         self.taken += count;
-        self.latency = latency_bytes;
         count
     }
-    fn push(&mut self, _stream: usize, from: &[u8], _latency_bytes: u32) -> usize {
-        self.bytes.extend_from_slice(from);
-        from.len()
+    fn push(&mut self, _stream: usize, from: &[u8], latency_bytes: u32) -> usize {
+        let room = self.bytes.capacity() - self.bytes.len();
+        let count = from.len().min(room).min(self.at_most);
+        self.note(self.bytes.len(), count, latency_bytes);
+        self.bytes.extend_from_slice(&from[..count]);
+        count
     }
     fn end_period(&mut self) {}
     fn set_memory(&mut self, memory: GuestMemory) -> Option<GuestMemory> {
@@ -187,10 +244,32 @@ pub fn codec_config(backend: Backend) -> CodecConfig {
         rate: 48_000,
         channels: 2,
         capture_channels: 0,
+        capture: CaptureSource::Silence,
         format: CodecFormat::S24,
         period: PERIOD as u32,
         lead: 2,
     }
+}
+
+/// A system of capture streams, by whether they are allowed the input.
+pub fn recording_system(allowed: &[bool]) -> System {
+    let mut system = system(allowed.len(), false);
+    system.codecs[0].capture_channels = 2;
+    for ((guest, source), &allowed) in system.guests.iter_mut().zip(&mut system.sources).zip(allowed) {
+        source.capture_allowed = allowed;
+        guest.device.streams.push(StreamConfig {
+            name: "mic".into(),
+            direction: Direction::Capture,
+            formats: 0,
+            rates: 0,
+            channels_min: 1,
+            channels_max: 8,
+            safety: false,
+            controls: false,
+            nid: 0,
+        });
+    }
+    system
 }
 
 pub fn system(sources: usize, safety: bool) -> System {
@@ -214,6 +293,7 @@ pub fn system(sources: usize, safety: bool) -> System {
         safety,
         safety_zones: vec![0],
         codec: 0,
+        capture_allowed: false,
     };
     System {
         bus: None,
