@@ -76,7 +76,7 @@ fn punctual(_: u64) -> u64 {
 
 /// Up to three quarters of a period, now and then three periods.
 fn jittery(wake: u64) -> u64 {
-    if wake % 37 == 0 {
+    if wake.is_multiple_of(37) {
         3 * MS
     } else {
         wake * 7919 % 750 * 1000
