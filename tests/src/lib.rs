@@ -4,4 +4,5 @@ pub mod conformance;
 pub mod frontend;
 pub mod guest;
 pub mod hostile;
+pub mod peer;
 pub mod reference;

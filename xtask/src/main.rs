@@ -1,6 +1,7 @@
 //! Everything a developer types.
 
 mod backports;
+mod conformance;
 mod image;
 mod setup;
 mod test;
@@ -24,6 +25,8 @@ enum Command {
     Image(image::Options),
     /// Boot a stock guest and run commands in it
     Qemu(image::QemuOptions),
+    /// Hold any vhost-user sound device against the virtio-sound checklist
+    Conformance(conformance::Options),
     /// Format, lints and all tests
     Test(test::Options),
 }
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Command::Setup(options) => setup::run(&options),
         Command::Image(options) => setup::ensure().and_then(|()| image::run(&options)),
         Command::Qemu(options) => setup::ensure().and_then(|()| image::qemu(&options)),
+        Command::Conformance(options) => conformance::run(&options),
         Command::Test(options) => test::run(&options),
     };
     match result {

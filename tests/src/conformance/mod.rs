@@ -9,6 +9,7 @@ mod core;
 mod info;
 mod pacing;
 mod pcm;
+pub mod report;
 mod setup;
 
 use std::path::PathBuf;
