@@ -83,6 +83,11 @@ impl Ramp {
         self.now
     }
 
+    /// Stands at silence.
+    pub fn silent(&self) -> bool {
+        self.left == 0 && self.now == 0.0
+    }
+
     /// The next `frames`, which are then past.
     pub fn advance(&mut self, frames: usize) -> Segment {
         if self.left == 0 {

@@ -10,6 +10,7 @@
 //! `run_period` allocates nothing, frees nothing, takes no lock, and calls the system only through the codec and the guests'
 //! call eventfds. What has to allocate happens in the [`EngineHandle`], on another thread.
 
+pub mod bridge;
 mod capture;
 pub mod chimes;
 pub mod guest;
@@ -20,6 +21,7 @@ pub mod pace;
 pub mod resample;
 pub mod rt;
 mod source;
+mod tap;
 mod zone;
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -30,8 +32,9 @@ use crate::blocks::gains::Row;
 use crate::blocks::recorder::Kind;
 use crate::blocks::{EngineBlock, MAX_SOURCES};
 use crate::codec::{Clock, Codec, Shape};
-use crate::system::{SourceConfig, System};
+use crate::system::{CodecConfig, SourceConfig, System};
 
+use bridge::{Bridges, Now, Receiver};
 use capture::{Capture, Intake};
 use chimes::{ChimeBank, Did, Player};
 use guest::Guest;
@@ -57,6 +60,7 @@ pub struct Engine<'a, G: Guest, C: Codec> {
     sources: Vec<Source>,
     captures: Vec<Capture>,
     intake: Intake,
+    receivers: Vec<Receiver>,
     zones: Vec<Zone>,
     players: Vec<Player>,
     bank: Option<ChimeBank>,
@@ -89,7 +93,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
     ) -> (Self, EngineHandle) {
         let shape = codec.shape();
         let config = &system.codecs[index];
-        let period = (config.period as usize).clamp(16, 1024);
+        let period = period_of(config);
         let (mailbox, handle) = helper::pair(shape.rate, period);
         let zones: Vec<Zone> = (system.zones.iter().enumerate())
             .filter(|(_, zone)| zone.codec == index)
@@ -117,6 +121,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
             sources,
             captures,
             intake,
+            receivers: Vec::new(),
             zones,
             players,
             bank,
@@ -137,6 +142,16 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         (engine, handle)
     }
 
+    /// Joins this engine to those of the system's other codecs; see [`bridge::build`].
+    pub fn connect(&mut self, bridges: Bridges) {
+        for sender in bridges.senders {
+            if let Some(source) = self.sources.iter_mut().find(|source| source.index == sender.source) {
+                source.connect(sender);
+            }
+        }
+        self.receivers = bridges.receivers;
+    }
+
     /// The codec.
     pub fn codec(&self) -> &C {
         &self.codec
@@ -155,6 +170,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         self.guests.iter_mut().for_each(|(_, guest)| guest.begin_period());
         self.zones.iter_mut().for_each(Zone::clear);
         self.run_sources();
+        self.run_receivers();
         self.run_chimes();
         self.output();
         self.run_captures();
@@ -208,7 +224,10 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         self.batch = Some(batch);
         std::mem::swap(&mut self.rows, &mut self.spare_rows);
         for source in &mut self.sources {
-            source.take_row(&self.rows[source.index], &self.zones);
+            source.taps.take_row(&self.rows[source.index], &self.zones);
+        }
+        for receiver in &mut self.receivers {
+            receiver.take_row(&self.rows[receiver.source], &self.zones);
         }
         self.record(Kind::Gains, 0, u64::from(batch));
     }
@@ -228,6 +247,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
                 at: self.written,
                 played: self.played,
                 written: !self.paced_by_timer,
+                now_ns: self.codec.now(),
                 row: &self.rows[source.index],
                 patience: self.patience,
             };
@@ -245,6 +265,20 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
                     .recorder
                     .record(self.written, Kind::Stream, source.index as u32, doing);
             }
+        }
+    }
+
+    fn run_receivers(&mut self) {
+        let now = Now {
+            at: self.written,
+            played: self.played,
+            written: !self.paced_by_timer,
+            ns: self.codec.now(),
+            period: self.period,
+        };
+        for receiver in &mut self.receivers {
+            let source = receiver.source;
+            receiver.run(&now, &self.rows[source], &mut self.zones, &self.block.sources[source]);
         }
     }
 
@@ -348,6 +382,11 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
     fn is_offline(&self) -> bool {
         self.codec.clock() == Clock::Offline
     }
+}
+
+/// A codec's period in frames.
+fn period_of(config: &CodecConfig) -> usize {
+    (config.period as usize).clamp(16, 1024)
 }
 
 fn find<G>(guests: &mut [(usize, G)], guest: usize) -> Option<&mut G> {

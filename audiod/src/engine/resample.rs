@@ -1,7 +1,7 @@
 //! Sample-rate conversion, only where a stream's rate differs from the codec's. Made outside the real-time thread, used in it.
 
 use rubato::audioadapter_buffers::direct::SequentialSlice;
-use rubato::{Async, FixedAsync, Resampler, SincInterpolationParameters, WindowFunction};
+use rubato::{Adjustable, Async, FixedAsync, PolynomialDegree, Resampler, SincInterpolationParameters, WindowFunction};
 
 /// Taps of the anti-alias filter: 127 frames of delay at the input's rate.
 const TAPS: usize = 256;
@@ -24,7 +24,13 @@ pub trait Convert: Send {
     fn reset(&mut self);
 }
 
-struct Sinc {
+/// A converter whose ratio can be moved a little while it runs.
+pub trait Steer: Convert {
+    /// Makes the next steps `relative` times as many output frames of the same input as nominal.
+    fn steer(&mut self, relative: f64);
+}
+
+struct Rubato {
     inner: Async<f32>,
     channels: usize,
 }
@@ -40,17 +46,47 @@ pub fn capture_converter(from: u32, to: u32, channels: usize, period: usize) -> 
     sinc(from, to, channels, period, FixedAsync::Input)
 }
 
+/// A converter between two clocks of nominally `rates` (from, to), whose output is exactly `period` frames a step and whose
+/// ratio can be steered by up to `pull`. At equal rates a cubic: a delay of 2 frames, and no filter.
+pub fn bridge_converter(rates: (u32, u32), channels: usize, period: usize, pull: f64) -> Option<Box<dyn Steer>> {
+    let (from, to) = rates;
+    let most = 1.0 + pull;
+    let inner = if from == to && from != 0 {
+        Async::new_poly(1.0, most, PolynomialDegree::Cubic, period, channels, FixedAsync::Output).ok()?
+    } else {
+        sinc_resampler(rates, most, channels, period, FixedAsync::Output)?
+    };
+    Some(Box::new(Rubato { inner, channels }))
+}
+
 fn sinc(from: u32, to: u32, channels: usize, period: usize, fixed: FixedAsync) -> Option<Box<dyn Convert>> {
+    let inner = sinc_resampler((from, to), 1.0, channels, period, fixed)?;
+    Some(Box::new(Rubato { inner, channels }))
+}
+
+fn sinc_resampler(
+    (from, to): (u32, u32),
+    most: f64,
+    channels: usize,
+    period: usize,
+    fixed: FixedAsync,
+) -> Option<Async<f32>> {
     if from == 0 || to == 0 {
         return None;
     }
     let ratio = f64::from(to) / f64::from(from);
     let parameters = SincInterpolationParameters::new(TAPS, WindowFunction::BlackmanHarris2);
-    let inner = Async::new_sinc(ratio, 1.0, &parameters, period, channels, fixed).ok()?;
-    Some(Box::new(Sinc { inner, channels }))
+    Async::new_sinc(ratio, most, &parameters, period, channels, fixed).ok()
 }
 
-impl Convert for Sinc {
+impl Steer for Rubato {
+    fn steer(&mut self, relative: f64) {
+        // Out of bounds: the old ratio stays.
+        let _ = self.inner.set_resample_ratio_relative(relative, true);
+    }
+}
+
+impl Convert for Rubato {
     fn needs(&self) -> usize {
         self.inner.input_frames_next()
     }

@@ -6,21 +6,23 @@
 //!    │               └──────────► discarding ────────┘ decided after all
 //!    └──────────────── STOP, RELEASE ◄──────────────────
 //! ```
-//! Held and stalled streams are not pulled. Safety streams are never held and never look at the gain table.
+//! Held and stalled streams are not pulled. A stopped stream rings out of its converter, so that no frame is cut. Safety streams are never held and never look at the gain table.
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use mix::{Faults, Format, MAX_CHANNELS, Matrix, Ramp, Segment, matrix, meter};
+use mix::{Faults, Format, MAX_CHANNELS, meter};
 use vhost_sound::ring::StreamView;
 
 use crate::blocks::engine::SourceMeter;
 use crate::blocks::gains::{Mode, Row};
 
+use super::bridge::Sender;
 use super::guest::Guest;
 use super::helper::{Return, Wanted};
 use super::latency::Pending;
 use super::levels::{count, raise_peak};
 use super::resample::Convert;
+use super::tap::{Planar, Taps};
 use super::zone::Zone;
 
 /// What a source is doing: `SourceMeter::doing`.
@@ -44,15 +46,11 @@ pub(super) struct Period<'a> {
     pub played: u64,
     /// What is mixed is written; not while the codec stands still.
     pub written: bool,
+    /// The engine's time.
+    pub now_ns: u64,
     pub row: &'a Row,
     /// Periods a started stream waits for its decision.
     pub patience: u32,
-}
-
-struct Tap {
-    ramp: Ramp,
-    generation: u32,
-    matrix: Matrix,
 }
 
 /// See the module.
@@ -62,9 +60,8 @@ pub(super) struct Source {
     /// Index among the engine's guests.
     pub guest: usize,
     stream: usize,
-    safety: bool,
-    safety_zones: Vec<bool>,
-    taps: Vec<Tap>,
+    pub taps: Taps,
+    bridges: Vec<Sender>,
     doing: Doing,
     format: Option<Format>,
     channels: usize,
@@ -78,6 +75,8 @@ pub(super) struct Source {
     ready: bool,
     bytes: Vec<u8>,
     carry: usize,
+    /// Periods that the converter still rings after a STOP.
+    tail: usize,
     samples: Vec<f32>,
     converted: Vec<f32>,
     pending: Pending,
@@ -96,19 +95,12 @@ pub(super) struct Place {
 
 impl Source {
     pub fn new(place: Place, period: usize, sample_bytes: usize) -> Self {
-        let zones = place.safety_zones.len();
-        let taps = || Tap {
-            ramp: Ramp::at(0.0),
-            generation: 0,
-            matrix: Matrix::SILENT,
-        };
         Self {
             index: place.index,
             guest: place.guest,
             stream: place.stream,
-            safety: place.safety,
-            safety_zones: place.safety_zones,
-            taps: (0..zones).map(|_| taps()).collect(),
+            taps: Taps::new(place.safety, &place.safety_zones),
+            bridges: Vec::new(),
             doing: Doing::Idle,
             format: None,
             channels: 0,
@@ -121,6 +113,7 @@ impl Source {
             ready: false,
             bytes: vec![0; (period + 1) * MAX_CHANNELS * sample_bytes],
             carry: 0,
+            tail: 0,
             samples: vec![0.0; period * MAX_CHANNELS],
             converted: vec![0.0; period * MAX_CHANNELS],
             pending: Pending::default(),
@@ -142,15 +135,9 @@ impl Source {
         self.doing
     }
 
-    /// A batch of gains arrived: taps with a new target head for it. `zones` are indices in the table.
-    pub fn take_row(&mut self, row: &Row, zones: &[Zone]) {
-        for (tap, zone) in self.taps.iter_mut().zip(zones) {
-            let wanted = &row.taps[zone.index];
-            if wanted.generation != tap.generation {
-                tap.generation = wanted.generation;
-                tap.ramp.head_for(wanted.gain.clamp(0.0, 1.0), wanted.ramp);
-            }
-        }
+    /// Also heard on another codec.
+    pub fn connect(&mut self, sender: Sender) {
+        self.bridges.push(sender);
     }
 
     /// A converter came; what is not used any more goes back.
@@ -182,12 +169,10 @@ impl Source {
         self.channels = (view.channels as usize).min(MAX_CHANNELS);
         self.stream_rate = hertz(view.rate).unwrap_or(0);
         self.carry = 0;
+        self.tail = 0;
         self.ready = false;
         self.converting = self.stream_rate != rate;
-        let positions = matrix::usual(self.channels);
-        for (tap, zone) in self.taps.iter_mut().zip(zones) {
-            tap.matrix = Matrix::between(positions, &zone.positions);
-        }
+        self.taps.take_channels(self.channels, zones);
         self.format?;
         if self.channels == 0 || self.stream_rate == 0 {
             return None;
@@ -214,18 +199,47 @@ impl Source {
         zones: &mut [Zone],
         meters: &SourceMeter,
     ) {
+        let before = self.doing;
         self.doing = self.decide(view, period);
         meters.doing.store(self.doing as u32, Relaxed);
-        let heard = matches!(self.doing, Doing::Playing | Doing::Discarding);
-        if heard {
-            self.pull(guest, period, meters);
+        if before == Doing::Playing && self.doing == Doing::Idle {
+            self.tail = self.ring_out(period.frames);
         }
-        for tap in 0..self.taps.len() {
-            // Ramps run on while nothing plays: what a duck does to a paused stream is over when it comes back.
-            let gain = self.taps[tap].ramp.advance(period.frames);
-            if self.doing == Doing::Playing {
-                self.add(tap, &gain, zones, meters, period.frames);
-            }
+        match self.doing {
+            Doing::Playing | Doing::Discarding => self.pull(guest, period, meters),
+            Doing::Idle if self.tail > 0 => self.ring(period.frames),
+            _ => {}
+        }
+        let heard = self.doing == Doing::Playing || self.tail > 0;
+        self.tail = self.tail.saturating_sub(1);
+        let planar = Planar {
+            samples: if self.converting {
+                &self.converted
+            } else {
+                &self.samples
+            },
+            frames: period.frames,
+            channels: self.channels,
+        };
+        for sender in self.bridges.iter_mut().filter(|_| heard) {
+            sender.send(planar, self.start_gen, period.now_ns);
+        }
+        self.taps.run(heard.then_some(planar), period.frames, zones, meters);
+    }
+
+    /// Periods of silence that push the last frame of a stopped stream through its converter.
+    fn ring_out(&self, period: usize) -> usize {
+        match &self.converter {
+            Some(converter) if self.converting => (2 * converter.delay()).div_ceil(period.max(1)),
+            _ => 0,
+        }
+    }
+
+    fn ring(&mut self, frames: usize) {
+        if let Some(converter) = &mut self.converter {
+            let input = &mut self.samples[..converter.needs() * self.channels];
+            input.fill(0.0);
+            converter.convert(input, &mut self.converted[..frames * self.channels]);
         }
     }
 
@@ -238,6 +252,7 @@ impl Source {
         if self.start_gen != view.start_gen {
             self.start_gen = view.start_gen;
             self.waited = 0;
+            self.tail = 0;
             if let Some(converter) = &mut self.converter {
                 converter.reset();
             }
@@ -245,7 +260,7 @@ impl Source {
         if !self.ready {
             return Doing::Held;
         }
-        if self.safety {
+        if self.taps.safety {
             return Doing::Playing;
         }
         if period.row.decided != view.start_gen {
@@ -276,9 +291,7 @@ impl Source {
             Some(converter) if self.converting => converter.delay() as u64,
             _ => 0,
         };
-        let more = if period.written { needs as u64 } else { 0 };
-        let latency =
-            self.pending.now(period.played, more) + delay * u64::from(self.stream_rate) / u64::from(period.rate.max(1));
+        let latency = self.latency(period, needs as u64);
         let latency_bytes = u32::try_from(latency * frame_bytes as u64).unwrap_or(u32::MAX);
         let pulled = guest.pull(self.stream, &mut self.bytes[self.carry..wanted], latency_bytes);
         let have = (self.carry + pulled.min(wanted - self.carry)) / frame_bytes;
@@ -288,13 +301,29 @@ impl Source {
         self.carry = rest;
         if period.written {
             self.pending
-                .add(period.at, period.frames as u64, have as u64, needs as u64);
+                .add(period.at + delay, period.frames as u64, have as u64, needs as u64);
         }
         meters.frames.store(meters.frames.load(Relaxed) + have as u64, Relaxed);
         count(&meters.starved, u32::from(have < needs));
         if let Some(converter) = self.converter.as_mut().filter(|_| self.converting) {
             let input = &self.samples[..needs * self.channels];
             converter.convert(input, &mut self.converted[..period.frames * self.channels]);
+        }
+    }
+
+    /// Frames pulled and not yet played, at the stream's rate, with `more` about to be pulled: where it is heard; where it
+    /// is heard on another codec only, there.
+    fn latency(&self, period: &Period<'_>, more: u64) -> u64 {
+        let more = if period.written { more } else { 0 };
+        let told = |sender: &Sender| sender.pending(period.now_ns, period.rate);
+        let bridged = self.bridges.iter().filter_map(told).max();
+        match bridged.filter(|_| !self.taps.audible()) {
+            None => self.pending.now(period.played, more),
+            Some(frames) => {
+                let converter = self.converter.as_ref().filter(|_| self.converting);
+                let delay = converter.map_or(0, |converter| converter.delay() as u64);
+                more + (frames + delay) * u64::from(self.stream_rate) / u64::from(period.rate.max(1))
+            }
         }
     }
 
@@ -321,30 +350,6 @@ impl Source {
             meters.mean_square.store(mean.to_bits(), Relaxed);
             self.square = (0.0, 0);
         }
-    }
-
-    fn add(&self, tap: usize, gain: &Segment, zones: &mut [Zone], meters: &SourceMeter, frames: usize) {
-        let Tap { matrix, .. } = &self.taps[tap];
-        let planar = if self.converting {
-            &self.converted
-        } else {
-            &self.samples
-        };
-        let safety = self.safety;
-        if safety && !self.safety_zones[tap] || !safety && gain.silent() {
-            return;
-        }
-        let gain = if safety { Segment::steady(1.0) } else { *gain };
-        let mut loudest = 0f32;
-        for (channel, samples) in planar.chunks_exact(frames).take(self.channels).enumerate() {
-            loudest = loudest.max(meter::peak(samples));
-            if safety {
-                zones[tap].add_safety(matrix, channel, samples, &gain);
-            } else {
-                zones[tap].add(matrix, channel, samples, &gain);
-            }
-        }
-        raise_peak(&meters.peak_out, loudest * gain.loudest());
     }
 }
 
