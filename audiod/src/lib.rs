@@ -2,6 +2,7 @@
 
 pub mod blocks;
 pub mod codec;
+pub mod config;
 pub mod doctor;
 pub mod engine;
 pub mod failure;

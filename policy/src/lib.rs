@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`file`], [`report`] | the file that says so: read with all mistakes at once, each with place, cause and cure |
 //! | [`model`] | the policy as the file resolved it: classes, sources, sinks, the matrix |
 //! | [`command`] | the AudioManager command interface as data: calls, replies, signals |
 //! | [`event`], [`effect`] | what goes into a step and what comes out |
@@ -12,7 +13,9 @@
 pub mod command;
 pub mod effect;
 pub mod event;
+pub mod file;
 pub mod model;
+pub mod report;
 
 pub use command::{Call, Reply, ReplyBody, Signal};
 pub use effect::{Cause, Effect, Heard, Mode, SourceHeard, Tap};

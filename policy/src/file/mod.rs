@@ -1,0 +1,201 @@
+//! The file that describes everything: TOML with places, read key by key, so that all mistakes are found at once.
+//!
+//! Two readers walk one [`Document`]: this crate's, for the policy ([`read`]), and the daemon's, for codecs, guests and sockets.
+//! Each asks the tables for the keys it knows; what nobody asked for is an unknown key when the document is
+//! [finished](Document::finish). A getter that doesn't find what it wants reports it and gives `None`, and the reader goes on
+//! with something harmless: a document with errors never becomes a model.
+
+mod matrix;
+mod model;
+mod suggest;
+mod table;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::de::{DeTable, DeValue};
+
+use crate::report::{Diagnostic, Report, Severity, Span};
+
+pub use model::{is_capture, read};
+pub use suggest::{closest, did_you_mean, listed};
+pub use table::{Entry, Found, Table, Value};
+
+/// Kinds of findings; stable, for scripts.
+pub mod code {
+    /// Not TOML.
+    pub const SYNTAX: &str = "syntax";
+    /// A key that nothing reads.
+    pub const UNKNOWN_KEY: &str = "unknown-key";
+    /// A key that must be there.
+    pub const MISSING_KEY: &str = "missing-key";
+    /// A value of another type.
+    pub const WRONG_TYPE: &str = "wrong-type";
+    /// A number, list or text beyond its limits.
+    pub const OUT_OF_RANGE: &str = "out-of-range";
+    /// A word that is none of the allowed ones.
+    pub const UNKNOWN_WORD: &str = "unknown-word";
+    /// A name that nothing in the file has.
+    pub const UNKNOWN_NAME: &str = "unknown-name";
+    /// A name that can't be one.
+    pub const BAD_NAME: &str = "bad-name";
+    /// Given twice.
+    pub const DUPLICATE: &str = "duplicate";
+    /// Things that don't go together.
+    pub const CONFLICT: &str = "conflict";
+    /// Something that would reach a safety source.
+    pub const SAFETY: &str = "safety";
+    /// More than there is room for.
+    pub const TOO_MANY: &str = "too-many";
+    /// Another file that can't be used.
+    pub const FILE: &str = "file";
+    /// Has no effect.
+    pub const NO_EFFECT: &str = "no-effect";
+    /// Never used.
+    pub const UNUSED: &str = "unused";
+    /// Classes that duck each other.
+    pub const DUCK_CYCLE: &str = "duck-cycle";
+    /// A stock driver can't do what the role needs.
+    pub const PERIOD: &str = "period";
+}
+
+/// Longest file read, bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+/// Longest name, characters.
+pub const MAX_NAME: usize = 32;
+
+/// A parsed file while it is being read.
+pub struct Document<'i> {
+    text: &'i str,
+    root: DeTable<'i>,
+    notes: RefCell<Notes>,
+}
+
+#[derive(Default)]
+struct Notes {
+    findings: Vec<Diagnostic>,
+    /// The keys asked for, by the address of the table; `None` = any key goes.
+    asked: BTreeMap<usize, Option<BTreeSet<&'static str>>>,
+    /// The text was not TOML.
+    broken: bool,
+}
+
+fn address(table: &DeTable<'_>) -> usize {
+    std::ptr::from_ref(table).addr()
+}
+
+impl<'i> Document<'i> {
+    /// Parses a text; syntax errors are kept, and what could be understood in spite of them is there.
+    pub fn parse(text: &'i str) -> Self {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let end = Span::from(text.len()..text.len());
+        let findings: Vec<Diagnostic> = errors
+            .iter()
+            .map(|error| {
+                let span = error.span().map_or(end, Span::from);
+                Diagnostic::error(code::SYNTAX, span, format!("this is not TOML: {}", error.message()))
+            })
+            .collect();
+        Self {
+            text,
+            root: root.into_inner(),
+            notes: RefCell::new(Notes {
+                broken: !findings.is_empty(),
+                findings,
+                ..Notes::default()
+            }),
+        }
+    }
+
+    /// The outermost table.
+    pub fn root(&self) -> Table<'_> {
+        Table::root(self, &self.root)
+    }
+
+    /// Adds a finding.
+    pub fn push(&self, found: Diagnostic) {
+        self.notes.borrow_mut().findings.push(found);
+    }
+
+    /// Line of a place, from 1.
+    pub fn line(&self, span: Span) -> u32 {
+        let before = self.text.as_bytes().iter().take(span.start);
+        u32::try_from(before.filter(|&&byte| byte == b'\n').count()).unwrap_or(u32::MAX - 1) + 1
+    }
+
+    fn note_asked(&self, table: &DeTable<'_>, key: &'static str) {
+        let mut notes = self.notes.borrow_mut();
+        if let Some(keys) = notes
+            .asked
+            .entry(address(table))
+            .or_insert_with(|| Some(BTreeSet::new()))
+        {
+            keys.insert(key);
+        }
+    }
+
+    fn note_table(&self, table: &DeTable<'_>) {
+        let mut notes = self.notes.borrow_mut();
+        notes
+            .asked
+            .entry(address(table))
+            .or_insert_with(|| Some(BTreeSet::new()));
+    }
+
+    fn note_open(&self, table: &DeTable<'_>) {
+        self.notes.borrow_mut().asked.insert(address(table), None);
+    }
+
+    /// Looks for keys that nobody asked for and gives everything that was found. When the text was not even TOML, what may
+    /// only be its consequence is left out.
+    pub fn finish(self, file: &str) -> Report {
+        let Notes {
+            mut findings,
+            asked,
+            broken,
+        } = self.notes.into_inner();
+        unknown_keys(&self.root, &asked, &mut findings);
+        if broken {
+            findings.retain(|found| {
+                found.severity == Severity::Error && ![code::MISSING_KEY, code::UNKNOWN_NAME].contains(&found.code)
+            });
+        }
+        Report::new(file, self.text, findings)
+    }
+}
+
+fn unknown_keys(
+    table: &DeTable<'_>,
+    asked: &BTreeMap<usize, Option<BTreeSet<&'static str>>>,
+    findings: &mut Vec<Diagnostic>,
+) {
+    let known = asked.get(&address(table));
+    for (key, value) in table {
+        if let Some(Some(known)) = known
+            && !known.contains(key.get_ref().as_ref())
+        {
+            findings.push(
+                Diagnostic::error(
+                    code::UNKNOWN_KEY,
+                    key.span().into(),
+                    format!("nothing is called `{}` here", key.get_ref()),
+                )
+                .label(format!("known: {}", listed(known.iter().copied())))
+                .maybe_help(did_you_mean(key.get_ref(), known.iter().copied())),
+            );
+        }
+        inside(value.get_ref(), asked, findings);
+    }
+}
+
+fn inside(
+    value: &DeValue<'_>,
+    asked: &BTreeMap<usize, Option<BTreeSet<&'static str>>>,
+    findings: &mut Vec<Diagnostic>,
+) {
+    match value {
+        DeValue::Table(table) => unknown_keys(table, asked, findings),
+        DeValue::Array(items) => items.iter().for_each(|item| inside(item.get_ref(), asked, findings)),
+        _ => {}
+    }
+}
