@@ -9,7 +9,7 @@ use policy::report::{Diagnostic, Span};
 use super::{Context, at_most, twice, words};
 use crate::blocks::MAX_ZONES;
 use crate::codec::sim;
-use crate::system::{Backend, CodecConfig, CodecFormat, ZoneConfig};
+use crate::system::{Backend, CaptureSource, CodecConfig, CodecFormat, ZoneConfig};
 
 /// Codecs in a system: one engine, and so one real-time thread, each.
 pub const MAX_CODECS: usize = 4;
@@ -60,6 +60,7 @@ fn codec(entry: &Entry<'_>, context: &Context) -> CodecConfig {
         rate,
         channels: table.u32_or("channels", 1..=most, 2),
         capture_channels: table.u32_or("capture_channels", 0..=most, 0),
+        capture: capture(table),
         format: table
             .word("format", &formats)
             .map_or(CodecFormat::S16, |found| found.value),
@@ -77,6 +78,17 @@ fn codec(entry: &Entry<'_>, context: &Context) -> CodecConfig {
             .push(Diagnostic::error(code::OUT_OF_RANGE, span, message).label(limit));
     }
     config
+}
+
+/// What the input of a simulated card hears.
+fn capture(table: &Table<'_>) -> CaptureSource {
+    let sources = [
+        ("silence", CaptureSource::Silence),
+        ("loopback", CaptureSource::Loopback),
+        ("counter", CaptureSource::Counter),
+    ];
+    let source = table.word("capture", &sources);
+    source.map_or(CaptureSource::Silence, |found| found.value)
 }
 
 fn backend(table: &Table<'_>, context: &Context) -> Backend {
@@ -97,6 +109,11 @@ fn backend(table: &Table<'_>, context: &Context) -> Backend {
     };
     belongs("device", &[Kind::Alsa, Kind::Cpal], "alsa and cpal");
     belongs("path", &[Kind::Wav], "wav");
+    belongs(
+        "capture",
+        &[Kind::Wav, Kind::Null],
+        "wav and null: a real card hears its own input",
+    );
     match kind {
         Some(Kind::Alsa) => {
             table.need(

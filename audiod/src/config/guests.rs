@@ -116,6 +116,7 @@ impl Known<'_> {
                 safety: config.safety,
                 safety_zones: role.safety_sinks.clone(),
                 codec: home,
+                capture_allowed: may_record(stream),
             });
             streams.push(config);
         }
@@ -228,6 +229,23 @@ impl Known<'_> {
         }
         codec.capture_channels.clamp(1, MAX_CHANNELS as u32) as u8
     }
+}
+
+/// Whether a capture stream may hear the codec's input: `capture = true`.
+fn may_record(entry: &Entry<'_>) -> bool {
+    let table = &entry.table;
+    let allowed = table.bool_or("capture", false);
+    let capture = is_capture(table);
+    if capture && !allowed {
+        let found = Diagnostic::warning(code::NO_EFFECT, entry.span, format!("`{}` records silence", entry.name));
+        let found = found.label("a guest hears the codec's input only where the file allows it");
+        table.doc().push(found.help("write `capture = true` if it may"));
+    }
+    if let (false, Some(span)) = (capture, table.key_span("capture")) {
+        let found = Diagnostic::error(code::CONFLICT, span, "`capture` goes with `direction = \"capture\"`");
+        table.doc().push(found.label("this is a playback stream"));
+    }
+    capture && allowed
 }
 
 /// `channels = 2`, or `channels = [1, 6]`; 1 to the widest, if the file doesn't say.
