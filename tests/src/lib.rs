@@ -5,4 +5,5 @@ pub mod frontend;
 pub mod guest;
 pub mod hostile;
 pub mod peer;
+pub mod process;
 pub mod reference;

@@ -1,6 +1,7 @@
 //! Everything a developer types.
 
 mod backports;
+mod bench;
 mod conformance;
 mod image;
 mod setup;
@@ -27,6 +28,8 @@ enum Command {
     Qemu(image::QemuOptions),
     /// Hold any vhost-user sound device against the virtio-sound checklist
     Conformance(conformance::Options),
+    /// What Carillon costs beside its peers
+    Bench(bench::Options),
     /// Format, lints and all tests
     Test(test::Options),
 }
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Command::Image(options) => setup::ensure().and_then(|()| image::run(&options)),
         Command::Qemu(options) => setup::ensure().and_then(|()| image::qemu(&options)),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Test(options) => test::run(&options),
     };
     match result {

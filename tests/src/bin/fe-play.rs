@@ -1,5 +1,5 @@
 //! `fe-play SOCKET [--stream N] [--format s16] [--rate 48000] [--channels 2] [--period 480] [--periods 4] [--seconds 1]
-//! [--seed 1] [--headroom 1] [--poll] [--sent FILE] [--compare FILE]`: plays a coded sequence in the stock driver's order
+//! [--seed 1] [--headroom 1] [--poll] [--no-event-idx] [--sent FILE] [--compare FILE]`: plays a coded sequence in the stock driver's order
 //! and prints its statistics as JSON. `--sent` keeps what was played; `--compare` holds a capture (WAV or raw, same
 //! format) against it and exits 1 unless it is exact. `--channels` and the rest must be offered by the stream.
 
@@ -31,15 +31,18 @@ struct Args {
     socket: String,
     values: HashMap<String, String>,
     poll: bool,
+    event_idx: bool,
 }
 
 impl Args {
     fn parse() -> Result<Self> {
         let mut args = std::env::args().skip(1);
-        let (mut socket, mut values, mut poll) = (None, HashMap::new(), false);
+        let (mut socket, mut values, mut poll, mut event_idx) = (None, HashMap::new(), false, true);
         while let Some(arg) = args.next() {
             if arg == "--poll" {
                 poll = true;
+            } else if arg == "--no-event-idx" {
+                event_idx = false;
             } else if FLAGS.contains(&arg.as_str()) {
                 let value = args.next().with_context(|| format!("{arg} needs a value"))?;
                 values.insert(arg, value);
@@ -53,6 +56,7 @@ impl Args {
             socket: socket.context("usage: fe-play SOCKET [options]")?,
             values,
             poll,
+            event_idx,
         })
     }
 
@@ -106,6 +110,7 @@ fn run() -> Result<bool> {
     }
     let options = Options {
         eventfd: !args.poll,
+        event_idx: args.event_idx,
         ..Options::default()
     };
     let mut fe = SoundFrontend::connect(Path::new(&args.socket), options)?;
