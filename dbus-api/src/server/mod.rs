@@ -14,7 +14,17 @@
 //! * The bus may be absent, die, come back, or the name be another's: tried again each second, told once, never given up.
 //!   While there is no bus, what is handed over is dropped: nobody is there to hear it.
 
+mod args;
+mod dispatch;
+mod encode;
+mod fair;
+mod introspect;
+mod link;
+mod table;
+
 use policy::command::{Call, Reply, Signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 /// Calls of one sender that may be unanswered (queued here or with the control process).
 pub const SENDER_LIMIT: usize = 256;
@@ -121,4 +131,108 @@ pub enum Out {
     Signal(Signal),
     /// A JSON line for `audioctl monitor`: the signal `org.carillon.Audio1.Event(s)`.
     Event(String),
+}
+
+/// Requests that lie between the dispatcher and the control process: few, so that senders take turns.
+const HANDED_ON: usize = 16;
+
+/// How we stand with the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusState {
+    /// Not connected; tried again each second.
+    Absent,
+    /// Connected, but the name is another's (or refused by the bus's policy); tried again each second.
+    NameTaken,
+    /// Connected and named. (Without a bus: connected.)
+    Owned,
+}
+
+/// Handle of the task that [`start`] made. Dropping it does not stop the task; dropping the receiver or the sender does.
+#[derive(Debug)]
+pub struct Bus {
+    state: watch::Receiver<BusState>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Bus {
+    /// How we stand with the bus now.
+    pub fn state(&self) -> BusState {
+        *self.state.borrow()
+    }
+
+    /// Waits until the state is `wanted`. Cancel-safe.
+    pub async fn reached(&mut self, wanted: BusState) {
+        if self.state.wait_for(|state| *state == wanted).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until the state changed since it was last waited for, and returns it. Never returns once the task ended.
+    pub async fn changed(&mut self) -> BusState {
+        if self.state.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        *self.state.borrow_and_update()
+    }
+
+    /// Writes what was handed over so far (at most 1 s), leaves the bus, ends the task.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let _ = self.task.await;
+    }
+}
+
+/// The handle, what clients ask, and where answers and signals go. The sender is unbounded because the control process must
+/// never wait for the bus: answers are bounded by [`TOTAL_LIMIT`], and the task takes off everything at once; a bus that
+/// doesn't read is left when 32 MiB lie before it.
+pub type Started = (Bus, mpsc::Receiver<Request>, mpsc::UnboundedSender<Out>);
+
+/// Starts to serve on `address`: connects, owns [`crate::names::BUS_NAME`] and keeps at it (see the module). Returns at once,
+/// whatever the bus is doing.
+///
+/// # Panics
+/// Outside a tokio runtime with I/O and time enabled.
+pub fn start(address: BusAddress) -> Started {
+    spawn(|link| link.run(address))
+}
+
+/// Serves one peer-to-peer connection; when it is lost the state is [`BusState::Absent`] for good.
+///
+/// # Panics
+/// As [`start`].
+pub fn start_on(connection: zbus::Connection) -> Started {
+    spawn(|link| link.run_on(connection))
+}
+
+fn spawn<F>(run: impl FnOnce(link::Link) -> F) -> Started
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (requests, received) = mpsc::channel(HANDED_ON);
+    let (sender, outs) = mpsc::unbounded_channel();
+    let (state, watched) = watch::channel(BusState::Absent);
+    let (stop, stopped) = watch::channel(false);
+    let link = link::Link {
+        dispatch: dispatch::Dispatch::new(machine_id()),
+        requests,
+        outs,
+        state,
+        stop: stopped,
+        told: None,
+    };
+    let bus = Bus {
+        state: watched,
+        stop,
+        task: tokio::spawn(run(link)),
+    };
+    (bus, received, sender)
+}
+
+/// `org.freedesktop.DBus.Peer.GetMachineId`, read once at the start: later the process may open no files.
+fn machine_id() -> Option<String> {
+    let read = |path| std::fs::read_to_string(path).ok();
+    let id = read("/etc/machine-id").or_else(|| read("/var/lib/dbus/machine-id"))?;
+    let id = id.trim();
+    (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.to_owned())
 }

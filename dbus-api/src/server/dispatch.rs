@@ -1,0 +1,234 @@
+//! What a message asks and what is answered at once; no I/O.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use zbus::Message;
+use zbus::message::{Flags, Type};
+use zbus::names::ErrorName;
+
+use super::args;
+use super::fair::{Admission, Fair};
+use super::introspect::{self, Node};
+use super::table::{self, Answer};
+use super::{Out, Request, SENDER_LIMIT, TOTAL_LIMIT, encode};
+
+/// Names of the errors sent (D-Bus Specification).
+mod error {
+    pub(super) const INVALID_ARGS: &str = "org.freedesktop.DBus.Error.InvalidArgs";
+    pub(super) const UNKNOWN_METHOD: &str = "org.freedesktop.DBus.Error.UnknownMethod";
+    pub(super) const UNKNOWN_OBJECT: &str = "org.freedesktop.DBus.Error.UnknownObject";
+    pub(super) const UNKNOWN_PROPERTY: &str = "org.freedesktop.DBus.Error.UnknownProperty";
+    pub(super) const LIMITS_EXCEEDED: &str = "org.freedesktop.DBus.Error.LimitsExceeded";
+    pub(super) const FILE_NOT_FOUND: &str = "org.freedesktop.DBus.Error.FileNotFound";
+    pub(super) const FAILED: &str = "org.freedesktop.DBus.Error.Failed";
+}
+
+/// An unanswered call.
+struct Pending {
+    /// A call without body, of the same sender and serial: what an answer needs of the real one, which may be large.
+    call: Message,
+    sender: String,
+    answer: Answer,
+    silent: bool,
+}
+
+/// Messages that wait to be written, and their size.
+#[derive(Default)]
+pub(super) struct Outbox {
+    messages: VecDeque<Message>,
+    bytes: usize,
+}
+
+impl Outbox {
+    fn push(&mut self, message: zbus::Result<Message>) {
+        match message {
+            Ok(message) => {
+                self.bytes += message.data().bytes().len();
+                self.messages.push_back(message);
+            }
+            Err(error) => tracing::error!("bus: a message could not be built: {error}"),
+        }
+    }
+
+    /// Up to `most` messages, oldest first.
+    pub(super) fn take(&mut self, most: usize) -> Vec<Message> {
+        let batch: Vec<Message> = self.messages.drain(..most.min(self.messages.len())).collect();
+        self.bytes -= batch.iter().map(|message| message.data().bytes().len()).sum::<usize>();
+        batch
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// More than this many messages or bytes wait.
+    pub(super) fn over(&self, messages: usize, bytes: usize) -> bool {
+        self.messages.len() > messages || self.bytes > bytes
+    }
+}
+
+/// State of the dispatcher over one connection.
+pub(super) struct Dispatch {
+    pub(super) fair: Fair,
+    pub(super) outbox: Outbox,
+    pending: BTreeMap<u64, Pending>,
+    next_token: u64,
+    machine_id: Option<String>,
+}
+
+impl Dispatch {
+    pub(super) fn new(machine_id: Option<String>) -> Self {
+        Self {
+            fair: Fair::new(SENDER_LIMIT, TOTAL_LIMIT),
+            outbox: Outbox::default(),
+            pending: BTreeMap::new(),
+            next_token: 1,
+            machine_id,
+        }
+    }
+
+    /// The connection is gone: nobody waits any more. Tokens go on, so that late answers meet no new call.
+    pub(super) fn forget(&mut self) {
+        self.fair = Fair::new(SENDER_LIMIT, TOTAL_LIMIT);
+        self.outbox = Outbox::default();
+        self.pending.clear();
+    }
+
+    /// A message came. Anything but a method call is nothing to us.
+    pub(super) fn incoming(&mut self, message: &Message) {
+        if message.message_type() != Type::MethodCall {
+            return;
+        }
+        let silent = message.primary_header().flags().contains(Flags::NO_REPLY_EXPECTED);
+        match self.call(message, silent) {
+            Ok(None) => {}
+            Ok(Some(reply)) if !silent => self.outbox.push(reply),
+            Err((name, text)) if !silent => self.outbox.push(error_reply(message, name, &text)),
+            Ok(Some(_)) | Err(_) => {}
+        }
+    }
+
+    /// The answer to a call, or `None` if it was queued.
+    fn call(
+        &mut self,
+        message: &Message,
+        silent: bool,
+    ) -> Result<Option<zbus::Result<Message>>, (&'static str, String)> {
+        let header = message.header();
+        let (Some(path), Some(member)) = (header.path(), header.member()) else {
+            return Ok(None);
+        };
+        let (path, member) = (path.as_str(), member.as_str());
+        let node = introspect::node(path);
+        let reply = || Message::method_return(&header);
+        match (member, node) {
+            ("Ping", _) => return Ok(Some(reply().build(&()))),
+            ("GetMachineId", _) => {
+                let id = self.machine_id.as_ref();
+                let missing = || (error::FILE_NOT_FOUND, "this machine has no /etc/machine-id".to_owned());
+                return Ok(Some(reply().build(id.ok_or_else(missing)?)));
+            }
+            (_, None) => return Err((error::UNKNOWN_OBJECT, format!("there is no object {path}"))),
+            ("Introspect", Some(node)) => return Ok(Some(reply().build(&introspect::xml(path, node)))),
+            ("GetAll", _) => {
+                let none: BTreeMap<String, zbus::Variant<'_>> = BTreeMap::new();
+                return Ok(Some(reply().build(&none)));
+            }
+            ("Get" | "Set", _) => return Err((error::UNKNOWN_PROPERTY, "there are no properties".to_owned())),
+            _ => {}
+        }
+        let methods: &'static [table::Method] = match node {
+            Some(Node::Command) => &table::COMMAND,
+            Some(Node::Own) => &table::OWN,
+            _ => &[],
+        };
+        let unknown = || (error::UNKNOWN_METHOD, format!("{path} has no method {member}"));
+        let method = table::find(methods, member).ok_or_else(unknown)?;
+        self.queue(message, method, silent).map(|()| None)
+    }
+
+    fn queue(&mut self, message: &Message, method: &table::Method, silent: bool) -> Result<(), (&'static str, String)> {
+        let args = args::decode(message, method.takes)
+            .map_err(|why| (error::INVALID_ARGS, format!("{}: {why}", method.member)))?;
+        let header = message.header();
+        let sender = header.sender().map_or_else(String::new, ToString::to_string);
+        let call = answerable(message).map_err(|why| (error::FAILED, why.to_string()))?;
+        let token = self.next_token;
+        let request = Request {
+            token,
+            sender: sender.clone(),
+            what: (method.make)(&args),
+        };
+        match self.fair.admit(request) {
+            Admission::Refused => return Err((error::LIMITS_EXCEEDED, "too many unanswered calls".to_owned())),
+            Admission::Queued => {}
+            Admission::Instead(thrown_out) => self.drop_call(thrown_out),
+        }
+        self.next_token += 1;
+        let answer = method.answer;
+        let pending = Pending {
+            call,
+            sender,
+            answer,
+            silent,
+        };
+        self.pending.insert(token, pending);
+        Ok(())
+    }
+
+    /// A waiting call gave way to another sender's.
+    fn drop_call(&mut self, token: u64) {
+        if let Some(call) = self.pending.remove(&token).filter(|call| !call.silent) {
+            let text = "too many unanswered calls of all clients";
+            self.outbox.push(error_reply(&call.call, error::LIMITS_EXCEEDED, text));
+        }
+    }
+
+    /// Something of the control process; signals only if `signals`.
+    pub(super) fn outgoing(&mut self, out: &Out, signals: bool) {
+        let answered = match out {
+            Out::Signal(signal) if signals => return self.outbox.push(encode::signal(signal)),
+            Out::Event(json) if signals => return self.outbox.push(encode::event(json)),
+            Out::Signal(_) | Out::Event(_) => return,
+            Out::Reply { token, .. } | Out::OwnReply { token, .. } => self.pending.remove(token),
+        };
+        let Some(call) = answered else {
+            return;
+        };
+        self.fair.answered(&call.sender);
+        if call.silent {
+            return;
+        }
+        let message = match out {
+            Out::Reply { reply, .. } => encode::reply(&call.call.header(), call.answer, reply),
+            Out::OwnReply { reply, .. } => encode::own_reply(&call.call.header(), call.answer, reply),
+            Out::Signal(_) | Out::Event(_) => None,
+        };
+        self.outbox.push(message.unwrap_or_else(|| {
+            tracing::error!(
+                "bus: the answer {out:?} does not fit a call that wants {:?}",
+                call.answer
+            );
+            error_reply(
+                &call.call,
+                error::FAILED,
+                "internal error: the answer does not fit the call",
+            )
+        }));
+    }
+}
+
+/// A small stand-in for `message`, to which an answer can be made later.
+fn answerable(message: &Message) -> zbus::Result<Message> {
+    let header = message.header();
+    let call = Message::method_call("/", "Call").serial(message.primary_header().serial_num());
+    match header.sender() {
+        Some(sender) => call.sender(sender.to_owned()).build(&()),
+        None => call.build(&()),
+    }
+}
+
+fn error_reply(call: &Message, name: &'static str, text: &str) -> zbus::Result<Message> {
+    let name = ErrorName::try_from(name)?;
+    Message::error(&call.header(), name).build(&encode::text(text))
+}
