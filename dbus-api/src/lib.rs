@@ -1,5 +1,7 @@
 //! The AudioManager D-Bus command interface and ours, the client library and `audioctl`.
 //!
+//! * [`client`]: typed calls, signals, names;
+//! * [`private_bus`]: a `dbus-daemon` of one's own, for demos and tests;
 //! * [`server`]: one ordered dispatcher over raw messages, for the control process;
 //! * [`status`]: the JSON that `Status` returns;
 //! * [`names`]: bus name, paths and interfaces.
@@ -7,6 +9,8 @@
 //! Wire contract: GENIVI AudioManager 8, `PluginCommandInterfaceDbus` (Command 4.1), as its code behaves and not as its
 //! published XML says: dispatch is by member, every method answers with its return code (`n`) first.
 
+pub mod client;
+pub mod private_bus;
 pub mod server;
 pub mod status;
 
