@@ -117,3 +117,29 @@ pub enum CauseKind {
     /// The stream is not running.
     NotRunning,
 }
+
+impl CauseKind {
+    /// A short word for it, stable: what people and snapshots read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoRoute => "no route",
+            Self::Rejected { .. } => "rejected",
+            Self::Delayed { .. } => "delayed",
+            Self::Paused { .. } => "paused",
+            Self::Ducked { .. } => "ducked",
+            Self::SinkMuted => "sink muted",
+            Self::MainVolume => "main volume",
+            Self::UserMuted => "user mute",
+            Self::UserGain => "user gain",
+            Self::NotRunning => "not running",
+        }
+    }
+
+    /// The source it is because of, if it is because of one.
+    pub fn by(self) -> Option<usize> {
+        match self {
+            Self::Rejected { by } | Self::Delayed { by } | Self::Paused { by } | Self::Ducked { by } => Some(by),
+            _ => None,
+        }
+    }
+}

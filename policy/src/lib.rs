@@ -6,20 +6,27 @@
 //! | [`model`] | the policy as the file resolved it: classes, sources, sinks, the matrix |
 //! | [`command`] | the AudioManager command interface as data: calls, replies, signals |
 //! | [`event`], [`effect`] | what goes into a step and what comes out |
+//! | [`matrix`] | what two sources at one sink do to each other |
+//! | [`curve`] | mainVolume to dB |
+//! | [`machine`] | the state machine: connections, volumes, what is heard |
 //!
 //! `step(event, time) → effects`: it never waits; time is the event's timestamp only. What is heard is computed anew at each
 //! step from connections, interrupts, user volumes and standing limits, so no action ever has to undo another.
 
 pub mod command;
+pub mod curve;
 pub mod effect;
 pub mod event;
 pub mod file;
+pub mod machine;
+pub mod matrix;
 pub mod model;
 pub mod report;
 
 pub use command::{Call, Reply, ReplyBody, Signal};
 pub use effect::{Cause, Effect, Heard, Mode, SourceHeard, Tap};
 pub use event::Event;
+pub use machine::Machine;
 pub use model::Model;
 
 /// Milliseconds of a monotonic clock; only differences mean anything.

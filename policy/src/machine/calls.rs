@@ -1,0 +1,294 @@
+//! Clients' calls, answered with the codes the AudioManager's generic controller gives (its live behaviour, not its XML).
+//!
+//! | situation | code |
+//! |---|---|
+//! | Connect: unknown source or sink | 8, ID 0 |
+//! | Connect: protected source, refused by the matrix, no ID left | 7, ID 0 |
+//! | Connect: connected pair | 0, the same ID |
+//! | Disconnect: unknown ID | 7 |
+//! | volume, mute, gain, sound property, notification: unknown ID; mute state other than 1, 2 | 2 |
+//! | volume or gain out of range | 0, clamped |
+//! | gain or mute of a protected source | 7 |
+//! | sound property or notification type an element hasn't | 1 |
+//! | system property | 7 |
+//! | lists and volume of an unknown ID; timing of an unknown connection | 8 |
+//! | timing of a connection | 7, -1: not known |
+//!
+//! The reply comes before the signals of what it began.
+
+use super::connections::Finding;
+use super::streams::availability;
+use super::{Machine, signal};
+use crate::command::{Call, ClassInfo, MainSink, MainSource, Reply, ReplyBody, Signal, error};
+use crate::effect::Effect;
+use crate::machine::state::{Place, clamp_gain};
+use crate::{Db10, curve};
+
+const MUTED: i16 = 1;
+const UNMUTED: i16 = 2;
+
+fn mute_state(mute: bool) -> i16 {
+    if mute { MUTED } else { UNMUTED }
+}
+
+fn parse_mute(state: i16) -> Option<bool> {
+    match state {
+        MUTED => Some(true),
+        UNMUTED => Some(false),
+        _ => None,
+    }
+}
+
+/// Answers one call.
+struct Answer<'a> {
+    token: u64,
+    effects: &'a mut Vec<Effect>,
+}
+
+impl Answer<'_> {
+    fn give(&mut self, error: i16, body: ReplyBody) {
+        let reply = Reply { error, body };
+        self.effects.push(Effect::Reply {
+            token: self.token,
+            reply,
+        });
+    }
+
+    fn code(&mut self, error: i16) {
+        self.give(error, ReplyBody::Nothing);
+    }
+}
+
+impl Machine {
+    pub(super) fn call(&mut self, token: u64, call: &Call, effects: &mut Vec<Effect>) {
+        let mut answer = Answer { token, effects };
+        match *call {
+            Call::Connect { source, sink } => self.connect(source, sink, answer),
+            Call::Disconnect { connection } => self.disconnect(connection, answer),
+            Call::SetVolume { sink, volume } => self.set_volume(sink, |_| volume, answer),
+            Call::VolumeStep { sink, step } => self.set_volume(sink, |now| now.saturating_add(step), answer),
+            Call::SetSinkMuteState { sink, state } => self.set_sink_mute(sink, state, answer),
+            Call::SetSourceGain { source, gain } => self.set_source(source, Some((Some(gain), None)), answer),
+            Call::SetSourceMute { source, state } => {
+                self.set_source(source, parse_mute(state).map(|mute| (None, Some(mute))), answer);
+            }
+            Call::SetMainSinkSoundProperty { sink, .. } | Call::SetSinkMainNotificationConfiguration { sink, .. } => {
+                answer.code(not_configured(self.sink_index(sink)));
+            }
+            Call::SetMainSourceSoundProperty { source, .. }
+            | Call::SetSourceMainNotificationConfiguration { source, .. } => {
+                answer.code(not_configured(self.source_index(source)));
+            }
+            Call::SetSystemProperty { .. } => answer.code(error::NOT_POSSIBLE),
+            ref query => {
+                let reply = self.query(query);
+                answer.give(reply.error, reply.body);
+            }
+        }
+    }
+
+    fn source_index(&self, id: u16) -> Option<usize> {
+        self.state.ids.sources.index(id)
+    }
+
+    fn sink_index(&self, id: u16) -> Option<usize> {
+        self.state.ids.sinks.index(id)
+    }
+
+    fn connect(&mut self, source: u16, sink: u16, mut answer: Answer) {
+        let (Some(source), Some(sink)) = (self.source_index(source), self.sink_index(sink)) else {
+            return answer.give(error::NON_EXISTENT, ReplyBody::Connection(0));
+        };
+        let refused = ReplyBody::Connection(0);
+        if self.model.protected(source) {
+            return answer.give(error::NOT_POSSIBLE, refused);
+        }
+        let running = self.state.sources[source].running;
+        let finding = if running {
+            self.find(source, sink)
+        } else {
+            Finding::Free
+        };
+        if let Some(id) = self.state.connection_between(source, sink) {
+            answer.give(error::OK, ReplyBody::Connection(id));
+            return self.connect_again(id, running.then_some(finding), answer.effects);
+        }
+        if let Finding::Closed(refusal) = finding {
+            self.state.sources[source].refused.insert(sink, refusal);
+            return answer.give(error::NOT_POSSIBLE, refused);
+        }
+        // The answer comes first on the wire, so the ID is looked up before it is taken.
+        let Some(id) = self.state.free_connection_id() else {
+            return answer.give(error::NOT_POSSIBLE, refused);
+        };
+        answer.give(error::OK, ReplyBody::Connection(id));
+        self.make((source, sink), false, answer.effects);
+        if running {
+            self.arrive(id, &finding, answer.effects);
+        }
+    }
+
+    /// Connect on a connected pair: from now on the user's, and, where its stream runs, arriving again.
+    fn connect_again(&mut self, id: u16, finding: Option<Finding>, effects: &mut Vec<Effect>) {
+        let Some(connection) = self.state.connections.get_mut(&id) else {
+            return;
+        };
+        connection.automatic = false;
+        let there = matches!(connection.place, Place::Admitted(_));
+        match finding {
+            Some(finding) if finding == Finding::Free || !there => self.arrive(id, &finding, effects),
+            _ => {}
+        }
+    }
+
+    fn disconnect(&mut self, id: u16, mut answer: Answer) {
+        let Some(connection) = self.state.connections.get(&id) else {
+            return answer.code(error::NOT_POSSIBLE);
+        };
+        self.state.sources[connection.source].refused.remove(&connection.sink);
+        answer.code(error::OK);
+        self.remove(id, answer.effects);
+    }
+
+    fn set_volume(&mut self, id: u16, wanted: impl FnOnce(i16) -> i16, mut answer: Answer) {
+        let Some(sink) = self.sink_index(id) else {
+            return answer.code(error::OUT_OF_RANGE);
+        };
+        answer.code(error::OK);
+        let described = &self.model.sinks[sink];
+        let state = &mut self.state.sinks[sink];
+        let volume = curve::clamp(&described.curve, wanted(state.volume));
+        if std::mem::replace(&mut state.volume, volume) != volume && described.visible {
+            signal(answer.effects, Signal::VolumeChanged { sink: id, volume });
+        }
+    }
+
+    fn set_sink_mute(&mut self, id: u16, state: i16, mut answer: Answer) {
+        let (Some(sink), Some(mute)) = (self.sink_index(id), parse_mute(state)) else {
+            return answer.code(error::OUT_OF_RANGE);
+        };
+        answer.code(error::OK);
+        let before = std::mem::replace(&mut self.state.sinks[sink].mute, mute);
+        if before != mute && self.model.sinks[sink].visible {
+            signal(answer.effects, Signal::SinkMuteStateChanged { sink: id, state });
+        }
+    }
+
+    /// A source's wanted gain or user mute; `None` = the value was out of range.
+    fn set_source(&mut self, id: u16, change: Option<(Option<Db10>, Option<bool>)>, mut answer: Answer) {
+        let (Some(source), Some((gain, mute))) = (self.source_index(id), change) else {
+            return answer.code(error::OUT_OF_RANGE);
+        };
+        if self.model.protected(source) {
+            return answer.code(error::NOT_POSSIBLE);
+        }
+        answer.code(error::OK);
+        let state = &mut self.state.sources[source];
+        state.gain = gain.map_or(state.gain, clamp_gain);
+        state.mute = mute.unwrap_or(state.mute);
+        self.show_guest(source, answer.effects);
+    }
+
+    /// Calls that change nothing.
+    fn query(&self, call: &Call) -> Reply {
+        let empty_if = |exists: bool, body| Reply {
+            error: if exists { error::OK } else { error::NON_EXISTENT },
+            body,
+        };
+        match *call {
+            Call::GetVolume { sink } => {
+                let volume = self.sink_index(sink).map(|sink| self.state.sinks[sink].volume);
+                empty_if(volume.is_some(), ReplyBody::Volume(volume.unwrap_or(-1)))
+            }
+            Call::GetTimingInformation { connection } => {
+                let known = self.state.connections.contains_key(&connection);
+                let error = if known {
+                    error::NOT_POSSIBLE
+                } else {
+                    error::NON_EXISTENT
+                };
+                let body = ReplyBody::Delay(-1);
+                Reply { error, body }
+            }
+            Call::GetListMainSinkSoundProperties { sink } => {
+                empty_if(self.sink_index(sink).is_some(), ReplyBody::Properties(Vec::new()))
+            }
+            Call::GetListMainSourceSoundProperties { source } => {
+                empty_if(self.source_index(source).is_some(), ReplyBody::Properties(Vec::new()))
+            }
+            Call::GetListSinkMainNotificationConfigurations { sink } => {
+                empty_if(self.sink_index(sink).is_some(), ReplyBody::Notifications(Vec::new()))
+            }
+            Call::GetListSourceMainNotificationConfigurations { source } => empty_if(
+                self.source_index(source).is_some(),
+                ReplyBody::Notifications(Vec::new()),
+            ),
+            Call::GetListMainConnections => {
+                let shown = self.state.connections.keys().filter(|id| self.shown(**id));
+                empty_if(
+                    true,
+                    ReplyBody::Connections(shown.filter_map(|id| self.main_connection(*id)).collect()),
+                )
+            }
+            Call::GetListMainSinks => empty_if(true, ReplyBody::Sinks(self.list_sinks())),
+            Call::GetListMainSources => empty_if(true, ReplyBody::Sources(self.list_sources())),
+            Call::GetListSourceClasses | Call::GetListSinkClasses => {
+                empty_if(true, ReplyBody::Classes(self.list_classes()))
+            }
+            _ => empty_if(true, ReplyBody::Properties(Vec::new())),
+        }
+    }
+
+    fn list_sinks(&self) -> Vec<MainSink> {
+        let sinks = self.model.sinks.iter().zip(&self.state.sinks).enumerate();
+        let shown = sinks
+            .filter(|(_, (sink, _))| sink.visible)
+            .filter_map(|(index, (sink, state))| {
+                Some(MainSink {
+                    id: self.sink_id(index)?,
+                    name: sink.name.clone(),
+                    availability: availability(true),
+                    volume: state.volume,
+                    mute: mute_state(state.mute),
+                    // A zone takes every class.
+                    class: 0,
+                })
+            });
+        shown.collect()
+    }
+
+    fn list_sources(&self) -> Vec<MainSource> {
+        let sources = self.model.sources.iter().zip(&self.state.sources).enumerate();
+        let shown = sources
+            .filter(|(_, (source, _))| source.visible)
+            .filter_map(|(index, (source, state))| {
+                Some(MainSource {
+                    id: self.source_id(index)?,
+                    name: source.name.clone(),
+                    availability: availability(state.available),
+                    class: self.state.ids.classes.id(source.class).unwrap_or(0),
+                })
+            });
+        shown.collect()
+    }
+
+    fn list_classes(&self) -> Vec<ClassInfo> {
+        let classes = self.model.classes.iter().enumerate().filter_map(|(index, class)| {
+            Some(ClassInfo {
+                id: self.state.ids.classes.id(index)?,
+                name: class.name.clone(),
+                properties: Vec::new(),
+            })
+        });
+        classes.collect()
+    }
+}
+
+/// A property or notification no element has.
+fn not_configured(element: Option<usize>) -> i16 {
+    if element.is_some() {
+        error::UNKNOWN
+    } else {
+        error::OUT_OF_RANGE
+    }
+}

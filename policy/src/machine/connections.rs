@@ -1,0 +1,216 @@
+//! The life of main connections: made, arriving in their sink's matrix, suspended and going on, removed.
+
+use super::presence::{Present, blocker, pauser, present_at};
+use super::state::{Connection, Place, Refusal};
+use super::{Machine, signal};
+use crate::command::{ConnectionState, MainConnection, Signal};
+use crate::effect::Effect;
+use crate::matrix::{Arrival, Verdict};
+use crate::model::Holder;
+
+/// What a newcomer finds at a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// Free to play.
+    Free,
+    /// It would have to wait.
+    Busy,
+    /// It would be refused.
+    Closed(Refusal),
+}
+
+fn refusal<A>(by: usize, verdict: Verdict<A>) -> Refusal {
+    Refusal {
+        by,
+        duck: verdict.duck,
+        line: verdict.line,
+    }
+}
+
+impl Machine {
+    /// What `source` would find at `sink` if it arrived now.
+    pub(super) fn find(&self, source: usize, sink: usize) -> Finding {
+        let present = present_at(&self.model, &self.state, sink);
+        match blocker(&self.model, &present, source) {
+            None => Finding::Free,
+            Some((by, verdict)) if verdict.action == Arrival::Reject => Finding::Closed(refusal(by, verdict)),
+            Some(_) => Finding::Busy,
+        }
+    }
+
+    /// Makes a connection, announces it and begins to connect; `None` when all IDs are taken.
+    pub(super) fn make(&mut self, at: (usize, usize), automatic: bool, effects: &mut Vec<Effect>) -> Option<u16> {
+        let id = self.state.free_connection_id()?;
+        self.state.last_connection = id;
+        let (source, sink) = at;
+        let connection = Connection {
+            source,
+            sink,
+            automatic,
+            state: ConnectionState::Unknown,
+            since: self.state.now,
+            place: Place::Idle,
+        };
+        self.state.connections.insert(id, connection);
+        if self.shown(id) {
+            if let Some(announced) = self.main_connection(id) {
+                signal(effects, Signal::NewMainConnection(announced));
+            }
+            // Not known, and it stays so: clients wait for it.
+            signal(
+                effects,
+                Signal::TimingInformationChanged {
+                    connection: id,
+                    delay: -1,
+                },
+            );
+        }
+        self.transition(id, ConnectionState::Connecting, effects);
+        Some(id)
+    }
+
+    /// Lets a running source's connection arrive at its sink.
+    pub(super) fn arrive(&mut self, id: u16, finding: &Finding, effects: &mut Vec<Effect>) {
+        let order = self.state.tick_order();
+        let Some(connection) = self.state.connections.get_mut(&id) else {
+            return;
+        };
+        let (source, sink) = (connection.source, connection.sink);
+        match finding {
+            Finding::Free => self.admit(id, effects),
+            Finding::Busy => {
+                connection.place = Place::Waiting(order);
+                self.state.sources[source].refused.remove(&sink);
+            }
+            Finding::Closed(refusal) => {
+                connection.place = Place::Refused;
+                self.state.sources[source].refused.insert(sink, refusal.clone());
+            }
+        }
+    }
+
+    /// Puts a connection among those that are there, and stops whom its class stops.
+    fn admit(&mut self, id: u16, effects: &mut Vec<Effect>) {
+        let order = self.state.tick_order();
+        let Some(connection) = self.state.connections.get_mut(&id) else {
+            return;
+        };
+        connection.place = Place::Admitted(order);
+        let (source, sink) = (connection.source, connection.sink);
+        self.state.sources[source].refused.remove(&sink);
+        self.stop_others(source, sink, effects);
+    }
+
+    /// Disconnects those at `sink` that `newcomer` stops, and remembers why.
+    pub(super) fn stop_others(&mut self, newcomer: usize, sink: usize, effects: &mut Vec<Effect>) {
+        for holder in present_at(&self.model, &self.state, sink) {
+            let verdict = self.model.pressure(holder.source, newcomer);
+            if holder.source == newcomer || verdict.action != Holder::Stop {
+                continue;
+            }
+            let refused = &mut self.state.sources[holder.source].refused;
+            refused.insert(sink, refusal(newcomer, verdict));
+            if let Some(id) = self.state.connection_between(holder.source, sink) {
+                self.remove(id, effects);
+            }
+        }
+    }
+
+    /// Disconnects and removes.
+    pub(super) fn remove(&mut self, id: u16, effects: &mut Vec<Effect>) {
+        self.transition(id, ConnectionState::Disconnecting, effects);
+        self.transition(id, ConnectionState::Disconnected, effects);
+        let shown = self.shown(id);
+        self.state.connections.remove(&id);
+        if shown {
+            signal(effects, Signal::RemovedMainConnection { connection: id });
+        }
+    }
+
+    /// Lets those arrive whose holders are gone, then brings every connection's state in line with its place.
+    pub(super) fn settle(&mut self, effects: &mut Vec<Effect>) {
+        // Each turn moves one waiting connection on, and none comes back to waiting here: bounded by their number.
+        while let Some(id) = self.next_to_admit() {
+            self.admit(id, effects);
+        }
+        let ids: Vec<u16> = self.state.connections.keys().copied().collect();
+        for id in ids {
+            let Some(wanted) = self.wanted_state(id) else { continue };
+            let state = self.state.connections.get(&id).map(|it| it.state);
+            if state == Some(wanted) {
+                continue;
+            }
+            if state == Some(ConnectionState::Suspended) {
+                self.transition(id, ConnectionState::Connecting, effects);
+            }
+            self.transition(id, wanted, effects);
+        }
+    }
+
+    /// The one that waits longest with nobody in its way.
+    fn next_to_admit(&self) -> Option<u16> {
+        let waiting = self
+            .state
+            .connections
+            .iter()
+            .filter_map(|(id, connection)| match connection.place {
+                Place::Waiting(since) => Some((since, *id, connection)),
+                _ => None,
+            });
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.sort_by_key(|(since, id, _)| (*since, *id));
+        let free = |at: &&(u64, u16, &Connection)| self.find(at.2.source, at.2.sink) == Finding::Free;
+        waiting.iter().find(free).map(|(_, id, _)| *id)
+    }
+
+    fn wanted_state(&self, id: u16) -> Option<ConnectionState> {
+        let connection = self.state.connections.get(&id)?;
+        let suspended = match connection.place {
+            Place::Idle => false,
+            Place::Refused | Place::Waiting(_) => true,
+            Place::Admitted(order) => {
+                let present = present_at(&self.model, &self.state, connection.sink);
+                let own = Present {
+                    source: connection.source,
+                    order,
+                };
+                pauser(&self.model, &present, own).is_some()
+            }
+        };
+        Some(if suspended {
+            ConnectionState::Suspended
+        } else {
+            ConnectionState::Connected
+        })
+    }
+
+    fn transition(&mut self, id: u16, state: ConnectionState, effects: &mut Vec<Effect>) {
+        let now = self.state.now;
+        if let Some(connection) = self.state.connections.get_mut(&id) {
+            connection.state = state;
+            connection.since = now;
+        }
+        if self.shown(id) {
+            signal(effects, Signal::MainConnectionStateChanged { connection: id, state });
+        }
+    }
+
+    /// Clients see a connection whose both ends they see.
+    pub(super) fn shown(&self, id: u16) -> bool {
+        self.state.connections.get(&id).is_some_and(|connection| {
+            self.model.sources[connection.source].visible && self.model.sinks[connection.sink].visible
+        })
+    }
+
+    /// A connection as clients see it.
+    pub(super) fn main_connection(&self, id: u16) -> Option<MainConnection> {
+        let connection = self.state.connections.get(&id)?;
+        Some(MainConnection {
+            id,
+            source: self.state.ids.sources.id(connection.source)?,
+            sink: self.state.ids.sinks.id(connection.sink)?,
+            delay: -1,
+            state: connection.state,
+        })
+    }
+}

@@ -1,0 +1,239 @@
+//! What is heard: a pure function of connections, sounding protected sources, user volumes. Computed anew at each step, so no
+//! action ever has to undo another.
+//!
+//! One source at one sink: gain = wanted gain + gain of the sink's main volume + the deepest duck; silent where muted or where
+//! its [`Standing`] says so. Only the ramp to a gain and a cause's `since` look at what was before.
+//!
+//! A protected source is at 0 dB at its sinks and nowhere else, whatever the rest says.
+
+use super::presence::{Present, blocker, ducker, pauser, present_at};
+use super::state::{Place, State};
+use crate::effect::{Cause, CauseKind, Heard, Mode, SourceHeard, Tap};
+use crate::model::{Duck, Model, Unrouted};
+use crate::{Db10, MUTE, Time, curve};
+
+/// Because of a source, by a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct By {
+    pub source: usize,
+    pub duck: Duck,
+    pub line: Option<u32>,
+}
+
+/// How one source stands at one sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Outside the policy's reach.
+    Protected,
+    /// Its stream is not running; has it a connection?
+    Idle { routed: bool },
+    /// Running without a connection.
+    NoRoute,
+    /// The matrix refused or stopped it.
+    Refused(By),
+    /// It waits for another to end.
+    Waiting(By),
+    /// Paused for another.
+    Paused(By),
+    /// Heard, perhaps ducked.
+    Heard(Option<By>),
+}
+
+/// Standings by source, then by sink.
+pub(super) type Standings = Vec<Vec<Standing>>;
+
+/// How everyone stands.
+pub(super) fn standings(model: &Model, state: &State) -> Standings {
+    let mut all = vec![Vec::with_capacity(model.sinks.len()); model.sources.len()];
+    for sink in 0..model.sinks.len() {
+        let present = present_at(model, state, sink);
+        let paused = |it: &Present| pauser(model, &present, *it).is_some();
+        let heard: Vec<Present> = present.iter().filter(|it| !paused(it)).copied().collect();
+        for (source, row) in all.iter_mut().enumerate() {
+            row.push(standing(model, state, (source, sink), &present, &heard));
+        }
+    }
+    all
+}
+
+fn standing(model: &Model, state: &State, at: (usize, usize), present: &[Present], heard: &[Present]) -> Standing {
+    let (source, sink) = at;
+    if model.protected(source) {
+        let there = model.sources[source].safety_sinks.contains(&sink);
+        return if there { Standing::Protected } else { Standing::NoRoute };
+    }
+    let connection = state
+        .connections
+        .values()
+        .find(|c| c.source == source && c.sink == sink);
+    let own = &state.sources[source];
+    if !own.running {
+        return Standing::Idle {
+            routed: connection.is_some(),
+        };
+    }
+    if let Some(refusal) = own.refused.get(&sink) {
+        return Standing::Refused(By {
+            source: refusal.by,
+            duck: refusal.duck,
+            line: refusal.line,
+        });
+    }
+    match connection.map(|c| c.place) {
+        None | Some(Place::Idle | Place::Refused) => Standing::NoRoute,
+        Some(Place::Waiting(_)) => match blocker(model, present, source) {
+            Some((by, verdict)) => Standing::Waiting(by_cell(by, verdict.duck, verdict.line)),
+            None => Standing::NoRoute,
+        },
+        Some(Place::Admitted(order)) => {
+            let own = Present { source, order };
+            if let Some((by, verdict)) = pauser(model, present, own) {
+                return Standing::Paused(by_cell(by, verdict.duck, verdict.line));
+            }
+            let ducked = ducker(model, state, heard, own);
+            Standing::Heard(ducked.map(|(by, verdict)| by_cell(by, verdict.duck, verdict.line)))
+        }
+    }
+}
+
+fn by_cell(source: usize, duck: Duck, line: Option<u32>) -> By {
+    By { source, duck, line }
+}
+
+/// All that is heard, from how everyone stands and what was heard `before` (for ramps and `since` only).
+pub(super) fn heard(model: &Model, state: &State, standings: &Standings, before: (&Heard, &Standings)) -> Heard {
+    let sources = standings.iter().enumerate().map(|(source, row)| {
+        let taps = row.iter().enumerate().map(|(sink, standing)| {
+            let tap = tap(model, state, (source, sink), standing);
+            let old = before.0.sources.get(source).and_then(|it| it.taps.get(sink));
+            let old_standing = before.1.get(source).and_then(|it| it.get(sink));
+            match (old, old_standing) {
+                (Some(old), Some(old_standing)) => {
+                    let ramp = ramp_ms(old_standing, standing, model.sinks[sink].ramp_ms);
+                    carry_on(tap, old, ramp)
+                }
+                _ => tap,
+            }
+        });
+        SourceHeard {
+            mode: mode(model, source, row),
+            decided: state.sources[source].start_gen,
+            taps: taps.collect(),
+        }
+    });
+    Heard {
+        sources: sources.collect(),
+    }
+}
+
+/// Play where anything is heard; not pulled while it waits or is paused; else the rule for unrouted streams.
+fn mode(model: &Model, source: usize, row: &[Standing]) -> Mode {
+    let is = |wanted: fn(&Standing) -> bool| row.iter().any(wanted);
+    if model.protected(source) || is(|it| matches!(it, Standing::Heard(_))) {
+        return Mode::Play;
+    }
+    if is(|it| matches!(it, Standing::Waiting(_) | Standing::Paused(_))) {
+        return Mode::Stall;
+    }
+    match model.sources[source].unrouted {
+        Unrouted::Discard => Mode::Discard,
+        Unrouted::Stall => Mode::Stall,
+    }
+}
+
+/// One tap, as if nothing had been before: no ramp, every cause since now.
+fn tap(model: &Model, state: &State, at: (usize, usize), standing: &Standing) -> Tap {
+    let silent = |kind, line| vec![cause(kind, MUTE, state.now, line)];
+    let causes = match *standing {
+        Standing::Protected => Vec::new(),
+        Standing::Idle { routed: true } => silent(CauseKind::NotRunning, None),
+        Standing::Idle { routed: false } | Standing::NoRoute => silent(CauseKind::NoRoute, None),
+        Standing::Refused(by) => silent(CauseKind::Rejected { by: by.source }, by.line),
+        Standing::Waiting(by) => silent(CauseKind::Delayed { by: by.source }, by.line),
+        Standing::Paused(by) => silent(CauseKind::Paused { by: by.source }, by.line),
+        Standing::Heard(duck) => heard_causes(model, state, at, duck),
+    };
+    let sum: i32 = causes.iter().map(|cause| i32::from(cause.gain)).sum();
+    Tap {
+        gain: i16::try_from(sum).unwrap_or(MUTE).max(MUTE),
+        ramp_ms: 0,
+        causes,
+    }
+}
+
+/// All that takes from a source that is heard, strongest first.
+fn heard_causes(model: &Model, state: &State, at: (usize, usize), duck: Option<By>) -> Vec<Cause> {
+    let (source, sink) = (&model.sources[at.0], &model.sinks[at.1]);
+    let (own, there) = (&state.sources[at.0], &state.sinks[at.1]);
+    let mut causes = Vec::new();
+    let mut add = |kind, gain: Db10, line| {
+        if gain != 0 {
+            causes.push(cause(kind, gain, state.now, line));
+        }
+    };
+    add(CauseKind::UserMuted, if own.mute { MUTE } else { 0 }, None);
+    add(
+        CauseKind::SinkMuted,
+        if there.mute { MUTE } else { 0 },
+        sink.muted.then_some(sink.line),
+    );
+    add(
+        CauseKind::MainVolume,
+        curve::gain(&sink.curve, there.volume),
+        Some(sink.line),
+    );
+    add(
+        CauseKind::UserGain,
+        own.gain,
+        (own.gain == source.gain).then_some(source.line),
+    );
+    if let Some(by) = duck {
+        add(CauseKind::Ducked { by: by.source }, by.duck.depth, by.line);
+    }
+    causes.sort_by_key(|cause| (cause.gain, cause.kind));
+    causes
+}
+
+fn cause(kind: CauseKind, gain: Db10, since: Time, line: Option<u32>) -> Cause {
+    Cause {
+        kind,
+        gain,
+        since,
+        line,
+    }
+}
+
+/// A tap's ramp and its causes' `since`, where there was one before.
+fn carry_on(mut tap: Tap, old: &Tap, ramp_ms: u32) -> Tap {
+    tap.ramp_ms = if tap.gain == old.gain { old.ramp_ms } else { ramp_ms };
+    for cause in &mut tap.causes {
+        let same = old
+            .causes
+            .iter()
+            .find(|it| it.kind == cause.kind && it.gain == cause.gain);
+        if let Some(same) = same {
+            cause.since = same.since;
+        }
+    }
+    tap
+}
+
+/// The ramp between two standings: a cell's attack when its duck, pause or stop begins or deepens, its release when that ends or
+/// gets weaker; none where a stream begins or ends by itself (its first frame is heard); else the sink's own.
+fn ramp_ms(old: &Standing, new: &Standing, sink_ms: u32) -> u32 {
+    match (old, new) {
+        (Standing::Idle { .. } | Standing::Protected | Standing::Waiting(_), _) => 0,
+        (_, Standing::Idle { .. } | Standing::Protected) => 0,
+        (Standing::Heard(_), Standing::Paused(by) | Standing::Refused(by)) => by.duck.attack_ms,
+        (Standing::Paused(by), Standing::Heard(_)) => by.duck.release_ms,
+        (Standing::Heard(old), Standing::Heard(new)) => {
+            let depth = |duck: &Option<By>| duck.map_or(0, |by| by.duck.depth);
+            match (old, new) {
+                (_, Some(by)) if depth(new) < depth(old) => by.duck.attack_ms,
+                (Some(by), _) if depth(new) > depth(old) => by.duck.release_ms,
+                _ => sink_ms,
+            }
+        }
+        _ => sink_ms,
+    }
+}

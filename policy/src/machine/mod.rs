@@ -1,0 +1,206 @@
+//! The policy's state machine: events in, effects out.
+//!
+//! ```text
+//!  Event ─► calls    (clients)          ─┐                       ┌─► Reply, Signal   as they come
+//!        ─► streams  (guests, chimes)   ─┼─► settle ─► standings ┼─► GuestControl
+//!                                        │   (who waits, who     └─► Heard           last, only if it changed
+//!                                        │    is paused)
+//!  connection, as clients see it (every arrow is one MainConnectionStateChanged):
+//!
+//!   New ─► CONNECTING ──► CONNECTED ◄──── CONNECTING ◄─┐          (goes on)
+//!               │             └─────────► SUSPENDED ───┘          (paused, delayed, refused at a start)
+//!               └──────────────────────────► ▲
+//!   CONNECTED or SUSPENDED ─► DISCONNECTING ─► DISCONNECTED ─► Removed
+//!
+//!  its place in its sink's matrix:
+//!
+//!   Idle ──stream starts──► Admitted (heard; paused while a newer one says so) ◄── holders gone ── Waiting
+//!     ▲  └────────────────► Waiting ─────────────────────────────────────────────────────────────────┘
+//!     │  └────────────────► Refused                  (a connection that only the start would make isn't made)
+//!     └──stream stops────── any
+//! ```
+//!
+//! Decisions, where the specification leaves room:
+//! * A connection whose stream isn't running is CONNECTED, a holder to nobody: a guest's pause ducks nobody. Its next start is an
+//!   arrival like the first: refusals, delays and "newest wins" are decided again.
+//! * One that waited arrives when its holders are gone; a paused holder is not gone.
+//! * What `stop` disconnected or `reject` refused stays so until the stream is started or connected again.
+//! * `Connect` on a pair that is connected makes the connection the user's and lets it arrive again, so it is the newest;
+//!   where it would now be refused or delayed but is there already, nothing changes.
+//! * A source its user muted ducks nobody.
+//!
+//! All elements are built in (the mixer is ours), so a transition completes in the step that begins it and no deadline is open.
+
+mod calls;
+mod connections;
+mod heard;
+mod ids;
+mod presence;
+mod snapshot;
+mod state;
+mod streams;
+
+#[cfg(test)]
+mod tests;
+
+pub use snapshot::RestoreError;
+
+use crate::command::{ConnectionState, Signal};
+use crate::effect::{Effect, Heard};
+use crate::event::Event;
+use crate::{Db10, Model, Time};
+use heard::Standings;
+use state::State;
+
+/// The policy of one system. The same model and events give the same effects, byte for byte.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    model: Model,
+    state: State,
+    heard: Heard,
+    standings: Standings,
+}
+
+/// A main connection, with the model's indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionStatus {
+    /// mainConnectionID.
+    pub id: u16,
+    /// Source.
+    pub source: usize,
+    /// Sink.
+    pub sink: usize,
+    /// Its state.
+    pub state: ConnectionState,
+    /// Made by a stream's start; it ends with the stream.
+    pub automatic: bool,
+    /// In this state since.
+    pub since: Time,
+}
+
+/// A source as its guest left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceStatus {
+    /// Its guest is there.
+    pub available: bool,
+    /// Its stream is started.
+    pub running: bool,
+    /// The chime sounds.
+    pub sounding: bool,
+    /// The latest START.
+    pub start_gen: u32,
+    /// Outside the policy's reach.
+    pub protected: bool,
+}
+
+impl Machine {
+    /// A machine at first start: no guest there, nothing connected.
+    pub fn new(model: Model) -> Self {
+        let state = State::new(&model);
+        let mut machine = Self {
+            model,
+            state,
+            heard: Heard::default(),
+            standings: Standings::new(),
+        };
+        machine.listen();
+        machine
+    }
+
+    /// Takes one event. Indices that are not the model's are ignored. `now` may stand still; a step back counts as still.
+    pub fn step(&mut self, event: Event, now: Time) -> Vec<Effect> {
+        self.state.now = self.state.now.max(now);
+        let mut effects = Vec::new();
+        self.take(event, &mut effects);
+        self.settle(&mut effects);
+        let before = self.heard.clone();
+        self.listen();
+        if self.heard != before {
+            effects.push(Effect::Heard(self.heard.clone()));
+        }
+        effects
+    }
+
+    fn take(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Call { token, call } => self.call(token, &call, effects),
+            Event::StreamStarted { source, start_gen } => self.stream_started(source, start_gen, effects),
+            Event::StreamStopped { source } => self.stream_stopped(source),
+            Event::StreamReleased { source } => self.stream_released(source, effects),
+            Event::Available { source, available } => self.available(source, available, effects),
+            Event::UserGain { source, gain, mute } => self.user_gain(source, gain, mute, effects),
+            Event::Sounding { source, on } => self.sounding(source, on, effects),
+            Event::Tick => {}
+        }
+    }
+
+    /// Computes what is heard from the state.
+    fn listen(&mut self) {
+        let standings = heard::standings(&self.model, &self.state);
+        self.heard = heard::heard(&self.model, &self.state, &standings, (&self.heard, &self.standings));
+        self.standings = standings;
+    }
+
+    /// When [`Event::Tick`] is due at the latest. Built-in elements answer in the same step: nothing is ever open.
+    pub fn next_deadline(&self) -> Option<Time> {
+        None
+    }
+
+    /// What is heard since the last step.
+    pub fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// All main connections, those of invisible elements too, by ID.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionStatus> + '_ {
+        self.state.connections.iter().map(|(id, connection)| ConnectionStatus {
+            id: *id,
+            source: connection.source,
+            sink: connection.sink,
+            state: connection.state,
+            automatic: connection.automatic,
+            since: connection.since,
+        })
+    }
+
+    /// A source's sourceID.
+    pub fn source_id(&self, source: usize) -> Option<u16> {
+        self.state.ids.sources.id(source)
+    }
+
+    /// A sink's sinkID.
+    pub fn sink_id(&self, sink: usize) -> Option<u16> {
+        self.state.ids.sinks.id(sink)
+    }
+
+    /// A source's wanted gain (0.1 dB) and user mute.
+    pub fn wanted(&self, source: usize) -> Option<(Db10, bool)> {
+        self.state.sources.get(source).map(|source| (source.gain, source.mute))
+    }
+
+    /// A sink's mainVolume and mute.
+    pub fn volume(&self, sink: usize) -> Option<(i16, bool)> {
+        self.state.sinks.get(sink).map(|sink| (sink.volume, sink.mute))
+    }
+
+    /// A source as its guest left it.
+    pub fn state_of(&self, source: usize) -> Option<SourceStatus> {
+        self.state.sources.get(source).map(|state| SourceStatus {
+            available: state.available,
+            running: state.running,
+            sounding: state.sounding,
+            start_gen: state.start_gen,
+            protected: self.model.protected(source),
+        })
+    }
+}
+
+/// A signal to every client.
+fn signal(effects: &mut Vec<Effect>, signal: Signal) {
+    effects.push(Effect::Signal(signal));
+}

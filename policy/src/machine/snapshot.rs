@@ -1,0 +1,380 @@
+//! The machine's memory as JSON, by names: what a new process, or the same one with a changed file, goes on from.
+//!
+//! Elements the file no longer has are left out with their connections, but keep their IDs in case they come back. Times are those
+//! of the same monotonic clock: a snapshot is for the same boot.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::Machine;
+use super::ids::{self, Ids};
+use super::state::{Connection, MAX_CONNECTIONS, Place, Refusal, State, clamp_gain};
+use crate::command::ConnectionState;
+use crate::effect::{Cause, Heard};
+use crate::model::{Duck, Model};
+use crate::{Db10, Time, curve};
+
+const VERSION: u32 = 1;
+
+/// Why a snapshot can't be taken up; the cure is to start with [`Machine::new`].
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Not a snapshot, or one cut short.
+    #[error("policy snapshot is not readable: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// Made by another version.
+    #[error("policy snapshot has version {found}, this program reads version {VERSION}")]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+    /// It contradicts itself.
+    #[error("policy snapshot contradicts itself: {0}")]
+    Contradiction(String),
+}
+
+#[derive(Deserialize)]
+struct Header {
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    version: u32,
+    now: Time,
+    order: u64,
+    last_connection: u16,
+    source_ids: BTreeMap<String, u16>,
+    sink_ids: BTreeMap<String, u16>,
+    class_ids: BTreeMap<String, u16>,
+    sources: BTreeMap<String, SavedSource>,
+    sinks: BTreeMap<String, SavedSink>,
+    connections: BTreeMap<u16, SavedConnection>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedSource {
+    available: bool,
+    running: bool,
+    sounding: bool,
+    start_gen: u32,
+    gain: Db10,
+    mute: bool,
+    shown: (Db10, bool),
+    refused: BTreeMap<String, SavedRefusal>,
+    taps: BTreeMap<String, SavedTap>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedRefusal {
+    by: String,
+    depth: Db10,
+    attack_ms: u32,
+    release_ms: u32,
+    line: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedSink {
+    volume: i16,
+    mute: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedConnection {
+    source: String,
+    sink: String,
+    automatic: bool,
+    state: ConnectionState,
+    since: Time,
+    place: Place,
+}
+
+/// What of a tap doesn't follow from the rest.
+#[derive(Serialize, Deserialize)]
+struct SavedTap {
+    ramp_ms: u32,
+    causes: Vec<SavedCause>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Eq)]
+struct SavedCause {
+    kind: String,
+    by: Option<String>,
+    gain: Db10,
+    since: Time,
+}
+
+impl Machine {
+    /// All that [`Machine::restore`] needs to go on.
+    pub fn snapshot(&self) -> Vec<u8> {
+        let state = &self.state;
+        let snapshot = Snapshot {
+            version: VERSION,
+            now: state.now,
+            order: state.order,
+            last_connection: state.last_connection,
+            source_ids: state.ids.sources.known.clone(),
+            sink_ids: state.ids.sinks.known.clone(),
+            class_ids: state.ids.classes.known.clone(),
+            sources: self.save_sources(),
+            sinks: self.save_sinks(),
+            connections: self.save_connections(),
+        };
+        // Strings, numbers and maps with string or number keys: there is nothing serde_json can't write.
+        serde_json::to_vec(&snapshot).unwrap_or_default()
+    }
+
+    fn save_sources(&self) -> BTreeMap<String, SavedSource> {
+        let sources = self.model.sources.iter().zip(&self.state.sources).enumerate();
+        let saved = sources.map(|(index, (described, source))| {
+            let refused = source.refused.iter().map(|(sink, refusal)| {
+                let saved = SavedRefusal {
+                    by: self.model.sources[refusal.by].name.clone(),
+                    depth: refusal.duck.depth,
+                    attack_ms: refusal.duck.attack_ms,
+                    release_ms: refusal.duck.release_ms,
+                    line: refusal.line,
+                };
+                (self.model.sinks[*sink].name.clone(), saved)
+            });
+            let saved = SavedSource {
+                available: source.available,
+                running: source.running,
+                sounding: source.sounding,
+                start_gen: source.start_gen,
+                gain: source.gain,
+                mute: source.mute,
+                shown: source.shown,
+                refused: refused.collect(),
+                taps: self.save_taps(index),
+            };
+            (described.name.clone(), saved)
+        });
+        saved.collect()
+    }
+
+    fn save_taps(&self, source: usize) -> BTreeMap<String, SavedTap> {
+        let taps = self
+            .heard
+            .sources
+            .get(source)
+            .map(|it| it.taps.as_slice())
+            .unwrap_or_default();
+        let saved = taps.iter().zip(&self.model.sinks).map(|(tap, sink)| {
+            let causes = tap.causes.iter().map(|cause| save_cause(&self.model, cause));
+            let saved = SavedTap {
+                ramp_ms: tap.ramp_ms,
+                causes: causes.collect(),
+            };
+            (sink.name.clone(), saved)
+        });
+        saved.collect()
+    }
+
+    fn save_sinks(&self) -> BTreeMap<String, SavedSink> {
+        let sinks = self.model.sinks.iter().zip(&self.state.sinks);
+        let saved = sinks.map(|(described, sink)| {
+            let saved = SavedSink {
+                volume: sink.volume,
+                mute: sink.mute,
+            };
+            (described.name.clone(), saved)
+        });
+        saved.collect()
+    }
+
+    fn save_connections(&self) -> BTreeMap<u16, SavedConnection> {
+        let saved = self.state.connections.iter().map(|(id, connection)| {
+            let saved = SavedConnection {
+                source: self.model.sources[connection.source].name.clone(),
+                sink: self.model.sinks[connection.sink].name.clone(),
+                automatic: connection.automatic,
+                state: connection.state,
+                since: connection.since,
+                place: connection.place,
+            };
+            (*id, saved)
+        });
+        saved.collect()
+    }
+
+    /// Goes on from a snapshot with the same or a changed model: what the model still has keeps its ID, volume, connections and
+    /// running streams. The caller then tells by events what happened meanwhile (guests gone, streams ended).
+    ///
+    /// # Errors
+    /// The snapshot is unreadable, of another version, or contradicts itself.
+    pub fn restore(model: Model, snapshot: &[u8]) -> Result<Self, RestoreError> {
+        let header: Header = serde_json::from_slice(snapshot)?;
+        if header.version != VERSION {
+            return Err(RestoreError::Version { found: header.version });
+        }
+        let saved: Snapshot = serde_json::from_slice(snapshot)?;
+        let state = restore_state(&model, &saved)?;
+        let mut machine = Self {
+            model,
+            state,
+            heard: Heard::default(),
+            standings: Vec::new(),
+        };
+        // With a changed file some may wait for nobody now; clients of a new process ask for the lists anyway.
+        machine.settle(&mut Vec::new());
+        machine.listen();
+        machine.restore_taps(&saved);
+        Ok(machine)
+    }
+
+    fn restore_taps(&mut self, saved: &Snapshot) {
+        for (row, source) in self.heard.sources.iter_mut().zip(&self.model.sources) {
+            let Some(saved) = saved.sources.get(&source.name) else {
+                continue;
+            };
+            for (tap, sink) in row.taps.iter_mut().zip(&self.model.sinks) {
+                let Some(saved) = saved.taps.get(&sink.name) else {
+                    continue;
+                };
+                tap.ramp_ms = saved.ramp_ms;
+                for cause in &mut tap.causes {
+                    let now = save_cause(&self.model, cause);
+                    let same = |it: &&SavedCause| it.kind == now.kind && it.by == now.by && it.gain == now.gain;
+                    cause.since = saved.causes.iter().find(same).map_or(cause.since, |it| it.since);
+                }
+            }
+        }
+    }
+}
+
+fn save_cause(model: &Model, cause: &Cause) -> SavedCause {
+    SavedCause {
+        kind: cause.kind.name().to_owned(),
+        by: cause.kind.by().map(|by| model.sources[by].name.clone()),
+        gain: cause.gain,
+        since: cause.since,
+    }
+}
+
+fn contradiction(what: String) -> RestoreError {
+    RestoreError::Contradiction(what)
+}
+
+fn restore_state(model: &Model, saved: &Snapshot) -> Result<State, RestoreError> {
+    let mut state = State::new(model);
+    state.now = saved.now;
+    state.order = saved.order;
+    state.last_connection = saved.last_connection.min(MAX_CONNECTIONS);
+    for (kind, known) in [
+        ("source", &saved.source_ids),
+        ("sink", &saved.sink_ids),
+        ("class", &saved.class_ids),
+    ] {
+        check_ids(kind, known)?;
+    }
+    let before = Ids::known(
+        saved.source_ids.clone(),
+        saved.sink_ids.clone(),
+        saved.class_ids.clone(),
+    );
+    state.ids = Ids::new(model, before);
+    for (index, source) in model.sources.iter().enumerate() {
+        if let Some(saved) = saved.sources.get(&source.name) {
+            restore_source(model, &mut state, index, saved);
+        }
+    }
+    for (sink, state) in model.sinks.iter().zip(&mut state.sinks) {
+        if let Some(saved) = saved.sinks.get(&sink.name) {
+            state.volume = curve::clamp(&sink.curve, saved.volume);
+            state.mute = saved.mute;
+        }
+    }
+    for (id, connection) in &saved.connections {
+        restore_connection(model, &mut state, *id, connection)?;
+    }
+    Ok(state)
+}
+
+fn check_ids(kind: &str, known: &BTreeMap<String, u16>) -> Result<(), RestoreError> {
+    let mut seen = BTreeSet::new();
+    for (name, id) in known {
+        if !(ids::FIRST..=ids::LAST).contains(id) || !seen.insert(id) {
+            return Err(contradiction(format!(
+                "{kind} `{name}` has ID {id}, out of range or another's"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn source_index(model: &Model, name: &str) -> Option<usize> {
+    model.sources.iter().position(|source| source.name == name)
+}
+
+fn sink_index(model: &Model, name: &str) -> Option<usize> {
+    model.sinks.iter().position(|sink| sink.name == name)
+}
+
+fn restore_source(model: &Model, state: &mut State, index: usize, saved: &SavedSource) {
+    let protected = model.protected(index);
+    let source = &mut state.sources[index];
+    source.available = saved.available;
+    source.running = saved.running;
+    source.sounding = saved.sounding && protected;
+    source.start_gen = saved.start_gen;
+    source.shown = saved.shown;
+    if protected {
+        return;
+    }
+    source.gain = clamp_gain(saved.gain);
+    source.mute = saved.mute;
+    let refusals = saved.refused.iter().filter_map(|(sink, refusal)| {
+        let refused = Refusal {
+            by: source_index(model, &refusal.by)?,
+            duck: Duck {
+                depth: refusal.depth,
+                attack_ms: refusal.attack_ms,
+                release_ms: refusal.release_ms,
+            },
+            line: refusal.line,
+        };
+        Some((sink_index(model, sink)?, refused))
+    });
+    source.refused = refusals.collect();
+}
+
+fn restore_connection(model: &Model, state: &mut State, id: u16, saved: &SavedConnection) -> Result<(), RestoreError> {
+    if !(1..=MAX_CONNECTIONS).contains(&id) {
+        return Err(contradiction(format!(
+            "connection ID {id} is not one of 1 to {MAX_CONNECTIONS}"
+        )));
+    }
+    let (Some(source), Some(sink)) = (source_index(model, &saved.source), sink_index(model, &saved.sink)) else {
+        return Ok(());
+    };
+    if model.protected(source) {
+        return Ok(());
+    }
+    if state.connection_between(source, sink).is_some() {
+        let pair = format!("{} and {}", saved.source, saved.sink);
+        return Err(contradiction(format!("two connections between {pair}")));
+    }
+    let own = &mut state.sources[source];
+    let place = match saved.place {
+        _ if !own.running => Place::Idle,
+        // Whoever refused it is no longer there, or the file changed: it waits for its turn, which may be now.
+        Place::Refused if !own.refused.contains_key(&sink) => Place::Waiting(0),
+        Place::Idle => Place::Waiting(0),
+        Place::Waiting(order) => Place::Waiting(order.min(state.order)),
+        Place::Admitted(order) => Place::Admitted(order.min(state.order)),
+        Place::Refused => Place::Refused,
+    };
+    let connection = Connection {
+        source,
+        sink,
+        automatic: saved.automatic,
+        state: saved.state,
+        since: saved.since,
+        place,
+    };
+    state.connections.insert(id, connection);
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! Everything the machine remembers. What is heard is not in here: it follows from it.
+
+use std::collections::BTreeMap;
+
+use super::ids::Ids;
+use crate::command::ConnectionState;
+use crate::model::{Duck, Model};
+use crate::{Db10, MUTE, Time, curve};
+
+/// Largest main connection ID (`AM_MAX_CONNECTIONS`).
+pub(super) const MAX_CONNECTIONS: u16 = 4096;
+
+/// A refusal or a stop by the matrix, remembered until the stream stops or is connected again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// Because of this source.
+    pub by: usize,
+    /// Its cell's ramps.
+    pub duck: Duck,
+    /// Its cell's line.
+    pub line: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SourceState {
+    pub available: bool,
+    /// The guest's stream is started.
+    pub running: bool,
+    /// The chime sounds.
+    pub sounding: bool,
+    pub start_gen: u32,
+    /// Wanted gain.
+    pub gain: Db10,
+    /// User mute.
+    pub mute: bool,
+    /// What the guest's control elements show.
+    pub shown: (Db10, bool),
+    /// By sink.
+    pub refused: BTreeMap<usize, Refusal>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SinkState {
+    pub volume: i16,
+    pub mute: bool,
+}
+
+/// Where a connection stands in the matrix of its sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) enum Place {
+    /// Its stream is not running: it is nobody's holder and nobody's newcomer.
+    Idle,
+    /// The matrix refused it at its last start.
+    Refused,
+    /// It waits since this moment of the order of events for holders to end.
+    Waiting(u64),
+    /// It is there since this moment of the order of events: heard, or paused by a newer one.
+    Admitted(u64),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Connection {
+    pub source: usize,
+    pub sink: usize,
+    /// Made by a stream's start, ends with its release.
+    pub automatic: bool,
+    pub state: ConnectionState,
+    pub since: Time,
+    pub place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    pub now: Time,
+    /// Counts arrivals: who came first.
+    pub order: u64,
+    pub last_connection: u16,
+    pub sources: Vec<SourceState>,
+    pub sinks: Vec<SinkState>,
+    pub connections: BTreeMap<u16, Connection>,
+    pub ids: Ids,
+}
+
+/// A chime's name says so (`chime.NAME`); it has no guest that could be away.
+fn is_chime(name: &str) -> bool {
+    name.starts_with("chime.")
+}
+
+/// A wanted gain inside its range.
+pub(super) fn clamp_gain(gain: Db10) -> Db10 {
+    gain.clamp(MUTE, 0)
+}
+
+impl State {
+    pub fn new(model: &Model) -> Self {
+        let source = |index: usize| {
+            let source = &model.sources[index];
+            let gain = if model.protected(index) {
+                0
+            } else {
+                clamp_gain(source.gain)
+            };
+            SourceState {
+                available: is_chime(&source.name),
+                running: false,
+                sounding: false,
+                start_gen: 0,
+                gain,
+                mute: false,
+                shown: (gain, false),
+                refused: BTreeMap::new(),
+            }
+        };
+        Self {
+            now: 0,
+            order: 0,
+            last_connection: 0,
+            sources: (0..model.sources.len()).map(source).collect(),
+            sinks: model
+                .sinks
+                .iter()
+                .map(|sink| SinkState {
+                    volume: curve::clamp(&sink.curve, sink.main_volume),
+                    mute: sink.muted,
+                })
+                .collect(),
+            connections: BTreeMap::new(),
+            ids: Ids::new(model, Ids::default()),
+        }
+    }
+
+    /// The next moment in the order of events.
+    pub fn tick_order(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    /// A protected source that sounds now: its stream runs or its chime sounds.
+    pub fn sounds(&self, source: usize) -> bool {
+        self.sources
+            .get(source)
+            .is_some_and(|source| source.running || source.sounding)
+    }
+
+    pub fn connection_between(&self, source: usize, sink: usize) -> Option<u16> {
+        let mut pairs = self.connections.iter();
+        pairs
+            .find(|(_, c)| c.source == source && c.sink == sink)
+            .map(|(id, _)| *id)
+    }
+
+    pub fn connections_of(&self, source: usize) -> Vec<u16> {
+        let of_source = self.connections.iter().filter(|(_, c)| c.source == source);
+        of_source.map(|(id, _)| *id).collect()
+    }
+
+    /// The next free main connection ID: counts on from the last one, wraps, skips those in use.
+    pub fn free_connection_id(&self) -> Option<u16> {
+        let after = self.last_connection % MAX_CONNECTIONS + 1;
+        (after..=MAX_CONNECTIONS)
+            .chain(1..after)
+            .find(|id| !self.connections.contains_key(id))
+    }
+}

@@ -1,0 +1,6 @@
+//! What the machine promises.
+
+mod calls;
+mod fixture;
+mod matrix;
+mod streams;
