@@ -1,6 +1,7 @@
 //! The Carillon audio daemon: three processes of one binary. See ARCHITECTURE.md.
 
 pub mod blocks;
+pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod doctor;

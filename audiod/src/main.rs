@@ -1,2 +1,5 @@
 //! The Carillon audio daemon.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    audiod::cli::main()
+}

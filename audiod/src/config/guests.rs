@@ -11,6 +11,7 @@ use policy::report::{Diagnostic, Span};
 use vhost_sound::block::{MAX_QUEUE, MAX_STREAMS};
 use vhost_sound::config::{ChannelMapConfig, DeviceConfig, Direction, JackConfig, StreamConfig};
 
+use super::offer::{Limit, Offer};
 use super::{Context, at_most, twice, words};
 use crate::blocks::{MAX_GUESTS, MAX_SOURCES};
 use crate::system::{CodecConfig, GuestConfig, SourceConfig, ZoneConfig};
@@ -22,6 +23,8 @@ const MAX_SOCKET_PATH: usize = 107;
 
 /// What a guest's reader looks things up in.
 struct Known<'a> {
+    /// Longest period a class can do with, thousandths of a ms.
+    periods: Vec<Option<Found<u32>>>,
     model: &'a Model,
     codecs: &'a [CodecConfig],
     zones: &'a [ZoneConfig],
@@ -35,7 +38,14 @@ pub(super) fn guests(
     codecs: &[CodecConfig],
     zones: &[ZoneConfig],
 ) -> (Vec<GuestConfig>, Vec<SourceConfig>) {
-    let known = Known { model, codecs, zones };
+    let periods = root.entries("classes");
+    let longest = |class: &Entry<'_>| class.table.get("max_period_ms")?.thousandths(0.1..=1000.0);
+    let known = Known {
+        periods: periods.iter().map(longest).collect(),
+        model,
+        codecs,
+        zones,
+    };
     let entries = root.entries("guests");
     at_most(&entries, MAX_GUESTS, "guests");
     let mut sockets: BTreeMap<PathBuf, Span> = BTreeMap::new();
@@ -100,6 +110,10 @@ impl Known<'_> {
             .take(entries.len())
             .collect();
         let home = self.home(table, &roles);
+        let codec_period = self
+            .codecs
+            .get(home)
+            .map_or((48, 48_000), |codec| (codec.period, codec.rate));
         let mut streams: Vec<StreamConfig> = Vec::new();
         for (index, (stream, role)) in entries.iter().zip(&roles).enumerate() {
             if sources.len() == MAX_SOURCES {
@@ -108,7 +122,6 @@ impl Known<'_> {
                 table.doc().push(found.label("one too many"));
             }
             let config = self.stream(stream, role, home, &streams);
-            self.on_home(stream, role, home);
             sources.push(SourceConfig {
                 name: role.name.clone(),
                 guest,
@@ -118,17 +131,57 @@ impl Known<'_> {
                 codec: home,
                 capture_allowed: may_record(stream),
             });
+            self.driver(stream, role, &config, codec_period);
             streams.push(config);
         }
-        let codec = self.codecs.get(home);
         DeviceConfig {
             guest: entry.name.to_owned(),
             channel_maps: channel_maps(&streams),
             streams,
             jacks: jacks(table),
             queue_size: queue_size(table),
-            codec_period: codec.map_or((48, 48_000), |codec| (codec.period, codec.rate)),
+            codec_period,
         }
+    }
+
+    /// Warns when a stock driver can't have the periods that the role needs.
+    fn driver(&self, stream: &Entry<'_>, role: &Source, config: &StreamConfig, codec_period: (u32, u32)) {
+        let doc = stream.table.doc();
+        let Some(offer) = Offer::of(&role.name, config, codec_period) else {
+            if config.formats != 0 && config.rates != 0 {
+                let message = format!("a stock Linux driver can't use `{}`", role.name);
+                let found = Diagnostic::warning(code::PERIOD, stream.span, message);
+                let found = found.label("it knows rates to 192 kHz");
+                doc.push(found.help("offer a lower rate too, as `rates = [48000]`"));
+            }
+            return;
+        };
+        let wanted = self.periods.get(role.class).copied().flatten();
+        let Some(wanted) = wanted.filter(|wanted| !offer.capture && offer.period_ms * 1000.0 > f64::from(wanted.value))
+        else {
+            return;
+        };
+        let shortest = format!(
+            "{} frames, {:.2} ms of {}",
+            offer.period_frames, offer.period_ms, offer.format
+        );
+        let help = match offer.limited_by {
+            Limit::Offer => {
+                "offer something smaller too: a driver's shortest period is 10 ms of the smallest format, fewest \
+                             channels and lowest rate"
+            }
+            Limit::Codec => "give the codec a shorter `period`",
+        };
+        let message = format!(
+            "`{}` can't have the short periods its class needs from a stock driver",
+            role.name
+        );
+        doc.push(
+            Diagnostic::warning(code::PERIOD, stream.span, message)
+                .label(format!("its shortest period: {shortest}"))
+                .see(wanted.span, "needed here")
+                .help(help),
+        );
     }
 
     /// Zones a stream sounds in of its own accord.
@@ -140,7 +193,8 @@ impl Known<'_> {
         }
     }
 
-    /// The codec whose clock all streams of a guest follow: the one it names, or that of its first stream with a zone.
+    /// The codec whose clock all streams of a guest follow: the one it names, or that of its first stream with a zone. Zones on
+    /// other codecs are reached over a bridge.
     fn home(&self, table: &Table<'_>, roles: &[&Source]) -> usize {
         let names: Vec<&str> = self.codecs.iter().map(|codec| codec.name.as_str()).collect();
         let named = table
@@ -154,27 +208,6 @@ impl Known<'_> {
                 .map(|zone| zone.codec)
         };
         named.map(|found| found.value).or_else(by_zone).unwrap_or(0)
-    }
-
-    fn on_home(&self, stream: &Entry<'_>, role: &Source, home: usize) {
-        let away = self
-            .zones_of(role)
-            .iter()
-            .filter_map(|&zone| self.zones.get(zone))
-            .find(|zone| zone.codec != home);
-        let (Some(zone), Some(codec)) = (away, self.codecs.get(home)) else {
-            return;
-        };
-        let span = stream.table.key_span("zone").unwrap_or(stream.span);
-        let message = format!("zone `{}` is on another codec than this guest", zone.name);
-        stream.table.doc().push(
-            Diagnostic::error(code::CONFLICT, span, message)
-                .label(format!(
-                    "all streams of a guest follow one codec's clock, here `{}`",
-                    codec.name
-                ))
-                .help("choose a zone of that codec, or give the guest a second device as a guest of its own"),
-        );
     }
 
     fn stream(&self, entry: &Entry<'_>, role: &Source, home: usize, earlier: &[StreamConfig]) -> StreamConfig {

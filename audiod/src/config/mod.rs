@@ -6,6 +6,7 @@
 //! | [`codecs`] | `[codecs.NAME]`, `[zones.NAME]` |
 //! | [`guests`] | `[guests.NAME]` with streams and jacks |
 //! | [`chimes`] | `[chimes.NAME]` |
+//! | [`offer`] | what the streams' offers make of a stock driver |
 //! | [`words`] | formats, rates and channel positions by name |
 //! | `policy::file` | classes, the matrix, and the policy's share of zones, streams and chimes |
 //!
@@ -14,6 +15,7 @@
 pub mod chimes;
 pub mod codecs;
 pub mod guests;
+pub mod offer;
 pub mod words;
 
 use std::path::{Path, PathBuf};

@@ -178,25 +178,35 @@ fn pcm_text(pcm: &Pcm) -> String {
     out
 }
 
-/// The lines of the file that use this device: the widest integer format, 48 kHz and stereo where it can, the shortest
-/// period from 1 ms on, and a lead that the card's buffer holds.
 fn paste(pcm: &Pcm, can: &Abilities) -> String {
+    match codec_lines(pcm, can, &name(&pcm.device)) {
+        Ok(lines) => lines.iter().map(|line| format!("    {line}\n")).collect(),
+        Err(why) => format!("    {why}\n"),
+    }
+}
+
+/// The lines of the file that use this device as codec `name`: the widest integer format, 48 kHz and stereo where it can, the
+/// shortest period from 1 ms on, and a lead that the card's buffer holds.
+///
+/// # Errors
+/// Why it can't be used.
+pub fn codec_lines(pcm: &Pcm, can: &Abilities, name: &str) -> Result<Vec<String>, String> {
     let Some(format) = ["S32", "S24", "S16", "FLOAT"]
         .into_iter()
         .find(|name| can.formats.iter().any(|has| has == name))
     else {
-        return "    none of its formats (S16, S24, S32, FLOAT) can be used; try plughw:\n".to_owned();
+        return Err("none of its formats (S16, S24, S32, FLOAT) can be used; try plughw:".to_owned());
     };
     let rate = 48_000.clamp(can.rates.0, can.rates.1.max(can.rates.0));
     let channels = 2.clamp(can.channels.0, can.channels.1.max(can.channels.0));
     let period = i64::from(rate / 1000).clamp(16, 1024).max(can.period.0);
     if channels > 8 || period > 1024 {
-        return format!(
-            "    needs {channels} channels and a period of {period} frames: at most 8 and 1024 can be used\n"
-        );
+        return Err(format!(
+            "needs {channels} channels and a period of {period} frames: at most 8 and 1024 can be used"
+        ));
     }
-    let lines = [
-        format!("[codecs.{}]", name(&pcm.device)),
+    Ok(vec![
+        format!("[codecs.{name}]"),
         "backend = \"alsa\"".to_owned(),
         format!("device = \"{}\"", pcm.device),
         format!("rate = {rate}"),
@@ -204,8 +214,7 @@ fn paste(pcm: &Pcm, can: &Abilities) -> String {
         format!("format = \"{format}\""),
         format!("period = {period}"),
         "lead = 2".to_owned(),
-    ];
-    lines.iter().map(|line| format!("    {line}\n")).collect()
+    ])
 }
 
 /// A bare key of TOML for a device's name.

@@ -82,8 +82,8 @@ fn throttling() -> Finding {
             "real-time throttling",
             Level::Warning,
             format!(
-                "real-time threads get {runtime} us a period of {:?} us",
-                number("/proc/sys/kernel/sched_rt_period_us")
+                "real-time threads get {runtime} us a period of {} us",
+                number("/proc/sys/kernel/sched_rt_period_us").unwrap_or(1_000_000)
             ),
             "sysctl kernel.sched_rt_runtime_us=-1 on a machine that only does this",
         ),

@@ -5,7 +5,7 @@ pub mod limits;
 
 use serde::Serialize;
 
-pub use cards::{Card, Pcm};
+pub use cards::{Abilities, Card, Pcm};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

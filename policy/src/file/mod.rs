@@ -67,7 +67,8 @@ pub const MAX_NAME: usize = 32;
 /// A parsed file while it is being read.
 pub struct Document<'i> {
     text: &'i str,
-    root: DeTable<'i>,
+    /// Boxed: tables are known by their addresses.
+    root: Box<DeTable<'i>>,
     notes: RefCell<Notes>,
 }
 
@@ -98,7 +99,7 @@ impl<'i> Document<'i> {
             .collect();
         Self {
             text,
-            root: root.into_inner(),
+            root: Box::new(root.into_inner()),
             notes: RefCell::new(Notes {
                 broken: !findings.is_empty(),
                 findings,
@@ -146,8 +147,8 @@ impl<'i> Document<'i> {
         self.notes.borrow_mut().asked.insert(address(table), None);
     }
 
-    /// Looks for keys that nobody asked for and gives everything that was found. When the text was not even TOML, what may
-    /// only be its consequence is left out.
+    /// Looks for keys that nobody asked for and gives everything that was found, without what may only be its consequence:
+    /// what is unused when a name was misspelt, what is missing when the text was not even TOML.
     pub fn finish(self, file: &str) -> Report {
         let Notes {
             mut findings,
@@ -155,6 +156,9 @@ impl<'i> Document<'i> {
             broken,
         } = self.notes.into_inner();
         unknown_keys(&self.root, &asked, &mut findings);
+        if findings.iter().any(|found| found.code == code::UNKNOWN_NAME) {
+            findings.retain(|found| found.code != code::UNUSED);
+        }
         if broken {
             findings.retain(|found| {
                 found.severity == Severity::Error && ![code::MISSING_KEY, code::UNKNOWN_NAME].contains(&found.code)

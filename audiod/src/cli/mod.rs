@@ -1,0 +1,97 @@
+//! The command line of `audiod`.
+
+mod check;
+mod init;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::doctor;
+use crate::failure::Failure;
+
+pub use init::{Found, Seen, write_file};
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failure while running, 2 wrong usage, 3 mistakes in the file, 4 not permitted, \
+                          5 a device, socket or file is in the way.";
+
+/// Carillon's audio daemon: mixes and routes the sound of virtual machines by a policy.
+#[derive(Parser)]
+#[command(name = "audiod", version, about, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a file: all mistakes at once, and what each stream allows a stock driver
+    Check {
+        /// The file
+        file: PathBuf,
+        /// Everything as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a first file for the guests and cards found, ready to run
+    Init {
+        /// Names of guests, or NAME=SOCKET; without any, those of running QEMUs, or two to begin with
+        guests: Vec<String>,
+        /// Codec to use: wav, null, cpal, or an ALSA device as hw:0,0; without, the first card found, or wav
+        #[arg(long)]
+        card: Option<String>,
+        /// Write here instead of to standard output; an existing file stays as it is
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+    },
+    /// Look at what this machine allows: real-time limits, kernel, cards
+    Doctor {
+        /// Also list the sound cards, what each can do, who holds it, and the lines to paste
+        #[arg(long)]
+        codec: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs `audiod` with this process's arguments.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Check { file, json } => check::run(&file, json),
+        Command::Init { guests, card, output } => init::run(&guests, card.as_deref(), output.as_deref()),
+        Command::Doctor { codec, json } => doctor(codec, json),
+    };
+    result.unwrap_or_else(|failure| {
+        eprintln!("audiod: {failure}");
+        failure.exit_code()
+    })
+}
+
+fn doctor(codec: bool, json: bool) -> Result<ExitCode, Failure> {
+    let report = doctor::Report::new(codec);
+    print(&if json { to_json(&report)? } else { report.text() })?;
+    Ok(ExitCode::from(u8::from(report.is_bad())))
+}
+
+/// Says what is wrong with the arguments and ends the process with 2.
+fn wrong_usage(cause: &str) -> ! {
+    Cli::command().error(ErrorKind::ValueValidation, cause).exit()
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(|error| Failure::when("writing JSON")(error.into()))
+}
+
+/// To standard output; whoever closed it early has read enough.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::when("standard output")(error)),
+        _ => Ok(()),
+    }
+}
