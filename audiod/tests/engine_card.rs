@@ -174,3 +174,15 @@ fn a_paced_engine_keeps_order_and_wakes_once_a_period() {
     // A late wake-up does several periods' work, none does less than one but for a rounded-down frame.
     assert!(meters.wakeups.load(Relaxed) <= meters.periods.load(Relaxed) + 5);
 }
+
+#[test]
+fn a_device_that_is_not_there_is_told_with_a_cure() {
+    let config = codec_config(Backend::Alsa {
+        device: "hw:NoSuchCard,7".into(),
+    });
+    let message = audiod::codec::open(&config, None).err().unwrap().to_string();
+    assert!(
+        message.contains("hw:NoSuchCard,7") && message.contains("doctor --codec"),
+        "{message}"
+    );
+}

@@ -3,11 +3,13 @@
 //! | module | codec | clock |
 //! |---|---|---|
 //! | [`sim`] | the simulated card behind `wav` and `null`: a ring in shared memory that plays by the clock alone | `CLOCK_MONOTONIC` |
+//! | [`alsa`] | a sound card, or an alsa-lib plugin | the card's |
 //! | [`offline`] | collects what it is given, waits for nobody | none |
 //!
 //! All of them count frames from 0 at their start. A codec never loops and never waits: what is not there in time is
 //! silence, and the frames that came too late are counted by whoever wrote them.
 
+pub mod alsa;
 pub mod offline;
 pub mod sim;
 pub mod wav;
@@ -179,6 +181,18 @@ pub enum CodecError {
         /// What it would take.
         what: &'static str,
     },
+    /// The device can't be used.
+    #[error("codec {name}: {device}: {what}; {cure}")]
+    Device {
+        /// The codec.
+        name: String,
+        /// As in `aplay -D`.
+        device: String,
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        cure: &'static str,
+    },
     /// The simulated card did not come with it, or is none.
     #[error("codec {name}: {source}")]
     Card {
@@ -189,7 +203,8 @@ pub enum CodecError {
     },
 }
 
-/// Opens a codec for the engine. `card`: the simulated card, for `wav` and `null`.
+/// Opens a codec for the engine. `card`: what the supervisor keeps of it: the simulated card of `wav` and `null`, the PCM of an
+/// ALSA `hw:` device ([`alsa::open_pcm`]; without it the device is opened here and ends with the engine).
 ///
 /// # Errors
 /// See [`CodecError`].
@@ -204,7 +219,7 @@ pub fn open(config: &CodecConfig, card: Option<OwnedFd>) -> Result<Box<dyn Codec
             let card = opened.map_err(|source| CodecError::Card { name: name(), source })?;
             Ok(Box::new(card))
         }
-        Backend::Alsa { .. } => Err(missing("ALSA")),
+        Backend::Alsa { device } => alsa::open(config, device, card),
         Backend::Cpal { .. } => Err(missing("cpal")),
     }
 }

@@ -164,9 +164,14 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
 
     /// One period: all the real-time work.
     pub fn run_period(&mut self) {
+        self.played = self.codec.position().max(self.played);
+        self.period();
+    }
+
+    /// One period, with the codec's position just looked at.
+    fn period(&mut self) {
         self.take_commands();
         self.take_gains();
-        self.played = self.codec.position().max(self.played);
         self.guests.iter_mut().for_each(|(_, guest)| guest.begin_period());
         self.zones.iter_mut().for_each(Zone::clear);
         self.run_sources();

@@ -49,7 +49,7 @@ impl<G: Guest, C: Codec> Engine<'_, G, C> {
             if busy > self.block.busy_max_ns.load(Relaxed) {
                 self.block.busy_max_ns.store(busy, Relaxed);
             }
-            wake = self.next_wake(wake, period_ns);
+            wake = self.next_wake((wake, woken), period_ns);
             self.codec.sleep_until(wake);
         }
     }
@@ -57,6 +57,7 @@ impl<G: Guest, C: Codec> Engine<'_, G, C> {
     /// One wake-up at `now`.
     fn wake(&mut self, watch: &mut Watch, now: u64, period_ns: u64) {
         let position = self.codec.position();
+        self.played = self.played.max(position);
         if position != watch.position {
             *watch = Watch {
                 position,
@@ -71,7 +72,7 @@ impl<G: Guest, C: Codec> Engine<'_, G, C> {
         }
         if stalled {
             self.codec.recover();
-            self.run_period();
+            self.period();
         } else {
             let before = self.written;
             self.fill(position);
@@ -88,7 +89,7 @@ impl<G: Guest, C: Codec> Engine<'_, G, C> {
             self.written = resume;
         }
         while self.written + period <= position + self.lead {
-            self.run_period();
+            self.period();
         }
     }
 
@@ -96,20 +97,20 @@ impl<G: Guest, C: Codec> Engine<'_, G, C> {
     ///
     /// Aims an eighth of a period behind that point and lets the timer run free within an eighth of the aim, so that
     /// neither rounding nor a coarse pointer makes a wake-up that finds nothing to do. Outside, it moves an eighth of the way.
-    fn next_wake(&mut self, last: u64, period_ns: u64) -> u64 {
-        let predicted = last + period_ns;
-        let now = self.codec.now();
+    /// `last`: when it was to be and when it was. The position is the one looked at then: one look a period.
+    fn next_wake(&mut self, last: (u64, u64), period_ns: u64) -> u64 {
+        let (predicted, woken) = (last.0 + period_ns, last.1);
         if self.paced_by_timer {
-            return predicted.max(now);
+            return predicted.max(woken);
         }
         let margin = period_ns / 8;
         let due = (self.written + self.period as u64).saturating_sub(self.lead);
-        let frames = due.saturating_sub(self.codec.position());
+        let frames = due.saturating_sub(self.played);
         let until_due = (frames * 1_000_000_000).div_ceil(u64::from(self.shape.rate.max(1)));
-        let off = (now + until_due + margin).cast_signed() - predicted.cast_signed();
+        let off = (woken + until_due + margin).cast_signed() - predicted.cast_signed();
         if off.unsigned_abs() > period_ns / 2 {
             // Came early (try again soon, a coarse pointer may be about to move) or late.
-            return now + (until_due + margin).min(if self.early { period_ns / 4 } else { u64::MAX });
+            return woken + (until_due + margin).min(if self.early { period_ns / 4 } else { u64::MAX });
         }
         if off.unsigned_abs() <= margin {
             predicted

@@ -1,0 +1,264 @@
+//! A bare device: frames into its ring, zeros behind them, its pointer as the clock.
+//!
+//! ```text
+//!  running ──pointer stands (XRUN, SUSPENDED, stopped from outside)──► recover: prepare, silent ring, start ─► running
+//!     └────unplugged──► gone: the position stands, a timer paces the streams
+//! ```
+//! Codec frames go on counting over a recovery: the hardware's pointer starts anew, `offset` takes up the difference.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{
+    AtomicU8,
+    Ordering::{Relaxed, Release},
+    fence,
+};
+
+use alsa::Direction;
+
+use super::TAIL_MS;
+use super::kernel::{Kernel, KernelPcm, Pointers, cells, state};
+use crate::codec::{Codec, Shape};
+
+/// A prepared card begins to play: silence, `period` frames of which count as written.
+pub(super) fn begin(kernel: &mut impl Kernel, period: u64) -> io::Result<Pointers> {
+    kernel.data().iter().for_each(|cell| cell.store(0, Relaxed));
+    let hw = kernel.sync(None)?.hw;
+    // The driver starts nothing without a frame to play.
+    let pointers = kernel.sync(Some(hw + period.min(kernel.frames())))?;
+    kernel.start()?;
+    Ok(pointers)
+}
+
+/// The engine's side of a card.
+pub struct Hw<K: Kernel> {
+    kernel: K,
+    input: Option<K>,
+    shape: Shape,
+    period: u64,
+    tail: u64,
+    /// Codec frame less frame of the hardware's pointer.
+    offset: u64,
+    position: u64,
+    written: u64,
+    /// The ring is silent up to here.
+    silent: u64,
+    recorded: u64,
+    lost: bool,
+}
+
+impl<K: Kernel> Hw<K> {
+    /// Takes over a card, as [`super::open_pcm`] or an engine that died left it.
+    ///
+    /// # Errors
+    /// When its frames are not of `shape`, or it is gone.
+    pub fn new(mut kernel: K, input: Option<K>, shape: Shape, period: u64) -> io::Result<Self> {
+        if kernel.frame_bytes() != shape.frame_bytes() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the card's frames have another size",
+            ));
+        }
+        let at = kernel.sync(None)?;
+        let written = at.appl.max(at.hw);
+        Ok(Self {
+            kernel,
+            input,
+            shape,
+            period,
+            tail: u64::from(shape.rate) * TAIL_MS / 1000,
+            offset: 0,
+            position: at.hw,
+            written,
+            silent: written,
+            recorded: 0,
+            lost: at.state == state::DISCONNECTED,
+        })
+    }
+
+    /// The card's interface.
+    pub fn kernel(&self) -> &K {
+        &self.kernel
+    }
+
+    fn follow(&mut self, told: io::Result<Pointers>) {
+        match told {
+            Ok(at) if at.state == state::RUNNING => {
+                self.position = self.position.max(at.hw.wrapping_add(self.offset));
+            }
+            Ok(_) => {}
+            Err(_) => self.lost = true,
+        }
+    }
+
+    /// Silence in frames `from..to`, as far as they are in the ring and not played yet.
+    fn silence(&mut self, from: u64, to: u64) {
+        let to = to.min(self.position + self.kernel.frames());
+        for at in from.max(self.position)..to {
+            put(&self.kernel, at.wrapping_sub(self.offset), None);
+        }
+        self.silent = self.silent.max(to);
+    }
+}
+
+fn put(kernel: &impl Kernel, at: u64, frame: Option<&[u8]>) {
+    for (index, cell) in cells(kernel, at).iter().enumerate() {
+        cell.store(frame.and_then(|frame| frame.get(index)).copied().unwrap_or(0), Relaxed);
+    }
+}
+
+impl<K: Kernel> Codec for Hw<K> {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn position(&mut self) -> u64 {
+        let told = self.kernel.sync(None);
+        self.follow(told);
+        self.position
+    }
+
+    fn written(&self) -> u64 {
+        self.written
+    }
+
+    fn write(&mut self, at: u64, bytes: &[u8]) -> u64 {
+        let frame_bytes = self.shape.frame_bytes();
+        let end = at + (bytes.len() / frame_bytes.max(1)) as u64;
+        let room = self.position + self.kernel.frames() - self.tail.min(self.kernel.frames());
+        // Zeroed already, but for an engine that was away for longer than the tail.
+        self.silence(self.silent.max(self.written), at);
+        for (frame, bytes) in (at..end.min(room)).zip(bytes.chunks_exact(frame_bytes)) {
+            if frame >= self.position {
+                put(&self.kernel, frame.wrapping_sub(self.offset), Some(bytes));
+            }
+        }
+        self.written = self.written.max(end);
+        self.silence(self.silent.max(end), end + self.tail);
+        // The hardware's view of memory: samples first, then how far they go.
+        fence(Release);
+        let told = self.kernel.sync(Some(self.written.wrapping_sub(self.offset)));
+        self.follow(told);
+        self.position.saturating_sub(at).min(end - at)
+    }
+
+    fn recorded(&mut self) -> u64 {
+        let Some(input) = &mut self.input else {
+            return self.position;
+        };
+        if let Ok(at) = input.sync(None) {
+            self.recorded = self.recorded.max(at.hw);
+        }
+        self.recorded
+    }
+
+    fn read(&mut self, from: u64, into: &mut [u8]) -> usize {
+        let Some(input) = &self.input else { return 0 };
+        let size = input.frame_bytes();
+        let ready = usize::try_from(self.recorded.saturating_sub(from)).unwrap_or(usize::MAX);
+        let mut frames = 0;
+        for (at, frame) in (from..).zip(into.chunks_exact_mut(size)).take(ready) {
+            for (byte, cell) in frame.iter_mut().zip(cells(input, at)) {
+                *byte = cell.load(Relaxed);
+            }
+            frames += 1;
+        }
+        frames
+    }
+
+    fn recover(&mut self) {
+        let Ok(at) = self.kernel.sync(None) else {
+            self.lost = true;
+            return;
+        };
+        if self.lost
+            || !matches!(
+                at.state,
+                state::SETUP | state::PREPARED | state::XRUN | state::SUSPENDED
+            )
+        {
+            return;
+        }
+        let started = match at.state {
+            state::PREPARED => Ok(()),
+            _ => self.kernel.prepare(),
+        };
+        if let Ok(at) = started.and_then(|()| begin(&mut self.kernel, self.period)) {
+            self.offset = self.position.wrapping_sub(at.hw);
+            self.written = self.position + self.period;
+            self.silent = self.position + self.kernel.frames();
+        }
+        if let Some(input) = &mut self.input {
+            let _ = input.prepare().and_then(|()| input.start());
+            self.recorded = 0;
+        }
+    }
+}
+
+/// The supervisor's hold on a card: silence ahead while no engine beats.
+pub struct Tail<K: Kernel> {
+    kernel: K,
+    ahead: u64,
+}
+
+impl Tail<KernelPcm> {
+    /// Holds the card of `fd` ([`super::open_pcm`]), whose rate is `rate` and whose lead is `lead` frames.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of(fd: OwnedFd, rate: u32, lead: u64) -> io::Result<Self> {
+        Ok(Self::new(KernelPcm::new(fd, Direction::Playback, None)?, rate, lead))
+    }
+}
+
+impl<K: Kernel> Tail<K> {
+    /// The same for any card.
+    pub fn new(kernel: K, rate: u32, lead: u64) -> Self {
+        let ahead = lead + 2 * u64::from(rate) * TAIL_MS / 1000;
+        Self {
+            ahead: ahead.min(kernel.frames()),
+            kernel,
+        }
+    }
+
+    /// Zeroes what nobody has written, from the last written frame to a lead and two tails ahead of the pointer. To be called
+    /// at least every [`TAIL_MS`] / 2 while the engine's heart stands still, and not while it beats.
+    ///
+    /// # Errors
+    /// What the driver says; `ENODEV` when the card is gone.
+    pub fn zero_ahead(&mut self) -> io::Result<()> {
+        let at = self.kernel.sync(None)?;
+        for frame in at.appl.max(at.hw)..at.hw + self.ahead {
+            put(&self.kernel, frame, None);
+        }
+        fence(Release);
+        Ok(())
+    }
+
+    /// What was played at hardware frame `from` and after, as far as it is still in the ring: evidence that does not come
+    /// from the process that wrote it. Returns the frame after the last that was copied.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn played(&mut self, from: u64, into: &mut [u8]) -> io::Result<u64> {
+        let at = self.kernel.sync(None)?;
+        let oldest = (at.hw + self.ahead).saturating_sub(self.kernel.frames());
+        let size = self.kernel.frame_bytes();
+        let mut next = from;
+        for (frame, bytes) in (from..at.hw).zip(into.chunks_exact_mut(size)) {
+            let kept = frame >= oldest;
+            for (byte, cell) in bytes.iter_mut().zip(cells(&self.kernel, frame)) {
+                *byte = if kept { load(cell) } else { 0 };
+            }
+            next = frame + 1;
+        }
+        Ok(next)
+    }
+}
+
+fn load(cell: &AtomicU8) -> u8 {
+    cell.load(Relaxed)
+}
+
+#[cfg(test)]
+mod tests;
