@@ -3,6 +3,7 @@ pub mod coded;
 pub mod conformance;
 pub mod frontend;
 pub mod guest;
+pub mod harness;
 pub mod hostile;
 pub mod peer;
 pub mod process;

@@ -12,8 +12,11 @@
 
 pub mod block;
 pub mod config;
+pub mod device;
+pub mod link;
 pub mod memory;
 pub mod ring;
 pub mod shared;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod wire;

@@ -162,6 +162,23 @@ impl GuestMemory {
     /// # Errors
     /// [`MemoryError`] names the first region that cannot be used; nothing stays mapped.
     pub fn map<F: AsFd>(generation: u32, specs: &[RegionSpec], files: &[F]) -> Result<Self, MemoryError> {
+        let mut memory = Self::map_cold(generation, specs, files)?;
+        for (index, (mapping, file)) in memory.regions.iter().zip(files).enumerate() {
+            if let Err(reason) = mapping.prefault(file.as_fd()) {
+                memory.warnings.push(MemoryWarning::NotPrefaulted {
+                    region: index,
+                    reason: reason.to_string(),
+                });
+            }
+        }
+        Ok(memory)
+    }
+
+    /// As [`GuestMemory::map`] without touching a page: for the control half, which may wait for one.
+    ///
+    /// # Errors
+    /// As [`GuestMemory::map`].
+    pub fn map_cold<F: AsFd>(generation: u32, specs: &[RegionSpec], files: &[F]) -> Result<Self, MemoryError> {
         if specs.len() > MAX_REGIONS || specs.len() != files.len() {
             return Err(MemoryError::Count {
                 regions: specs.len(),
@@ -179,12 +196,6 @@ impl GuestMemory {
             if !mapping.sealed() {
                 memory.warnings.push(MemoryWarning::NotSealed { region: index });
             }
-            if let Err(reason) = mapping.prefault(file.as_fd()) {
-                memory.warnings.push(MemoryWarning::NotPrefaulted {
-                    region: index,
-                    reason: reason.to_string(),
-                });
-            }
             memory.regions.push(mapping);
         }
         Ok(memory)
@@ -195,10 +206,15 @@ impl GuestMemory {
     /// # Errors
     /// As [`GuestMemory::map`].
     pub fn map_block(block: &DeviceBlock, files: &[OwnedFd]) -> Result<Self, MemoryError> {
-        let generation = block.mem_gen.load(Acquire);
-        let count = (block.region_count.load(Acquire) as usize).min(MAX_REGIONS);
-        let specs: Vec<_> = block.regions[..count].iter().map(RegionSpec::load).collect();
-        Self::map(generation, &specs, files)
+        Self::map(block.mem_gen.load(Acquire), &table_of(block), files)
+    }
+
+    /// As [`GuestMemory::map_block`] without touching a page.
+    ///
+    /// # Errors
+    /// As [`GuestMemory::map`].
+    pub fn map_block_cold(block: &DeviceBlock, files: &[OwnedFd]) -> Result<Self, MemoryError> {
+        Self::map_cold(block.mem_gen.load(Acquire), &table_of(block), files)
     }
 
     /// No memory at all, for a table that was refused: rings that want to run on it break with `OUTSIDE_MEMORY`.
@@ -256,6 +272,11 @@ impl GuestMemory {
             .find_map(|region| region.prefix(addr.checked_sub(region.spec().front_end_addr)?, len))
             .filter(|run| run.len() == len)
     }
+}
+
+fn table_of(block: &DeviceBlock) -> Vec<RegionSpec> {
+    let count = (block.region_count.load(Acquire) as usize).min(MAX_REGIONS);
+    block.regions[..count].iter().map(RegionSpec::load).collect()
 }
 
 fn check_table(specs: &[RegionSpec]) -> Result<(), MemoryError> {

@@ -16,7 +16,7 @@ const WRITE: u16 = 2;
 const INDIRECT: u16 = 4;
 
 /// What a walk needs.
-pub(super) struct Context<'m> {
+pub(crate) struct Context<'m> {
     pub memory: &'m GuestMemory,
     pub vring: Vring<'m>,
     /// INDIRECT_DESC was negotiated.
@@ -27,7 +27,7 @@ pub(super) struct Context<'m> {
 
 /// One buffer of a chain.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Segment {
+pub(crate) struct Segment {
     pub gpa: u64,
     pub len: u32,
     pub writable: bool,
@@ -41,7 +41,7 @@ enum Table {
 
 /// A place in a chain.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Walk {
+pub(crate) struct Walk {
     table: Table,
     next: Option<u16>,
     /// Descriptors left before the chain must be a loop.
@@ -51,7 +51,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn new(head: u16, size: u16) -> Self {
+    pub(crate) fn new(head: u16, size: u16) -> Self {
         Self {
             table: Table::Direct,
             next: Some(head),
@@ -62,7 +62,7 @@ impl Walk {
     }
 
     /// The next buffer, `None` at the end, or a `fault` code. `reads` counts descriptors.
-    pub(super) fn next(&mut self, context: &Context<'_>, reads: &mut u32) -> Result<Option<Segment>, u32> {
+    pub(crate) fn next(&mut self, context: &Context<'_>, reads: &mut u32) -> Result<Option<Segment>, u32> {
         while let Some(index) = self.next {
             let bytes = self.fetch(context, index)?;
             *reads += 1;

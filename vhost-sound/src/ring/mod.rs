@@ -12,14 +12,14 @@
 //! of [`MAX_CHAIN`]; [`COPY_BUDGET`] a stream to copy. Faults: a malformed message is returned with IO_ERR (length 0 where
 //! its status cannot be found); a ring whose indices cannot be trusted breaks, alone.
 
-mod chain;
+pub(crate) mod chain;
 mod journal;
 mod lane;
 mod laps;
 mod message;
 mod queue;
-mod store;
-mod vring;
+pub(crate) mod store;
+pub(crate) mod vring;
 
 use std::sync::atomic::Ordering::Acquire;
 

@@ -44,7 +44,7 @@ pub mod crash {
         }
     }
 
-    pub(in crate::ring) fn point() {
+    pub(crate) fn point() {
         let left = STORES_LEFT.get();
         if left == 0 {
             STORES_LEFT.set(u64::MAX);
@@ -57,33 +57,33 @@ pub mod crash {
 }
 
 #[inline]
-pub(super) fn crash_point() {
+pub(crate) fn crash_point() {
     #[cfg(any(test, feature = "testing"))]
     crash::point();
 }
 
-pub(super) fn put32(cell: &AtomicU32, value: u32) {
+pub(crate) fn put32(cell: &AtomicU32, value: u32) {
     crash_point();
     cell.store(value, Release);
 }
 
-pub(super) fn put64(cell: &AtomicU64, value: u64) {
+pub(crate) fn put64(cell: &AtomicU64, value: u64) {
     crash_point();
     cell.store(value, Release);
 }
 
 /// Adds to a counter that only the engine writes.
-pub(super) fn count32(cell: &AtomicU32) {
+pub(crate) fn count32(cell: &AtomicU32) {
     put32(cell, cell.load(Acquire).wrapping_add(1));
 }
 
 /// As [`count32`].
-pub(super) fn add64(cell: &AtomicU64, more: u64) {
+pub(crate) fn add64(cell: &AtomicU64, more: u64) {
     put64(cell, cell.load(Acquire).wrapping_add(more));
 }
 
 /// Copies out of guest memory; false when some of it is outside.
-pub(super) fn guest_read(memory: &GuestMemory, gpa: u64, into: &mut [u8]) -> bool {
+pub(crate) fn guest_read(memory: &GuestMemory, gpa: u64, into: &mut [u8]) -> bool {
     let (mut at, mut done) = (gpa, 0);
     while done < into.len() {
         let Some(run) = memory.physical(at, into.len() - done) else {
@@ -100,7 +100,7 @@ pub(super) fn guest_read(memory: &GuestMemory, gpa: u64, into: &mut [u8]) -> boo
 }
 
 /// Copies into guest memory; false when some of it is outside.
-pub(super) fn guest_write(memory: &GuestMemory, gpa: u64, from: &[u8]) -> bool {
+pub(crate) fn guest_write(memory: &GuestMemory, gpa: u64, from: &[u8]) -> bool {
     crash_point();
     let (mut at, mut done) = (gpa, 0);
     while done < from.len() {

@@ -9,15 +9,15 @@ use crate::block::{MAX_QUEUE, QueueBlock};
 use crate::memory::GuestMemory;
 
 /// Bytes of a descriptor.
-pub(super) const DESCRIPTOR: usize = 16;
+pub(crate) const DESCRIPTOR: usize = 16;
 /// Device → driver: don't kick.
-pub(super) const NO_NOTIFY: u16 = 1;
+pub(crate) const NO_NOTIFY: u16 = 1;
 /// Driver → device: don't call.
-pub(super) const NO_INTERRUPT: u16 = 1;
+pub(crate) const NO_INTERRUPT: u16 = 1;
 
 /// Where the areas lie (front-end addresses) and how many descriptors they have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     pub desc: u64,
     pub avail: u64,
     pub used: u64,
@@ -26,7 +26,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// What control wants the ring to be; `None` unless the size is a power of two up to `MAX_QUEUE`.
-    pub(super) fn wanted(block: &QueueBlock) -> Option<Self> {
+    pub(crate) fn wanted(block: &QueueBlock) -> Option<Self> {
         let size = block.size.load(Acquire);
         (size.is_power_of_two() && size as usize <= MAX_QUEUE).then(|| Self {
             desc: block.desc.load(Acquire),
@@ -37,7 +37,7 @@ impl Layout {
     }
 
     /// What the engine runs on, as it recorded it.
-    pub(super) fn own(block: &QueueBlock) -> Option<Self> {
+    pub(crate) fn own(block: &QueueBlock) -> Option<Self> {
         let size = block.own_size.load(Acquire);
         (size.is_power_of_two() && size as usize <= MAX_QUEUE).then(|| Self {
             desc: block.own_desc.load(Acquire),
@@ -48,7 +48,7 @@ impl Layout {
     }
 
     /// Finds the areas in memory; `None` when one is outside or not aligned as §2.7 demands.
-    pub(super) fn open(self, memory: &GuestMemory) -> Option<Vring<'_>> {
+    pub(crate) fn open(self, memory: &GuestMemory) -> Option<Vring<'_>> {
         let size = usize::from(self.size);
         let area = |addr, len, align| {
             memory
@@ -65,7 +65,7 @@ impl Layout {
 }
 
 /// The areas, found. Accesses cannot fail: offsets are within the areas, alignment was checked.
-pub(super) struct Vring<'m> {
+pub(crate) struct Vring<'m> {
     desc: VolatileSlice<'m>,
     avail: VolatileSlice<'m>,
     used: VolatileSlice<'m>,
@@ -73,12 +73,12 @@ pub(super) struct Vring<'m> {
 }
 
 impl Vring<'_> {
-    pub(super) fn size(&self) -> u16 {
+    pub(crate) fn size(&self) -> u16 {
         self.size
     }
 
     /// The descriptor's 16 bytes, read once.
-    pub(super) fn descriptor(&self, index: u16) -> Option<[u8; DESCRIPTOR]> {
+    pub(crate) fn descriptor(&self, index: u16) -> Option<[u8; DESCRIPTOR]> {
         let mut bytes = [0; DESCRIPTOR];
         self.desc.read_slice(&mut bytes, DESCRIPTOR * usize::from(index)).ok()?;
         Some(bytes)
@@ -88,31 +88,31 @@ impl Vring<'_> {
         usize::from(index & (self.size - 1))
     }
 
-    pub(super) fn avail_flags(&self) -> u16 {
+    pub(crate) fn avail_flags(&self) -> u16 {
         u16::from_le(self.avail.load(0, Relaxed).unwrap_or(0))
     }
 
-    pub(super) fn avail_idx(&self) -> u16 {
+    pub(crate) fn avail_idx(&self) -> u16 {
         u16::from_le(self.avail.load(2, Acquire).unwrap_or(0))
     }
 
-    pub(super) fn avail_head(&self, index: u16) -> u16 {
+    pub(crate) fn avail_head(&self, index: u16) -> u16 {
         u16::from_le(self.avail.load(4 + 2 * self.slot(index), Relaxed).unwrap_or(0))
     }
 
-    pub(super) fn used_event(&self) -> u16 {
+    pub(crate) fn used_event(&self) -> u16 {
         u16::from_le(self.avail.load(4 + 2 * usize::from(self.size), Acquire).unwrap_or(0))
     }
 
-    pub(super) fn used_idx(&self) -> u16 {
+    pub(crate) fn used_idx(&self) -> u16 {
         u16::from_le(self.used.load(2, Acquire).unwrap_or(0))
     }
 
-    pub(super) fn set_used_flags(&self, flags: u16) {
+    pub(crate) fn set_used_flags(&self, flags: u16) {
         self.store16(0, flags);
     }
 
-    pub(super) fn set_used_element(&self, index: u16, head: u32, len: u32) {
+    pub(crate) fn set_used_element(&self, index: u16, head: u32, len: u32) {
         crash_point();
         let mut element = [0; 8];
         element[..4].copy_from_slice(&head.to_le_bytes());
@@ -121,11 +121,11 @@ impl Vring<'_> {
         let _ = self.used.write_slice(&element, 4 + 8 * self.slot(index));
     }
 
-    pub(super) fn set_used_idx(&self, index: u16) {
+    pub(crate) fn set_used_idx(&self, index: u16) {
         self.store16(2, index);
     }
 
-    pub(super) fn set_avail_event(&self, index: u16) {
+    pub(crate) fn set_avail_event(&self, index: u16) {
         self.store16(4 + 8 * usize::from(self.size), index);
     }
 

@@ -1,0 +1,693 @@
+//! The control half of one guest's sound device: vhost-user messages, control queue, event queue.
+//!
+//! A [`Session`] is driven from outside and never blocks: it is told which descriptors are readable and what time it is,
+//! and says what to keep, what the policy should know and when to come back. An answer that must wait for the engine is
+//! parked; meanwhile only what it blocks (the connection, or the control queue) waits.
+//!
+//! ```text
+//!  on_ready, poll ─► control queue ─► vhost-user messages ─► rings started and stopped ─► events ─► faults told
+//!                        │ decided           │ rings must stop
+//!                        ▼                   ▼
+//!                     cmd_seq raised … engine acknowledges … poll ─► answered
+//! ```
+//! Whatever a successor must know is in the [`DeviceBlock`] (`words`), in kept descriptors, in the guest's rings or on the
+//! socket: a request is decided in the block before it is carried out, a message stays on the socket until it is answered.
+//! The caller must carry outputs out before it calls again: a message whose descriptors are to be kept is taken off the
+//! socket in the next call.
+
+mod connection;
+pub mod controls;
+mod events;
+pub mod pcm;
+mod queue;
+mod request;
+mod words;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, SeqCst};
+
+use controls::Element;
+use queue::OwnQueue;
+use request::{Judge, Verdict};
+use words::{Decided, Effect};
+
+use crate::block::{CONTROLQ, DeviceBlock, EVENTQ, QUEUES, RXQ, TXQ, fault, ring_state, stream_state};
+use crate::config::DeviceConfig;
+use crate::link::Socket;
+use crate::memory::{EventFd, GuestMemory};
+use crate::ring::store::put32;
+use crate::shared::Shared;
+use crate::wire::{self, F_CTLS, Status};
+
+/// Control requests answered, and messages handled, in one call; the rest has to wait for the next.
+const BUDGET: usize = 64;
+/// Most jacks of a device.
+pub const MAX_JACKS: usize = 32;
+/// Lines that guests can cause in the log, a second.
+const LOG_LINES: u32 = 20;
+
+/// What a descriptor is to the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Token {
+    /// The listening socket: somebody wants to connect.
+    Listener,
+    /// The connection: a message.
+    Connection,
+    /// The control queue's kick.
+    ControlKick,
+    /// The event queue's kick.
+    EventKick,
+}
+
+/// What to wait for on a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Readable (level-triggered).
+    Readable,
+    /// Nothing but the other end's going away: its next message waits.
+    Hangup,
+}
+
+/// Descriptors that somebody else must keep, so that they outlive this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Slot {
+    /// The vhost-user connection.
+    Connection,
+    /// File of a memory region.
+    Region(usize),
+    /// Kick of a queue.
+    Kick(usize),
+    /// Call of a queue.
+    Call(usize),
+    /// Error descriptor of a queue.
+    Err(usize),
+}
+
+/// How loud a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Something is not as the operator wants it.
+    Warn,
+    /// Worth knowing.
+    Info,
+    /// For finding faults.
+    Debug,
+}
+
+/// What happened to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamChange {
+    /// SET_PARAMS: parameters are in the block.
+    Params,
+    /// PREPARE.
+    Prepared,
+    /// START, or goes on after a pause (`start_gen` is then the old one).
+    Started {
+        /// `StreamBlock::start_gen`: which START this is.
+        start_gen: u32,
+    },
+    /// STOP: paused.
+    Stopped,
+    /// RELEASE, or the device was reset.
+    Released,
+}
+
+/// What the caller has to do, in order, before it calls again.
+#[derive(Debug)]
+pub enum Output {
+    /// Keep this descriptor (in place of the one kept there).
+    Keep {
+        /// As what.
+        slot: Slot,
+        /// A duplicate.
+        fd: OwnedFd,
+    },
+    /// Close the kept descriptor.
+    Drop {
+        /// Which.
+        slot: Slot,
+    },
+    /// The memory table in the block is complete and its files are kept: the engine is to map it.
+    Memory {
+        /// `DeviceBlock::mem_gen`.
+        generation: u32,
+    },
+    /// A stream changed its state.
+    Stream {
+        /// Stream id.
+        stream: usize,
+        /// How.
+        what: StreamChange,
+    },
+    /// The guest set a stream's volume or mute switch (also said once after `restore`).
+    User {
+        /// Stream id.
+        stream: usize,
+        /// 0.1 dB, at most 0.
+        gain_db10: i16,
+        /// Muted.
+        mute: bool,
+    },
+    /// A front end connected.
+    Connected,
+    /// The connection was closed; all streams are as good as stopped.
+    Closed {
+        /// By whom and why.
+        reason: String,
+    },
+    /// For the log.
+    Log {
+        /// How loud.
+        level: Level,
+        /// What.
+        text: String,
+    },
+}
+
+#[derive(Default)]
+struct QueueFds {
+    kick: Option<EventFd>,
+    call: Option<EventFd>,
+    err: Option<EventFd>,
+}
+
+/// One guest's device. See the module.
+pub struct Session {
+    config: DeviceConfig,
+    block: Arc<Shared<DeviceBlock>>,
+    elements: Vec<Element>,
+    listener: Option<OwnedFd>,
+    socket: Option<Socket>,
+    fds: [QueueFds; QUEUES],
+    memory: Option<GuestMemory>,
+    own: [OwnQueue; 2],
+    link: connection::State,
+    greetings: bool,
+    soon: bool,
+    now: u64,
+    lines: u32,
+    lines_since: u64,
+}
+
+impl Session {
+    /// The device of a guest that nobody has served yet: `block` is fresh (all zero). `listener` is a listening AF_UNIX
+    /// stream socket; it is made non-blocking.
+    pub fn new(config: DeviceConfig, block: Arc<Shared<DeviceBlock>>, listener: Option<OwnedFd>) -> Self {
+        block.configure(&config);
+        for (jack, state) in config.jacks.iter().enumerate().take(MAX_JACKS) {
+            if state.connected {
+                words::raise(&block, words::CONNECTED, jack);
+            }
+        }
+        Self::build(config, block, listener)
+    }
+
+    /// Carries on where a predecessor stopped, at whatever instruction: from its block and the descriptors it had kept.
+    /// What is true of streams and volumes is put out once more by the next call.
+    pub fn restore(
+        config: DeviceConfig,
+        block: Arc<Shared<DeviceBlock>>,
+        listener: Option<OwnedFd>,
+        kept: impl IntoIterator<Item = (Slot, OwnedFd)>,
+    ) -> Self {
+        block.configure(&config);
+        let mut session = Self::build(config, block, listener);
+        session.greetings = true;
+        session.take_over(kept.into_iter().collect());
+        // What the predecessor last wished may not have reached its `cmd_seq`.
+        session.raise();
+        session
+    }
+
+    fn build(config: DeviceConfig, block: Arc<Shared<DeviceBlock>>, listener: Option<OwnedFd>) -> Self {
+        if let Some(listener) = &listener {
+            // A listener that cannot be set so is one that `accept` will speak about.
+            let _ = crate::link::set_nonblocking(listener.as_fd());
+        }
+        Self {
+            elements: controls::elements(&config),
+            config,
+            block,
+            listener,
+            socket: None,
+            fds: Default::default(),
+            memory: None,
+            own: [OwnQueue::new(), OwnQueue::new()],
+            link: connection::State::default(),
+            greetings: false,
+            soon: false,
+            now: 0,
+            lines: 0,
+            lines_since: 0,
+        }
+    }
+
+    fn take_over(&mut self, kept: BTreeMap<Slot, OwnedFd>) {
+        let mut files = BTreeMap::new();
+        for (slot, fd) in kept {
+            match slot {
+                Slot::Connection => self.link.inherited = Some(fd),
+                Slot::Region(region) => {
+                    files.insert(region, fd);
+                }
+                // They were checked before they were kept.
+                Slot::Kick(queue) if queue < QUEUES => self.fds[queue].kick = EventFd::take(fd).ok(),
+                Slot::Call(queue) if queue < QUEUES => self.fds[queue].call = EventFd::take(fd).ok(),
+                Slot::Err(queue) if queue < QUEUES => self.fds[queue].err = EventFd::take(fd).ok(),
+                _ => {}
+            }
+        }
+        let count = self.block.region_count.load(Acquire) as usize;
+        let files: Vec<OwnedFd> = files
+            .into_iter()
+            .take_while(|(n, _)| *n < count)
+            .map(|(_, fd)| fd)
+            .collect();
+        if count > 0 {
+            self.memory = GuestMemory::map_block_cold(&self.block, &files).ok();
+        }
+    }
+
+    /// The device's configuration.
+    pub fn config(&self) -> &DeviceConfig {
+        &self.config
+    }
+
+    /// The descriptors to wait for now; ask again after every call.
+    pub fn fds(&self) -> Vec<(Token, BorrowedFd<'_>, Interest)> {
+        let mut fds = Vec::new();
+        if let Some(listener) = self.listener.as_ref().filter(|_| self.may_accept()) {
+            fds.push((Token::Listener, listener.as_fd(), Interest::Readable));
+        }
+        if let Some(socket) = &self.socket {
+            let interest = if self.link.waits() {
+                Interest::Hangup
+            } else {
+                Interest::Readable
+            };
+            fds.push((Token::Connection, socket.as_fd(), interest));
+        }
+        for (queue, token) in [(CONTROLQ, Token::ControlKick), (EVENTQ, Token::EventKick)] {
+            let runs = self.block.queues[queue].actual.load(Acquire) == ring_state::RUNNING;
+            if let Some(kick) = self.fds[queue].kick.as_ref().filter(|_| runs) {
+                fds.push((token, kick.as_fd(), Interest::Readable));
+            }
+        }
+        fds
+    }
+
+    /// A descriptor is readable (or its other end gone).
+    pub fn on_ready(&mut self, token: Token, out: &mut Vec<Output>) {
+        match token {
+            Token::Listener => self.accept(out),
+            Token::Connection => {}
+            Token::ControlKick | Token::EventKick => {
+                let queue = if token == Token::ControlKick { CONTROLQ } else { EVENTQ };
+                if self.fds[queue].kick.as_ref().is_some_and(|kick| kick.drain().is_err()) {
+                    self.fds[queue].kick = None;
+                    self.log(out, Level::Warn, format!("queue {queue}: its kick cannot be read"));
+                }
+            }
+        }
+        self.run(out);
+    }
+
+    /// Time has passed, or the engine acknowledged: whatever can go on goes on. `now_ms`: any monotonic clock.
+    pub fn poll(&mut self, now_ms: u64, out: &mut Vec<Output>) {
+        self.now = now_ms;
+        self.run(out);
+    }
+
+    /// In how many milliseconds [`Session::poll`] should be called if nothing else happens; `None`: not needed.
+    pub fn next_poll(&self) -> Option<u64> {
+        if self.soon || self.greetings || self.link.unfinished() || self.link.inherited.is_some() {
+            return Some(0);
+        }
+        let connected = self.socket.is_some();
+        let parked = Decided::recorded(&self.block).is_some() || self.link.waits_for_engine();
+        if parked || self.to_forget() || self.ring_waits() {
+            return Some(1);
+        }
+        if self.link.waits() {
+            return Some(5);
+        }
+        let polled = |queue: usize| {
+            let ring = &self.block.queues[queue];
+            ring.actual.load(Acquire) == ring_state::RUNNING && self.fds[queue].kick.is_none()
+        };
+        let running = |stream: &crate::block::StreamBlock| stream.wanted.load(Acquire) == stream_state::RUNNING;
+        if connected && (polled(CONTROLQ) || self.block.streams.iter().any(running)) {
+            return Some(10);
+        }
+        (self.lines > LOG_LINES).then_some(1000)
+    }
+
+    /// The policy set a stream's gain (0.1 dB, at most 0) and mute: the guest's control elements show it, and the guest is
+    /// told if they changed. Streams without elements take no notice.
+    pub fn set_user_gain(&mut self, stream: usize, gain_db10: i16, mute: bool) {
+        let Some(block) = self.block.streams.get(stream) else {
+            return;
+        };
+        let news = [
+            (
+                controls::Kind::Volume,
+                &block.user_gain,
+                i32::from(gain_db10.min(0)) as u32,
+            ),
+            (controls::Kind::Switch, &block.user_mute, u32::from(mute)),
+        ];
+        for (kind, cell, value) in news {
+            let element = self.elements.iter().position(|e| e.stream == stream && e.kind == kind);
+            if let Some(element) = element.filter(|_| cell.load(Acquire) != value) {
+                put32(cell, value);
+                words::raise(&self.block, words::ELEMENT, element);
+                self.soon = true;
+            }
+        }
+    }
+
+    /// A jack was plugged in or out: the guest is told if that is news.
+    pub fn set_jack(&mut self, jack: usize, connected: bool) {
+        let known = jack < self.config.jacks.len().min(MAX_JACKS);
+        if !known || (words::get(&self.block, words::CONNECTED) >> jack & 1 == 1) == connected {
+            return;
+        }
+        if connected {
+            words::raise(&self.block, words::CONNECTED, jack);
+        } else {
+            words::lower(&self.block, words::CONNECTED, jack);
+        }
+        words::raise(&self.block, words::JACK, jack);
+        self.soon = true;
+    }
+
+    fn run(&mut self, out: &mut Vec<Output>) {
+        self.soon = false;
+        if self.now.saturating_sub(self.lines_since) >= 1000 {
+            let over = self.lines.saturating_sub(LOG_LINES);
+            (self.lines, self.lines_since) = (0, self.now);
+            if over > 0 {
+                self.log(out, Level::Warn, format!("{over} more lines were left out"));
+            }
+        }
+        if std::mem::take(&mut self.greetings) {
+            self.say_what_is(out);
+        }
+        self.greet_inherited(out);
+        self.serve_control(out);
+        self.serve_link(out);
+        self.forget_connection(out);
+        self.settle_rings(out);
+        self.serve_control(out);
+        events::collect(&self.block);
+        self.serve_events();
+        self.tell_faults(out);
+    }
+
+    fn log(&mut self, out: &mut Vec<Output>, level: Level, text: String) {
+        self.lines = self.lines.saturating_add(1);
+        if self.lines <= LOG_LINES {
+            out.push(Output::Log { level, text });
+        }
+    }
+
+    /// Tells the engine that something is wished.
+    fn raise(&self) {
+        put32(&self.block.cmd_seq, self.block.cmd_seq.load(Acquire).wrapping_add(1));
+    }
+
+    /// The engine has made everything so.
+    fn synced(&self) -> bool {
+        // SeqCst: what the engine wrote before its acknowledgement is read after it.
+        self.block.ack_seq.load(SeqCst) == self.block.cmd_seq.load(Acquire)
+    }
+
+    fn features(&self) -> u64 {
+        self.block.session.features.load(Acquire)
+    }
+
+    /// What a successor of the policy's process must hear again.
+    fn say_what_is(&mut self, out: &mut Vec<Output>) {
+        for stream in 0..self.config.streams.len() {
+            if let Some(what) = self.change(stream, self.block.streams[stream].wanted.load(Acquire)) {
+                out.push(Output::Stream { stream, what });
+            }
+            if self.elements.iter().any(|element| element.stream == stream) {
+                out.push(self.user(stream));
+            }
+        }
+    }
+
+    fn change(&self, stream: usize, state: u32) -> Option<StreamChange> {
+        match state {
+            stream_state::PARAMS => Some(StreamChange::Params),
+            stream_state::PREPARED => Some(StreamChange::Prepared),
+            stream_state::RUNNING => Some(StreamChange::Started {
+                start_gen: self.block.streams[stream].start_gen.load(Acquire),
+            }),
+            stream_state::STOPPED => Some(StreamChange::Stopped),
+            stream_state::RELEASED => Some(StreamChange::Released),
+            _ => None,
+        }
+    }
+
+    fn user(&self, stream: usize) -> Output {
+        let block = &self.block.streams[stream];
+        let gain = block.user_gain.load(Acquire) as i32;
+        Output::User {
+            stream,
+            gain_db10: gain.clamp(i32::from(i16::MIN), 0) as i16,
+            mute: block.user_mute.load(Acquire) != 0,
+        }
+    }
+
+    /// Every stream back to where a new driver finds it; the engine returns what is queued.
+    fn reset_streams(&mut self, out: &mut Vec<Output>) {
+        let mut raised = false;
+        for stream in 0..self.config.streams.len() {
+            let block = &self.block.streams[stream];
+            if block.wanted.load(Acquire) == stream_state::IDLE {
+                continue;
+            }
+            put32(&block.release_gen, block.release_gen.load(Acquire).wrapping_add(1));
+            put32(&block.features, 0);
+            put32(&block.wanted, stream_state::IDLE);
+            raised = true;
+            out.push(Output::Stream {
+                stream,
+                what: StreamChange::Released,
+            });
+        }
+        Decided::strike(&self.block);
+        events::forget(&self.block);
+        if raised {
+            self.raise();
+        }
+    }
+
+    /// Answers what can be answered on the control queue.
+    fn serve_control(&mut self, out: &mut Vec<Output>) {
+        let block = self.block.clone();
+        let ring = &block.queues[CONTROLQ];
+        // Out of `self` while its areas are borrowed.
+        let memory = self.memory.take();
+        let features = self.features();
+        match self.own[CONTROLQ].context(ring, memory.as_ref(), features) {
+            Ok(None) => {}
+            Ok(Some(context)) => {
+                let mut left = BUDGET;
+                let done = loop {
+                    match self.answer_next(&context, out) {
+                        Ok(true) if left > 0 => left -= 1,
+                        Ok(true) => {
+                            self.soon = true;
+                            break Ok(());
+                        }
+                        Ok(false) => {
+                            let after = ring.last_avail.load(Acquire) as u16;
+                            let more = self.own[CONTROLQ].ask_for_kick(ring, &context, after);
+                            self.soon |= more && Decided::recorded(&block).is_none();
+                            break Ok(());
+                        }
+                        Err(code) => break Err(code),
+                    }
+                };
+                self.own[CONTROLQ].notify(ring, &context, self.fds[CONTROLQ].call.as_ref());
+                if let Err(code) = done {
+                    self.own[CONTROLQ].break_with(ring, code);
+                }
+            }
+            Err(code) => self.own[CONTROLQ].break_with(ring, code),
+        }
+        self.memory = memory;
+    }
+
+    /// One request. False: there is none, or it must wait for the engine.
+    fn answer_next(&mut self, context: &crate::ring::chain::Context<'_>, out: &mut Vec<Output>) -> Result<bool, u32> {
+        let block = self.block.clone();
+        let ring = &block.queues[CONTROLQ];
+        if let Some(decided) = Decided::recorded(&block) {
+            return self.answer_decided(context, decided);
+        }
+        let Some(chain) = self.own[CONTROLQ].next(ring, context)? else {
+            return Ok(false);
+        };
+        if chain.room() < 4 {
+            self.own[CONTROLQ].used(ring, context, chain.head, 0);
+            return Ok(true);
+        }
+        let judge = Judge {
+            config: &self.config,
+            block: &block,
+            elements: &self.elements,
+            controls: self.features() & F_CTLS != 0,
+            avail: ring.last_avail.load(Acquire) as u16,
+        };
+        let verdict = if chain.fault == fault::NONE {
+            judge.judge(&chain.request, chain.room())
+        } else {
+            Verdict::Answer(wire::words(&[Status::BadMsg as u32]))
+        };
+        let answer = match verdict {
+            Verdict::Answer(answer) => answer,
+            Verdict::Refused(status, why) => {
+                self.log(out, Level::Warn, why);
+                wire::words(&[status as u32])
+            }
+            Verdict::Written { element, changed } => {
+                if changed {
+                    words::raise(&block, words::ELEMENT, element);
+                    out.push(self.user(self.elements[element].stream));
+                }
+                wire::words(&[Status::Ok as u32])
+            }
+            Verdict::Decided(decided) => {
+                decided.record(&block);
+                self.carry_out(decided, out);
+                return Ok(true);
+            }
+        };
+        let written = chain.write(context.memory, &answer);
+        self.own[CONTROLQ].used(ring, context, chain.head, written);
+        Ok(true)
+    }
+
+    fn carry_out(&mut self, decided: Decided, out: &mut Vec<Output>) {
+        if decided.effect == Effect::Start {
+            // A new driver run: its xruns start here.
+            let stream = &self.block.streams[decided.stream];
+            words::set(
+                &self.block,
+                words::xruns_seen(decided.stream),
+                stream.xruns.load(Acquire),
+            );
+        }
+        decided.carry_out(&self.block);
+        self.raise();
+        if let Some(what) = self.change(decided.stream, decided.state) {
+            out.push(Output::Stream {
+                stream: decided.stream,
+                what,
+            });
+        }
+    }
+
+    /// Answers the decided request, if the engine has done its part.
+    fn answer_decided(&mut self, context: &crate::ring::chain::Context<'_>, decided: Decided) -> Result<bool, u32> {
+        let block = self.block.clone();
+        let ring = &block.queues[CONTROLQ];
+        if ring.last_avail.load(Acquire) as u16 != decided.avail {
+            // Answered by a predecessor that died before it struck it out.
+            Decided::strike(&block);
+            return Ok(true);
+        }
+        if !self.synced() {
+            return Ok(false);
+        }
+        let Some(chain) = self.own[CONTROLQ].next(ring, context)? else {
+            return Err(fault::AVAIL_JUMP);
+        };
+        let written = chain.write(context.memory, &wire::words(&[Status::Ok as u32]));
+        self.own[CONTROLQ].used(ring, context, chain.head, written);
+        Decided::strike(&block);
+        Ok(true)
+    }
+
+    /// Puts pending events into the buffers that are there.
+    fn serve_events(&mut self) {
+        let block = self.block.clone();
+        let ring = &block.queues[EVENTQ];
+        let memory = self.memory.take();
+        let features = self.features();
+        let result = match self.own[EVENTQ].context(ring, memory.as_ref(), features) {
+            Ok(Some(context)) => {
+                let done = self.send_events(&context);
+                self.own[EVENTQ].notify(ring, &context, self.fds[EVENTQ].call.as_ref());
+                done
+            }
+            Ok(None) => Ok(()),
+            Err(code) => Err(code),
+        };
+        if let Err(code) = result {
+            self.own[EVENTQ].break_with(ring, code);
+        }
+        self.memory = memory;
+    }
+
+    fn send_events(&mut self, context: &crate::ring::chain::Context<'_>) -> Result<(), u32> {
+        let block = self.block.clone();
+        let ring = &block.queues[EVENTQ];
+        for _ in 0..BUDGET {
+            let Some((event, bit)) = events::next(&block) else {
+                return Ok(());
+            };
+            let Some(chain) = self.own[EVENTQ].next(ring, context)? else {
+                let after = context.vring.avail_idx();
+                self.soon |= self.own[EVENTQ].ask_for_kick(ring, context, after);
+                return Ok(());
+            };
+            // A buffer that is too small goes back empty, and the next one is tried.
+            let fits = chain.room() >= wire::EVENT_BYTES && chain.fault == fault::NONE;
+            let written = if fits {
+                chain.write(context.memory, &wire::words(&event))
+            } else {
+                0
+            };
+            self.own[EVENTQ].used(ring, context, chain.head, written);
+            if written > 0 {
+                events::told(&block, bit);
+            }
+        }
+        self.soon |= events::pending(&block);
+        Ok(())
+    }
+
+    /// Says once of each broken queue that it is: in the log, and to the front end.
+    fn tell_faults(&mut self, out: &mut Vec<Output>) {
+        for queue in [CONTROLQ, EVENTQ, TXQ, RXQ] {
+            let ring = &self.block.queues[queue];
+            let broken = ring.actual.load(Acquire) == ring_state::BROKEN;
+            let told = words::get(&self.block, words::TOLD) >> queue & 1 == 1;
+            if broken == told {
+                continue;
+            }
+            if !broken {
+                words::lower(&self.block, words::TOLD, queue);
+                continue;
+            }
+            words::raise(&self.block, words::TOLD, queue);
+            if let Some(err) = &self.fds[queue].err {
+                // Nobody listens, nobody is told.
+                let _ = err.signal();
+            }
+            let code = ring.fault.load(Acquire);
+            self.log(
+                out,
+                Level::Warn,
+                format!("queue {queue} is broken (fault {code}); the guest has to reset its sound device"),
+            );
+        }
+    }
+}
