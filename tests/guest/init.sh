@@ -1,5 +1,5 @@
 #!/bin/sh
-# First process of a test guest: loads the modules, then obeys lines on the second serial port.
+# First process of a test guest: loads the modules, then obeys lines on the virtio port.
 #   host → guest   run ID COMMAND…      (in the background, by sh)
 #   guest → host   ready UPTIME | out ID TEXT | done ID STATUS UPTIME
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/
@@ -13,8 +13,8 @@ uptime_s() { cut -d' ' -f1 /proc/uptime; }
 while read -r module; do
     insmod "$module" || echo "insmod $module failed"
 done < /etc/modules.order
-stty -F /dev/ttyS1 raw -echo
-exec 3<>/dev/ttyS1
+until port=$(ls /dev/vport*p1 2> /dev/null); do sleep 0.02; done
+exec 3<> "$port"
 job() {
     sh -c "$2" > "/tmp/out.$1" 2>&1 < /dev/null
     status=$?

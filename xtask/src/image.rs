@@ -34,7 +34,7 @@ pub struct QemuOptions {
     #[arg(long, default_value = "")]
     append: String,
     /// Shell commands, run in the guest one after the other
-    #[arg(default_values = ["cat /proc/asound/cards", "aplay -l", "speaker-test -c 2 -t sine -l 1"])]
+    #[arg(default_values = ["cat /proc/asound/cards", "aplay -l", "timeout 30 speaker-test -c 2 -t sine -l 1"])]
     commands: Vec<String>,
 }
 

@@ -7,10 +7,11 @@ use anyhow::{Context, bail};
 use crate::backports;
 
 const BUILD: [&str; 2] = ["pkg-config", "libasound2-dev"];
-const RUN: [&str; 7] = [
+const RUN: [&str; 8] = [
     "dbus-daemon",
     "busybox-static",
     "alsa-utils",
+    "make",
     "xz-utils",
     "kmod",
     "libc-bin",

@@ -8,7 +8,9 @@ use super::modules::Modules;
 use super::{GuestError, Kernel, at, libraries, output_of};
 
 const INIT: &str = include_str!("../../guest/init.sh");
-const MODULES: [&str; 2] = ["virtio_pci", "virtio_snd"];
+const MODULES: [&str; 3] = ["virtio_pci", "virtio_console", "virtio_snd"];
+/// What a driver that is not in `modules.dep` needs.
+const DRIVER_NEEDS: [&str; 3] = ["virtio_pci", "virtio_console", "snd_pcm"];
 
 /// A bootable guest: kernel and initramfs on disk.
 #[derive(Clone, Debug)]
@@ -57,7 +59,8 @@ impl GuestImage {
 
 fn add_modules(archive: &mut Archive, kernel: &Kernel) -> Result<(), GuestError> {
     let mut order = String::new();
-    for file in Modules::read(&kernel.modules)?.in_order(&MODULES)? {
+    let wanted = if kernel.driver.is_some() { DRIVER_NEEDS } else { MODULES };
+    for file in Modules::read(&kernel.modules)?.in_order(&wanted)? {
         let path = kernel.modules.join(&file);
         let (name, data) = match file.strip_suffix(".xz") {
             Some(name) => (name, output_of(Command::new("xz").arg("-dc").arg(&path))?),
@@ -66,6 +69,10 @@ fn add_modules(archive: &mut Archive, kernel: &Kernel) -> Result<(), GuestError>
         let name = format!("lib/modules/{}", name.rsplit('/').next().unwrap_or(name));
         order.push_str(&format!("/{name}\n"));
         archive.file(&name, 0o644, data);
+    }
+    if let Some(driver) = &kernel.driver {
+        archive.file("lib/modules/virtio_snd.ko", 0o644, read(driver)?);
+        order.push_str("/lib/modules/virtio_snd.ko\n");
     }
     archive.file("etc/modules.order", 0o644, order.into_bytes());
     Ok(())

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{GuestError, at, output_of};
+use super::{GuestError, at, driver, output_of};
 
 /// An unpacked kernel package.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Kernel {
     pub image: PathBuf,
     /// `/lib/modules/RELEASE` of the package, with `modules.dep`.
     pub modules: PathBuf,
+    /// The virtio-sound driver where the package has none.
+    pub driver: Option<PathBuf>,
 }
 
 impl Kernel {
@@ -32,7 +34,12 @@ impl Kernel {
         if !directory.join("done").exists() {
             unpack(&package, &directory)?;
         }
-        Self::in_directory(&directory)
+        let mut kernel = Self::in_directory(&directory)?;
+        if !kernel.modules.join("kernel/sound/virtio").exists() {
+            let release = kernel.modules.file_name().unwrap_or_default().to_string_lossy();
+            kernel.driver = Some(driver::build(series, &release, &directory.join("driver"))?);
+        }
+        Ok(kernel)
     }
 
     fn in_directory(directory: &Path) -> Result<Self, GuestError> {
@@ -46,6 +53,7 @@ impl Kernel {
         Ok(Self {
             image,
             modules: only_entry(&library, "")?,
+            driver: None,
         })
     }
 }
@@ -117,7 +125,7 @@ fn depmod() -> &'static str {
     }
 }
 
-fn only_entry(directory: &Path, prefix: &str) -> Result<PathBuf, GuestError> {
+pub(super) fn only_entry(directory: &Path, prefix: &str) -> Result<PathBuf, GuestError> {
     let entries = std::fs::read_dir(directory).map_err(at(directory))?;
     let mut found = entries
         .flatten()

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!  Kernel::fetch ──► GuestImage::build ──► Vm::start ──► Guest::wait_ready ──► Guest::run / spawn / wait ──► drop = killed
-//!  (apt, cached)     (initramfs, sorted,    (QEMU: KVM     (modules loaded)      (commands by the second
-//!                     times zero)            or TCG)                              serial port)
+//!  (apt, cached)     (initramfs, sorted,    (QEMU: KVM     (modules loaded)      (commands by a
+//!                     times zero)            or TCG)                              virtio port)
 //! ```
 
 mod control;
 mod cpio;
+mod driver;
 mod image;
 mod kernel;
 mod libraries;
