@@ -142,7 +142,10 @@ impl Vm {
                 add("-device", format!("vhost-user-snd-pci,chardev=sound{controls}"));
             }
             Sound::Builtin { wav } => {
-                add("-audiodev", format!("wav,id=sound,out.frequency=48000,path={}", wav.display()));
+                add(
+                    "-audiodev",
+                    format!("wav,id=sound,out.frequency=48000,path={}", wav.display()),
+                );
                 add("-device", "virtio-sound-pci,audiodev=sound".to_owned());
             }
             Sound::None => {}
