@@ -86,6 +86,33 @@ fn a_name_that_is_anothers_is_owned_once_it_is_released() {
     });
 }
 
+/// A bus that is stopped takes nothing: what lies before it is bounded, then it is left, and found again when it goes on.
+#[test]
+fn a_bus_that_reads_nothing_is_left_before_the_backlog_grows_and_found_again() {
+    run(async {
+        let folder = Folder::new();
+        let bus = PrivateBus::start(folder.path()).unwrap();
+        let (mut ours, _requests, outs) = start(address(&bus));
+        ours.reached(BusState::Owned).await;
+        let signal = |name: &str| {
+            let pid = bus.pid().unwrap().to_string();
+            assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+        };
+        signal("-STOP");
+
+        let mut handed_over = 0;
+        while ours.state() == BusState::Owned {
+            outs.send(Out::Event("x".repeat(64 << 10))).unwrap();
+            handed_over += 1;
+            tokio::task::yield_now().await;
+        }
+        signal("-CONT");
+
+        assert!(handed_over < (64 << 20) / (64 << 10), "{handed_over} events of 64 KiB");
+        ours.reached(BusState::Owned).await;
+    });
+}
+
 /// A client that says "NameLost" does not make us give anything up.
 #[test]
 fn a_name_lost_signal_of_a_client_is_nothing() {

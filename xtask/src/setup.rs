@@ -7,8 +7,9 @@ use anyhow::{Context, bail};
 use crate::backports;
 
 const BUILD: [&str; 2] = ["pkg-config", "libasound2-dev"];
-const RUN: [&str; 8] = [
-    "dbus-daemon",
+/// A bus, and `gdbus` and `busctl` as clients of it.
+const TEST: [&str; 3] = ["dbus-daemon", "libglib2.0-bin", "systemd"];
+const RUN: [&str; 7] = [
     "busybox-static",
     "alsa-utils",
     "make",
@@ -38,6 +39,7 @@ pub struct Options {
 /// Something is missing and can't be installed here.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut missing = missing(&BUILD);
+    missing.extend(self::missing(&TEST));
     if !options.build_only {
         missing.extend(self::missing(&RUN));
     }
