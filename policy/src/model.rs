@@ -143,17 +143,12 @@ impl Model {
     /// The cell for a pair. Unwritten: a newcomer of higher priority ducks the holder and plays; of equal priority both are
     /// mixed (of the same class: the newest wins, the older is paused); of lower priority it plays, ducked while the holder
     /// is there (the same duck, the other way round). Where the cell of the reversed pair is written, an unwritten newcomer of
-    /// equal or lower priority gets what that one says, as if it had been there first: see [`crate::matrix`]. A safety class
-    /// is above every other.
+    /// equal or lower priority gets what that one says, as if it had been there first: see [`crate::matrix`].
     pub fn cell(&self, holder: usize, newcomer: usize) -> Cell {
         if let Some(cell) = self.cells.get(&(holder, newcomer)) {
             return *cell;
         }
-        let priority = |class: usize| {
-            self.classes
-                .get(class)
-                .map_or(0, |class| if class.safety { i32::MAX } else { class.priority })
-        };
+        let priority = |class: usize| self.classes.get(class).map_or(0, |class| class.priority);
         let action = if holder == newcomer {
             Holder::Pause
         } else if priority(newcomer) > priority(holder) {

@@ -8,6 +8,9 @@ use crate::effect::Effect;
 use crate::matrix::{Arrival, Verdict};
 use crate::model::Holder;
 
+#[cfg(test)]
+use super::tests::mutant::{self, Mutant};
+
 /// What a newcomer finds at a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
@@ -133,14 +136,24 @@ impl Machine {
         while let Some(id) = self.next_to_admit() {
             self.admit(id, effects);
         }
+        let scenes: Vec<_> = (0..self.model.sinks.len())
+            .map(|sink| present_at(&self.model, &self.state, sink))
+            .collect();
         let ids: Vec<u16> = self.state.connections.keys().copied().collect();
         for id in ids {
-            let Some(wanted) = self.wanted_state(id) else { continue };
-            let state = self.state.connections.get(&id).map(|it| it.state);
-            if state == Some(wanted) {
+            let Some(connection) = self.state.connections.get(&id) else {
+                continue;
+            };
+            let state = connection.state;
+            let wanted = self.wanted_state(connection, &scenes[connection.sink]);
+            if state == wanted {
                 continue;
             }
-            if state == Some(ConnectionState::Suspended) {
+            #[cfg(test)]
+            if mutant::is(Mutant::NeverConnects) {
+                continue;
+            }
+            if state == ConnectionState::Suspended {
                 self.transition(id, ConnectionState::Connecting, effects);
             }
             self.transition(id, wanted, effects);
@@ -149,39 +162,28 @@ impl Machine {
 
     /// The one that waits longest with nobody in its way.
     fn next_to_admit(&self) -> Option<u16> {
-        let waiting = self
-            .state
-            .connections
-            .iter()
-            .filter_map(|(id, connection)| match connection.place {
-                Place::Waiting(since) => Some((since, *id, connection)),
-                _ => None,
-            });
+        let waiting = (self.state.connections.iter()).filter_map(|(id, connection)| match connection.place {
+            Place::Waiting(since) => Some((since, *id, connection)),
+            _ => None,
+        });
         let mut waiting: Vec<_> = waiting.collect();
         waiting.sort_by_key(|(since, id, _)| (*since, *id));
         let free = |at: &&(u64, u16, &Connection)| self.find(at.2.source, at.2.sink) == Finding::Free;
         waiting.iter().find(free).map(|(_, id, _)| *id)
     }
 
-    fn wanted_state(&self, id: u16) -> Option<ConnectionState> {
-        let connection = self.state.connections.get(&id)?;
+    fn wanted_state(&self, connection: &Connection, present: &[Present]) -> ConnectionState {
+        let source = connection.source;
         let suspended = match connection.place {
             Place::Idle => false,
             Place::Refused | Place::Waiting(_) => true,
-            Place::Admitted(order) => {
-                let present = present_at(&self.model, &self.state, connection.sink);
-                let own = Present {
-                    source: connection.source,
-                    order,
-                };
-                pauser(&self.model, &present, own).is_some()
-            }
+            Place::Admitted(order) => pauser(&self.model, present, Present { source, order }).is_some(),
         };
-        Some(if suspended {
+        if suspended {
             ConnectionState::Suspended
         } else {
             ConnectionState::Connected
-        })
+        }
     }
 
     fn transition(&mut self, id: u16, state: ConnectionState, effects: &mut Vec<Effect>) {

@@ -6,11 +6,16 @@
 //!
 //! A protected source is at 0 dB at its sinks and nowhere else, whatever the rest says.
 
+use std::collections::BTreeMap;
+
 use super::presence::{Present, blocker, ducker, pauser, present_at};
 use super::state::{Place, State};
 use crate::effect::{Cause, CauseKind, Heard, Mode, SourceHeard, Tap};
 use crate::model::{Duck, Model, Unrouted};
 use crate::{Db10, MUTE, Time, curve};
+
+#[cfg(test)]
+use super::tests::mutant::{self, Mutant};
 
 /// Because of a source, by a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,54 +51,74 @@ pub(super) type Standings = Vec<Vec<Standing>>;
 pub(super) fn standings(model: &Model, state: &State) -> Standings {
     let mut all = vec![Vec::with_capacity(model.sinks.len()); model.sources.len()];
     for sink in 0..model.sinks.len() {
-        let present = present_at(model, state, sink);
-        let paused = |it: &Present| pauser(model, &present, *it).is_some();
-        let heard: Vec<Present> = present.iter().filter(|it| !paused(it)).copied().collect();
+        let scene = Scene::at(model, state, sink);
         for (source, row) in all.iter_mut().enumerate() {
-            row.push(standing(model, state, (source, sink), &present, &heard));
+            row.push(standing(model, state, source, &scene));
         }
     }
     all
 }
 
-fn standing(model: &Model, state: &State, at: (usize, usize), present: &[Present], heard: &[Present]) -> Standing {
-    let (source, sink) = at;
-    if model.protected(source) {
-        let there = model.sources[source].safety_sinks.contains(&sink);
+/// One sink, as all sources there need it.
+struct Scene {
+    sink: usize,
+    places: BTreeMap<usize, Place>,
+    present: Vec<Present>,
+    heard: Vec<Present>,
+}
+
+impl Scene {
+    fn at(model: &Model, state: &State, sink: usize) -> Self {
+        let present = present_at(model, state, sink);
+        let heard = |it: &&Present| pauser(model, &present, **it).is_none();
+        let connections = state.connections.values().filter(|c| c.sink == sink);
+        Self {
+            sink,
+            places: connections.map(|c| (c.source, c.place)).collect(),
+            heard: present.iter().filter(heard).copied().collect(),
+            present,
+        }
+    }
+}
+
+fn standing(model: &Model, state: &State, source: usize, scene: &Scene) -> Standing {
+    if is_protected(model, source) {
+        let there = model.sources[source].safety_sinks.contains(&scene.sink);
         return if there { Standing::Protected } else { Standing::NoRoute };
     }
-    let connection = state
-        .connections
-        .values()
-        .find(|c| c.source == source && c.sink == sink);
+    let place = scene.places.get(&source);
     let own = &state.sources[source];
     if !own.running {
         return Standing::Idle {
-            routed: connection.is_some(),
+            routed: place.is_some(),
         };
     }
-    if let Some(refusal) = own.refused.get(&sink) {
-        return Standing::Refused(By {
-            source: refusal.by,
-            duck: refusal.duck,
-            line: refusal.line,
-        });
+    if let Some(refusal) = own.refused.get(&scene.sink) {
+        return Standing::Refused(by_cell(refusal.by, refusal.duck, refusal.line));
     }
-    match connection.map(|c| c.place) {
+    match place {
         None | Some(Place::Idle | Place::Refused) => Standing::NoRoute,
-        Some(Place::Waiting(_)) => match blocker(model, present, source) {
+        Some(Place::Waiting(_)) => match blocker(model, &scene.present, source) {
             Some((by, verdict)) => Standing::Waiting(by_cell(by, verdict.duck, verdict.line)),
             None => Standing::NoRoute,
         },
         Some(Place::Admitted(order)) => {
-            let own = Present { source, order };
-            if let Some((by, verdict)) = pauser(model, present, own) {
+            let own = Present { source, order: *order };
+            if let Some((by, verdict)) = pauser(model, &scene.present, own) {
                 return Standing::Paused(by_cell(by, verdict.duck, verdict.line));
             }
-            let ducked = ducker(model, state, heard, own);
+            let ducked = ducker(model, state, &scene.heard, own);
             Standing::Heard(ducked.map(|(by, verdict)| by_cell(by, verdict.duck, verdict.line)))
         }
     }
+}
+
+fn is_protected(model: &Model, source: usize) -> bool {
+    #[cfg(test)]
+    if mutant::is(Mutant::PolicesSafety) {
+        return false;
+    }
+    model.protected(source)
 }
 
 fn by_cell(source: usize, duck: Duck, line: Option<u32>) -> By {
@@ -117,13 +142,23 @@ pub(super) fn heard(model: &Model, state: &State, standings: &Standings, before:
         });
         SourceHeard {
             mode: mode(model, source, row),
-            decided: state.sources[source].start_gen,
+            decided: decided(state, source),
             taps: taps.collect(),
         }
     });
     Heard {
         sources: sources.collect(),
     }
+}
+
+/// Every start is decided in the step that tells of it.
+fn decided(state: &State, source: usize) -> u32 {
+    let start_gen = state.sources[source].start_gen;
+    #[cfg(test)]
+    if mutant::is(Mutant::OwesDecisions) {
+        return start_gen.saturating_sub(1);
+    }
+    start_gen
 }
 
 /// Play where anything is heard; not pulled while it waits or is paused; else the rule for unrouted streams.
@@ -205,6 +240,10 @@ fn cause(kind: CauseKind, gain: Db10, since: Time, line: Option<u32>) -> Cause {
 
 /// A tap's ramp and its causes' `since`, where there was one before.
 fn carry_on(mut tap: Tap, old: &Tap, ramp_ms: u32) -> Tap {
+    #[cfg(test)]
+    if tap.gain > old.gain && mutant::is(Mutant::NeverComesUp) {
+        return old.clone();
+    }
     tap.ramp_ms = if tap.gain == old.gain { old.ramp_ms } else { ramp_ms };
     for cause in &mut tap.causes {
         let same = old

@@ -5,6 +5,9 @@ use crate::matrix::{Arrival, Verdict};
 use crate::model::{Holder, Model};
 use crate::{MUTE, matrix};
 
+#[cfg(test)]
+use super::tests::mutant::{self, Mutant};
+
 /// A source that is there at a sink: admitted by the matrix, or protected and sounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Present {
@@ -17,6 +20,11 @@ pub(super) struct Present {
 pub(super) fn present_at(model: &Model, state: &State, sink: usize) -> Vec<Present> {
     let mut present = Vec::new();
     for connection in state.connections.values().filter(|c| c.sink == sink) {
+        #[cfg(test)]
+        if connection.place == Place::Idle && mutant::is(Mutant::IdleIsThere) {
+            let (source, order) = (connection.source, super::state::LAST_ORDER);
+            present.push(Present { source, order });
+        }
         if let Place::Admitted(order) = connection.place {
             present.push(Present {
                 source: connection.source,
@@ -61,6 +69,10 @@ pub(super) fn ducker(
     heard: &[Present],
     source: Present,
 ) -> Option<(usize, matrix::Verdict<()>)> {
+    #[cfg(test)]
+    if mutant::is(Mutant::ForgetsDucks) {
+        return None;
+    }
     let mut deepest: Option<(usize, Verdict<()>)> = None;
     for other in heard
         .iter()

@@ -10,6 +10,9 @@ use crate::{Db10, MUTE, Time, curve};
 /// Largest main connection ID (`AM_MAX_CONNECTIONS`).
 pub(super) const MAX_CONNECTIONS: u16 = 4096;
 
+/// No connection's order is beyond it: the last moment of all belongs to protected sources.
+pub(super) const LAST_ORDER: u64 = u64::MAX - 1;
+
 /// A refusal or a stop by the matrix, remembered until the stream stops or is connected again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -131,7 +134,7 @@ impl State {
 
     /// The next moment in the order of events.
     pub fn tick_order(&mut self) -> u64 {
-        self.order += 1;
+        self.order = self.order.saturating_add(1).min(LAST_ORDER);
         self.order
     }
 

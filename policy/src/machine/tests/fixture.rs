@@ -89,7 +89,7 @@ pub(in crate::machine) fn car() -> Model {
             class("media", 10, false),
             class("navigation", 50, false),
             class("phone", 70, false),
-            class("warning", 0, true),
+            class("warning", 1000, true),
         ],
         sources: vec![
             source("ivi.media", CLASS_MEDIA, &[CABIN]),

@@ -2,5 +2,10 @@
 
 mod calls;
 mod fixture;
+mod judge;
+mod legal;
 mod matrix;
+pub(in crate::machine) mod mutant;
+mod properties;
+mod snapshots;
 mod streams;

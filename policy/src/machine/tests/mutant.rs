@@ -1,0 +1,49 @@
+//! Deliberate faults in the machine, so that the properties show that they would notice them.
+
+use std::cell::Cell;
+
+/// One fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::machine) enum Mutant {
+    /// A connected source whose stream isn't running is there all the same.
+    IdleIsThere,
+    /// Nobody is ducked.
+    ForgetsDucks,
+    /// What went down stays down.
+    NeverComesUp,
+    /// Protected sources are as others.
+    PolicesSafety,
+    /// The latest start stays unanswered.
+    OwesDecisions,
+    /// Connections stay in CONNECTING.
+    NeverConnects,
+    /// A restored machine doesn't know who was first.
+    ForgetsWhoWasFirst,
+}
+
+pub(in crate::machine) const ALL: [Mutant; 7] = [
+    Mutant::IdleIsThere,
+    Mutant::ForgetsDucks,
+    Mutant::NeverComesUp,
+    Mutant::PolicesSafety,
+    Mutant::OwesDecisions,
+    Mutant::NeverConnects,
+    Mutant::ForgetsWhoWasFirst,
+];
+
+thread_local! {
+    static PLANTED: Cell<Option<Mutant>> = const { Cell::new(None) };
+}
+
+/// Whether this fault is planted in this thread.
+pub(in crate::machine) fn is(mutant: Mutant) -> bool {
+    PLANTED.get() == Some(mutant)
+}
+
+/// Runs something with a fault planted.
+pub(in crate::machine) fn with<T>(mutant: Mutant, run: impl FnOnce() -> T) -> T {
+    PLANTED.set(Some(mutant));
+    let result = run();
+    PLANTED.set(None);
+    result
+}
