@@ -2,7 +2,7 @@
 //! action ever has to undo another.
 //!
 //! One source at one sink: gain = wanted gain + gain of the sink's main volume + the deepest duck; silent where muted or where
-//! its [`Standing`] says so. Only the ramp to a gain and a cause's `since` look at what was before.
+//! its [`Standing`] says so. Only the ramp to a gain, the fade at its end and a cause's `since` look at what was before.
 //!
 //! A protected source is at 0 dB at its sinks and nowhere else, whatever the rest says.
 
@@ -125,30 +125,70 @@ fn by_cell(source: usize, duck: Duck, line: Option<u32>) -> By {
     By { source, duck, line }
 }
 
-/// All that is heard, from how everyone stands and what was heard `before` (for ramps and `since` only).
-pub(super) fn heard(model: &Model, state: &State, standings: &Standings, before: (&Heard, &Standings)) -> Heard {
-    let sources = standings.iter().enumerate().map(|(source, row)| {
+/// Until when each source that is heard nowhere any more is still pulled, so that it fades instead of being cut.
+pub(super) type Fades = Vec<Option<Time>>;
+
+/// What a batch takes at most until the engine applies it (its longest period is 22 ms): a fade ends no earlier.
+const HAND_OVER_MS: Time = 25;
+
+/// What was before, as far as it matters.
+#[derive(Clone, Copy)]
+pub(super) struct Before<'a> {
+    pub heard: &'a Heard,
+    pub standings: &'a Standings,
+    pub fades: &'a Fades,
+}
+
+/// All that is heard and all that fades, from how everyone stands and what was `before` (for ramps, fades and `since` only).
+pub(super) fn heard(model: &Model, state: &State, standings: &Standings, before: Before<'_>) -> (Heard, Fades) {
+    let mut heard = Heard::default();
+    let mut fades = Fades::new();
+    for (source, row) in standings.iter().enumerate() {
+        let old = before.heard.sources.get(source);
+        let old_row = before.standings.get(source);
         let taps = row.iter().enumerate().map(|(sink, standing)| {
             let tap = tap(model, state, (source, sink), standing);
-            let old = before.0.sources.get(source).and_then(|it| it.taps.get(sink));
-            let old_standing = before.1.get(source).and_then(|it| it.get(sink));
-            match (old, old_standing) {
-                (Some(old), Some(old_standing)) => {
+            let old = old.and_then(|it| it.taps.get(sink));
+            match old.zip(old_row.and_then(|it| it.get(sink))) {
+                Some((old, old_standing)) => {
                     let ramp = ramp_ms(old_standing, standing, model.sinks[sink].ramp_ms);
                     carry_on(tap, old, ramp)
                 }
-                _ => tap,
+                None => tap,
             }
         });
-        SourceHeard {
-            mode: mode(model, source, row),
+        let taps: Vec<Tap> = taps.collect();
+        let pulled = row.iter().any(|it| matches!(it, Standing::Heard(_))) || !state.sources[source].running;
+        let fading = before.fades.get(source).copied().flatten();
+        let fade = if pulled {
+            None
+        } else {
+            fade(state.now, old, &taps, fading)
+        };
+        heard.sources.push(SourceHeard {
+            mode: mode(model, source, row, fade.is_some()),
             decided: decided(state, source),
-            taps: taps.collect(),
-        }
-    });
-    Heard {
-        sources: sources.collect(),
+            taps,
+        });
+        fades.push(fade);
     }
+    (heard, fades)
+}
+
+/// The fade of a running source that is heard nowhere: it begins with the longest ramp to silence, and ends.
+fn fade(now: Time, old: Option<&SourceHeard>, taps: &[Tap], fading: Option<Time>) -> Option<Time> {
+    let old = old.filter(|it| it.mode == Mode::Play).map_or(&[][..], |it| &it.taps);
+    let fell_silent = old
+        .iter()
+        .zip(taps)
+        .filter(|(old, new)| old.gain > MUTE && new.gain == MUTE);
+    let longest = fell_silent.map(|(_, new)| new.ramp_ms).max().filter(|ramp| *ramp > 0);
+    let begins = longest.map(|ramp| now.saturating_add(Time::from(ramp) + HAND_OVER_MS));
+    #[cfg(test)]
+    if mutant::is(Mutant::FadesForEver) {
+        return begins.or(fading);
+    }
+    begins.or(fading).filter(|until| *until > now)
 }
 
 /// Every start is decided in the step that tells of it.
@@ -161,10 +201,10 @@ fn decided(state: &State, source: usize) -> u32 {
     start_gen
 }
 
-/// Play where anything is heard; not pulled while it waits or is paused; else the rule for unrouted streams.
-fn mode(model: &Model, source: usize, row: &[Standing]) -> Mode {
+/// Play where anything is heard or fades; not pulled while it waits or is paused; else the rule for unrouted streams.
+fn mode(model: &Model, source: usize, row: &[Standing], fades: bool) -> Mode {
     let is = |wanted: fn(&Standing) -> bool| row.iter().any(wanted);
-    if model.protected(source) || is(|it| matches!(it, Standing::Heard(_))) {
+    if fades || model.protected(source) || is(|it| matches!(it, Standing::Heard(_))) {
         return Mode::Play;
     }
     if is(|it| matches!(it, Standing::Waiting(_) | Standing::Paused(_))) {

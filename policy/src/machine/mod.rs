@@ -29,7 +29,10 @@
 //!   where it would now be refused or delayed but is there already, nothing changes.
 //! * A source its user muted ducks nobody.
 //!
-//! All elements are built in (the mixer is ours), so a transition completes in the step that begins it and no deadline is open.
+//! * A running source that is heard nowhere any more stays [`Mode::Play`](crate::Mode::Play) for its ramp to silence, so that it
+//!   fades instead of being cut; [`Machine::next_deadline`] says when that is over.
+//!
+//! All elements are built in (the mixer is ours), so a connection's transition completes in the step that begins it.
 
 mod calls;
 mod connections;
@@ -49,7 +52,7 @@ use crate::command::{ConnectionState, Signal};
 use crate::effect::{Effect, Heard};
 use crate::event::Event;
 use crate::{Db10, Model, Time};
-use heard::Standings;
+use heard::{Before, Fades, Standings};
 use state::State;
 
 /// The policy of one system. The same model and events give the same effects, byte for byte.
@@ -59,6 +62,7 @@ pub struct Machine {
     state: State,
     heard: Heard,
     standings: Standings,
+    fades: Fades,
 }
 
 /// A main connection, with the model's indices.
@@ -102,6 +106,7 @@ impl Machine {
             state,
             heard: Heard::default(),
             standings: Standings::new(),
+            fades: Fades::new(),
         };
         machine.listen();
         machine
@@ -137,13 +142,21 @@ impl Machine {
     /// Computes what is heard from the state.
     fn listen(&mut self) {
         let standings = heard::standings(&self.model, &self.state);
-        self.heard = heard::heard(&self.model, &self.state, &standings, (&self.heard, &self.standings));
+        let before = Before {
+            heard: &self.heard,
+            standings: &self.standings,
+            fades: &self.fades,
+        };
+        let (heard, fades) = heard::heard(&self.model, &self.state, &standings, before);
+        self.heard = heard;
+        self.fades = fades;
         self.standings = standings;
     }
 
-    /// When [`Event::Tick`] is due at the latest. Built-in elements answer in the same step: nothing is ever open.
+    /// When [`Event::Tick`] is due at the latest: a source that was paused, stopped or disconnected has faded and is no longer
+    /// pulled from then on. `None`: nothing changes by time alone.
     pub fn next_deadline(&self) -> Option<Time> {
-        None
+        self.fades.iter().flatten().min().copied()
     }
 
     /// What is heard since the last step.

@@ -56,6 +56,10 @@ pub(super) fn blocker(model: &Model, present: &[Present], newcomer: usize) -> Op
 
 /// The newest source that pauses `holder`. A pauser that is itself paused still counts: it is there, and goes on later.
 pub(super) fn pauser(model: &Model, present: &[Present], holder: Present) -> Option<(usize, Verdict<Holder>)> {
+    #[cfg(test)]
+    if mutant::is(Mutant::NeverPauses) {
+        return None;
+    }
     let newer = present.iter().rev().filter(|it| it.order > holder.order);
     let mut verdicts = newer.map(|it| (it.source, model.pressure(holder.source, it.source)));
     verdicts.find(|(_, verdict)| verdict.action == Holder::Pause)

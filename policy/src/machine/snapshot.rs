@@ -12,7 +12,7 @@ use super::ids::{self, Ids};
 use super::state::{Connection, LAST_ORDER, MAX_CONNECTIONS, Place, Refusal, State, clamp_gain};
 use crate::command::ConnectionState;
 use crate::effect::{Cause, Heard};
-use crate::model::{Duck, Model};
+use crate::model::{Duck, Model, Source};
 use crate::{Db10, Time, curve};
 
 #[cfg(test)]
@@ -66,6 +66,7 @@ struct SavedSource {
     mute: bool,
     shown: (Db10, bool),
     refused: BTreeMap<String, SavedRefusal>,
+    fades_until: Option<Time>,
     taps: BTreeMap<String, SavedTap>,
 }
 
@@ -101,7 +102,7 @@ struct SavedTap {
     causes: Vec<SavedCause>,
 }
 
-#[derive(Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Serialize, Deserialize)]
 struct SavedCause {
     kind: String,
     by: Option<String>,
@@ -151,6 +152,7 @@ impl Machine {
                 mute: source.mute,
                 shown: source.shown,
                 refused: refused.collect(),
+                fades_until: self.fades.get(index).copied().flatten(),
                 taps: self.save_taps(index),
             };
             (described.name.clone(), saved)
@@ -215,7 +217,9 @@ impl Machine {
         }
         let saved: Snapshot = serde_json::from_slice(snapshot)?;
         let state = restore_state(&model, &saved)?;
+        let fades_until = |source: &Source| saved.sources.get(&source.name).and_then(|it| it.fades_until);
         let mut machine = Self {
+            fades: model.sources.iter().map(fades_until).collect(),
             model,
             state,
             heard: Heard::default(),
@@ -237,11 +241,17 @@ impl Machine {
                 let Some(saved) = saved.taps.get(&sink.name) else {
                     continue;
                 };
-                tap.ramp_ms = saved.ramp_ms;
+                let mut known = 0;
                 for cause in &mut tap.causes {
                     let now = save_cause(&self.model, cause);
                     let same = |it: &&SavedCause| it.kind == now.kind && it.by == now.by && it.gain == now.gain;
-                    cause.since = saved.causes.iter().find(same).map_or(cause.since, |it| it.since);
+                    if let Some(same) = saved.causes.iter().find(same) {
+                        cause.since = same.since;
+                        known += 1;
+                    }
+                }
+                if known == tap.causes.len() && known == saved.causes.len() {
+                    tap.ramp_ms = saved.ramp_ms;
                 }
             }
         }

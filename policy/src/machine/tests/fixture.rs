@@ -140,6 +140,14 @@ impl Bench {
         &self.effects
     }
 
+    /// Lets every fade end.
+    pub fn wait(&mut self) {
+        while let Some(deadline) = self.machine.next_deadline() {
+            self.now = deadline;
+            self.effects = self.machine.step(Event::Tick, deadline);
+        }
+    }
+
     pub fn start(&mut self, source: usize) {
         self.generation += 1;
         let start_gen = self.generation;

@@ -8,7 +8,7 @@ use proptest::test_runner::TestCaseError;
 use crate::command::{Call, ConnectionState, Reply, ReplyBody, Signal};
 use crate::effect::{CauseKind, Effect, Heard, Mode, Tap};
 use crate::event::Event;
-use crate::model::{Holder, Model};
+use crate::model::{Holder, Model, Newcomer};
 use crate::{MUTE, Machine, curve};
 
 use ConnectionState::{Connected, Connecting, Disconnected, Disconnecting, Suspended, Unknown};
@@ -51,8 +51,10 @@ impl Judge {
         prop_assert!(effects.len() <= 8 * most + 4, "{} effects", effects.len());
         self.all_settled(machine)?;
         self.said_what_is_heard(machine, effects)?;
+        self.as_heard(machine)?;
+        self.one_of_a_class(machine.model())?;
         for source in 0..self.running.len() {
-            self.source(machine.model(), source)?;
+            self.source(machine, source)?;
         }
         Ok(())
     }
@@ -139,6 +141,42 @@ impl Judge {
         Ok(())
     }
 
+    /// A connection is what is heard of it.
+    fn as_heard(&self, machine: &Machine) -> Verdict {
+        for it in machine.connections() {
+            let heard = self.is_heard(machine.model(), it.source, it.sink);
+            let causes = &self.heard.sources[it.source].taps[it.sink].causes;
+            let kind = causes.first().map(|cause| cause.kind);
+            let held_up = matches!(
+                kind,
+                Some(CauseKind::Paused { .. } | CauseKind::Delayed { .. } | CauseKind::Rejected { .. })
+            );
+            match it.state {
+                Suspended => prop_assert!(held_up, "suspended and not held up: {kind:?}"),
+                _ => prop_assert_eq!(heard, self.running[it.source], "connected, but {:?}", kind),
+            }
+        }
+        Ok(())
+    }
+
+    /// A class that doesn't mix with itself is heard once at a sink.
+    fn one_of_a_class(&self, model: &Model) -> Verdict {
+        for (one, source) in model.sources.iter().enumerate() {
+            let cell = model.cell(source.class, source.class);
+            let shares = matches!(cell.holder, Holder::Mix | Holder::Duck) && cell.newcomer == Newcomer::Play;
+            if shares || model.protected(one) {
+                continue;
+            }
+            for other in one + 1..model.sources.len() {
+                let both = |sink: usize| self.is_heard(model, one, sink) && self.is_heard(model, other, sink);
+                if model.sources[other].class == source.class && (0..model.sinks.len()).any(both) {
+                    return Err(TestCaseError::fail("two of a class that doesn't mix"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// `Heard` comes last, and exactly when it changed.
     fn said_what_is_heard(&mut self, machine: &Machine, effects: &[Effect]) -> Verdict {
         let before = std::mem::replace(&mut self.heard, machine.heard().clone());
@@ -158,7 +196,8 @@ impl Judge {
         self.running[source] || self.sounding[source]
     }
 
-    fn source(&self, model: &Model, source: usize) -> Verdict {
+    fn source(&self, machine: &Machine, source: usize) -> Verdict {
+        let model = machine.model();
         let heard = &self.heard.sources[source];
         prop_assert_eq!(heard.decided, self.start_gen[source], "a start is owed its decision");
         prop_assert_eq!(heard.taps.len(), model.sinks.len());
@@ -169,7 +208,8 @@ impl Judge {
             prop_assert_eq!(heard.mode, Mode::Play);
         } else if self.running[source] {
             let any = (0..heard.taps.len()).any(|sink| self.is_heard(model, source, sink));
-            prop_assert_eq!(heard.mode == Mode::Play, any);
+            let fades = heard.mode == Mode::Play && !any && machine.next_deadline().is_some();
+            prop_assert_eq!(heard.mode == Mode::Play, any || fades);
         }
         Ok(())
     }

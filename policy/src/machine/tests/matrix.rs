@@ -1,10 +1,10 @@
 //! The matrix: who is heard, ducked, paused, delayed, refused and stopped, and that all of it ends by itself.
 
 use super::fixture::*;
-use crate::MUTE;
 use crate::command::{ConnectionState, Signal, error};
 use crate::effect::{CauseKind, Mode};
 use crate::model::{Holder, Newcomer};
+use crate::{Event, MUTE};
 
 use ConnectionState::{Connected, Connecting, Disconnected, Disconnecting, Suspended};
 
@@ -17,7 +17,7 @@ fn a_duck_says_by_whom_how_much_since_when_and_where_it_is_written() {
     let cause = bench.cause(MEDIA, CABIN);
     assert_eq!(cause.kind, CauseKind::Ducked { by: PROMPT });
     assert_eq!((cause.gain, cause.since, cause.line), (-140, since, Some(DUCK_LINE)));
-    bench.step(crate::Event::Tick);
+    bench.step(Event::Tick);
     assert_eq!(
         bench.cause(MEDIA, CABIN).since,
         since,
@@ -97,15 +97,53 @@ fn of_one_class_the_newest_plays_and_the_older_goes_on_after() {
     bench.start(MEDIA);
     bench.start(RADIO);
     assert_eq!(bench.changes(), [(2, Connecting), (1, Suspended), (2, Connected)]);
-    assert_eq!(bench.mode(MEDIA), Mode::Stall);
     assert_eq!(bench.gain(MEDIA, CABIN), (MUTE, 52));
     assert_eq!(bench.why(MEDIA, CABIN), [CauseKind::Paused { by: RADIO }]);
+    bench.wait();
+    assert_eq!(bench.mode(MEDIA), Mode::Stall);
     bench.release(RADIO);
     assert_eq!(
         bench.changes(),
         [(2, Disconnecting), (2, Disconnected), (1, Connecting), (1, Connected)]
     );
     assert_eq!((bench.mode(MEDIA), bench.gain(MEDIA, CABIN)), (Mode::Play, (0, 502)));
+}
+
+#[test]
+fn a_paused_source_fades_before_it_is_no_longer_pulled() {
+    let mut bench = Bench::new(car());
+    bench.start(MEDIA);
+    bench.start(RADIO);
+    let begun = bench.now;
+    assert_eq!(bench.mode(MEDIA), Mode::Play, "pulled while it goes down");
+    let deadline = bench.machine.next_deadline().expect("the fade ends");
+    assert!(deadline > begun + 52, "not before its ramp of 52 ms");
+    assert_eq!(bench.machine.step(Event::Tick, deadline - 1), []);
+    bench.machine.step(Event::Tick, deadline);
+    assert_eq!(bench.mode(MEDIA), Mode::Stall);
+    assert_eq!(bench.machine.next_deadline(), None);
+}
+
+#[test]
+fn a_fade_ends_with_its_stream_and_when_it_is_heard_again() {
+    let mut bench = Bench::new(car());
+    bench.start(MEDIA);
+    bench.start(RADIO);
+    bench.connect(MEDIA, CABIN);
+    bench.now = bench.machine.next_deadline().expect("now the radio fades");
+    bench.stop(RADIO);
+    assert_eq!(bench.machine.next_deadline(), None);
+    assert_eq!((bench.mode(MEDIA), bench.mode(RADIO)), (Mode::Play, Mode::Discard));
+}
+
+#[test]
+fn what_was_silent_anyway_needs_no_fade() {
+    let mut model = car();
+    model.sinks[CABIN].muted = true;
+    let mut bench = Bench::new(model);
+    bench.start(MEDIA);
+    bench.start(RADIO);
+    assert_eq!((bench.mode(MEDIA), bench.machine.next_deadline()), (Mode::Stall, None));
 }
 
 #[test]
@@ -242,6 +280,7 @@ fn a_stopped_holder_is_disconnected_for_good() {
     assert_eq!(bench.gain(MEDIA, CABIN), (MUTE, 51));
     assert_eq!(bench.why(MEDIA, CABIN), [CauseKind::Rejected { by: PHONE }]);
     bench.release(PHONE);
+    bench.wait();
     assert_eq!(bench.mode(MEDIA), Mode::Discard);
 }
 

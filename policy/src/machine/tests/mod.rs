@@ -1,6 +1,7 @@
 //! What the machine promises.
 
 mod calls;
+mod example;
 mod fixture;
 mod judge;
 mod legal;

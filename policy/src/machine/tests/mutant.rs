@@ -11,22 +11,31 @@ pub(in crate::machine) enum Mutant {
     ForgetsDucks,
     /// What went down stays down.
     NeverComesUp,
+    /// What fades is pulled for good.
+    FadesForEver,
     /// Protected sources are as others.
     PolicesSafety,
     /// The latest start stays unanswered.
     OwesDecisions,
+    /// The matrix pauses nobody.
+    NeverPauses,
+    /// Who once waits, waits for ever.
+    NeverAdmits,
     /// Connections stay in CONNECTING.
     NeverConnects,
     /// A restored machine doesn't know who was first.
     ForgetsWhoWasFirst,
 }
 
-pub(in crate::machine) const ALL: [Mutant; 7] = [
+pub(in crate::machine) const ALL: [Mutant; 10] = [
     Mutant::IdleIsThere,
     Mutant::ForgetsDucks,
     Mutant::NeverComesUp,
+    Mutant::FadesForEver,
     Mutant::PolicesSafety,
     Mutant::OwesDecisions,
+    Mutant::NeverPauses,
+    Mutant::NeverAdmits,
     Mutant::NeverConnects,
     Mutant::ForgetsWhoWasFirst,
 ];

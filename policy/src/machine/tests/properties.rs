@@ -1,5 +1,8 @@
 //! What holds for every legal model and every order of events, and that these checks notice a broken machine.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
@@ -30,20 +33,39 @@ fn run(machine: &mut Machine, events: &[(u64, Event)], now: &mut u64) -> Vec<Vec
 }
 
 /// The judge's rules hold at each step, and in silence at the end.
-fn is_just(model: Model, events: &[(u64, Event)]) -> Verdict {
+fn is_just(model: Model, events: &[(u64, Event)], reached: &mut BTreeSet<&'static str>) -> Verdict {
     let mut machine = Machine::new(model);
     let mut judge = Judge::new(&machine);
     let mut now = 0;
-    let everyone = 0..machine.model().sources.len();
-    let silence = everyone.flat_map(|source| {
-        let all = [Event::StreamStopped { source }, Event::Sounding { source, on: false }];
-        all.map(|event| (1, event))
-    });
-    for (later, event) in events.iter().cloned().chain(silence.collect::<Vec<_>>()) {
+    for (later, event) in events {
         now += later;
+        let effects = machine.step(event.clone(), now);
+        judge.step(&machine, event, &effects)?;
+        let taps = machine.heard().sources.iter().flat_map(|source| &source.taps);
+        reached.extend(taps.flat_map(|tap| &tap.causes).map(|cause| cause.kind.name()));
+        if let Some(deadline) = machine.next_deadline() {
+            prop_assert!(
+                deadline > now && deadline <= now + 2100,
+                "a fade of {} ms",
+                deadline - now
+            );
+        }
+    }
+    let mut fades = machine.model().sources.len();
+    while let Some(deadline) = machine.next_deadline() {
+        prop_assert!(fades > 0, "a deadline a source at most");
+        fades -= 1;
+        let effects = machine.step(Event::Tick, deadline);
+        judge.step(&machine, &Event::Tick, &effects)?;
+        now = deadline;
+    }
+    let everyone = 0..machine.model().sources.len();
+    let silence = everyone.flat_map(|source| [Event::StreamStopped { source }, Event::Sounding { source, on: false }]);
+    for event in silence.collect::<Vec<_>>() {
         let effects = machine.step(event.clone(), now);
         judge.step(&machine, &event, &effects)?;
     }
+    prop_assert_eq!(machine.next_deadline(), None, "nothing fades in silence");
     let connected = |it: crate::machine::ConnectionStatus| it.state == crate::command::ConnectionState::Connected;
     prop_assert!(
         machine.connections().all(connected),
@@ -73,8 +95,12 @@ fn is_deterministic(model: &Model, events: &[(u64, Event)], cut: usize) -> Verdi
 #[test]
 fn the_machine_is_just() {
     let cases = (legal::model(), legal::events());
-    let found = runner(1500).run(&cases, |(model, events)| is_just(model, &events));
+    let reached = RefCell::new(BTreeSet::new());
+    let found = runner(1500).run(&cases, |(model, events)| {
+        is_just(model, &events, &mut reached.borrow_mut())
+    });
     found.unwrap();
+    assert_eq!(reached.borrow().len(), 10, "every kind of cause was there: {reached:?}");
 }
 
 #[test]
@@ -95,7 +121,7 @@ fn each_planted_fault_is_noticed() {
         let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
         let found = runner.run(&cases, |(model, events, cut)| {
             mutant::with(planted, || {
-                is_just(model.clone(), &events)?;
+                is_just(model.clone(), &events, &mut BTreeSet::new())?;
                 is_deterministic(&model, &events, cut)
             })
         });
