@@ -203,17 +203,19 @@ fn zone(entry: &Entry<'_>, codecs: &[CodecConfig], names: &[&str], taken: &mut V
 /// The codec's channels of a zone; all of them if it doesn't say.
 fn channels(entry: &Entry<'_>, codec: Option<&CodecConfig>) -> Vec<Found<u32>> {
     let most = codec.map_or(MAX_CHANNELS as u32, |codec| codec.channels);
-    let Some(value) = entry.table.get("channels") else {
-        return (0..most)
-            .map(|channel| Found {
-                value: channel,
-                span: entry.span,
-            })
-            .collect();
+    let all = || -> Vec<Found<u32>> {
+        let at = |channel| Found {
+            value: channel,
+            span: entry.span,
+        };
+        (0..most).map(at).collect()
     };
-    let items = value
-        .list("a list of the codec's channels, as `[0, 1]`")
-        .unwrap_or_default();
+    let Some(value) = entry.table.get("channels") else {
+        return all();
+    };
+    let Some(items) = value.list("a list of the codec's channels, as `[0, 1]`") else {
+        return all();
+    };
     if items.is_empty() || items.len() > MAX_CHANNELS {
         let _: Option<()> = value.out_of_range("a zone has 1 to 8 channels", format!("has {}", items.len()));
     }
@@ -254,8 +256,8 @@ fn positions(table: &Table<'_>, channels: usize) -> Vec<u8> {
         .filter_map(|item| words::position(item).map(|found| found.value))
         .collect();
     if items.len() != channels {
-        let message = format!("{} positions for {channels} channels", items.len());
-        let _: Option<()> = value.out_of_range(message, "one position a channel");
+        let cause = format!("positions: {}, channels: {channels}", items.len());
+        let _: Option<()> = value.out_of_range("each channel has one position", cause);
     }
     positions
 }

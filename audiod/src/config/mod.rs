@@ -151,7 +151,7 @@ fn bus(root: &Table<'_>) -> Option<String> {
 /// Reports the first entry that there is no room for.
 pub(crate) fn at_most(entries: &[Entry<'_>], most: usize, what: &str) {
     if let Some(surplus) = entries.get(most) {
-        let message = format!("{} {what}: there is room for {most}", entries.len());
+        let message = format!("there is room for {most} {what}");
         surplus
             .table
             .doc()

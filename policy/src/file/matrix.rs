@@ -180,7 +180,10 @@ impl Rule<'_> {
                 Diagnostic::error(code::DUPLICATE, second, message)
                     .label(format!("again here, in line {}", doc.line(second)))
                     .see(first, format!("first here, in line {}", doc.line(first)))
-                    .help("keep one of them"),
+                    .help(match written.wild {
+                        0 => "keep one of them",
+                        _ => "write this cell by its names: it then goes before those with `*`",
+                    }),
             );
         }
     }

@@ -61,6 +61,12 @@ pub mod code {
 
 /// Longest file read, bytes.
 pub const MAX_BYTES: usize = 1 << 20;
+/// Named tables read in one place, e.g. classes.
+pub const MAX_ENTRIES: usize = 64;
+/// Tables read of one array of tables.
+pub const MAX_TABLES: usize = 512;
+/// Findings kept; a file with more has one mistake that explains the rest.
+const MAX_FINDINGS: usize = 1000;
 /// Longest name, characters.
 pub const MAX_NAME: usize = 32;
 
@@ -92,6 +98,7 @@ impl<'i> Document<'i> {
         let end = Span::from(text.len()..text.len());
         let findings: Vec<Diagnostic> = errors
             .iter()
+            .take(MAX_FINDINGS)
             .map(|error| {
                 let span = error.span().map_or(end, Span::from);
                 Diagnostic::error(code::SYNTAX, span, format!("this is not TOML: {}", error.message()))
@@ -115,7 +122,10 @@ impl<'i> Document<'i> {
 
     /// Adds a finding.
     pub fn push(&self, found: Diagnostic) {
-        self.notes.borrow_mut().findings.push(found);
+        let findings = &mut self.notes.borrow_mut().findings;
+        if findings.len() < MAX_FINDINGS {
+            findings.push(found);
+        }
     }
 
     /// Line of a place, from 1.
@@ -148,7 +158,7 @@ impl<'i> Document<'i> {
     }
 
     /// Looks for keys that nobody asked for and gives everything that was found, without what may only be its consequence:
-    /// what is unused when a name was misspelt, what is missing when the text was not even TOML.
+    /// what is unused when something is missing or misspelt, what is missing when the text was not even TOML.
     pub fn finish(self, file: &str) -> Report {
         let Notes {
             mut findings,
@@ -156,12 +166,19 @@ impl<'i> Document<'i> {
             broken,
         } = self.notes.into_inner();
         unknown_keys(&self.root, &asked, &mut findings);
-        if findings.iter().any(|found| found.code == code::UNKNOWN_NAME) {
+        let causes = [code::UNKNOWN_NAME, code::MISSING_KEY, code::WRONG_TYPE];
+        if findings.iter().any(|found| causes.contains(&found.code)) {
             findings.retain(|found| found.code != code::UNUSED);
         }
         if broken {
-            findings.retain(|found| {
-                found.severity == Severity::Error && ![code::MISSING_KEY, code::UNKNOWN_NAME].contains(&found.code)
+            let broken: Vec<Span> = (findings.iter())
+                .filter(|found| found.code == code::SYNTAX)
+                .map(|found| found.span)
+                .collect();
+            findings.retain(|found| match found.code {
+                code::SYNTAX => true,
+                code::MISSING_KEY | code::UNKNOWN_NAME => false,
+                _ => found.severity == Severity::Error && !broken.contains(&found.span),
             });
         }
         Report::new(file, self.text, findings)
@@ -176,6 +193,7 @@ fn unknown_keys(
     let known = asked.get(&address(table));
     for (key, value) in table {
         if let Some(Some(known)) = known
+            && findings.len() < 2 * MAX_FINDINGS
             && !known.contains(key.get_ref().as_ref())
         {
             findings.push(

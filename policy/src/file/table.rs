@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Document, MAX_NAME, code, did_you_mean, listed};
+use super::{Document, MAX_ENTRIES, MAX_NAME, MAX_TABLES, code, did_you_mean, listed};
 use crate::report::{Diagnostic, Span};
 use crate::{Db10, MUTE};
 
@@ -128,9 +128,16 @@ impl<'d> Table<'d> {
             return Vec::new();
         };
         self.doc.note_open(table.map);
+        if table.map.len() > MAX_ENTRIES {
+            let message = format!("{} {key}: there is room for {MAX_ENTRIES}", table.map.len());
+            let span = self.key_span(key).unwrap_or(self.span);
+            self.doc
+                .push(Diagnostic::error(code::TOO_MANY, span, message).label("the first of them"));
+        }
         let mut entries: Vec<Entry<'d>> = table
             .map
             .iter()
+            .take(MAX_ENTRIES)
             .filter_map(|(name, value)| {
                 let span = name.span().into();
                 self.check_name(name.get_ref(), span);
@@ -172,9 +179,15 @@ impl<'d> Table<'d> {
             return Vec::new();
         };
         match value.value {
-            DeValue::Array(items) => (items.iter())
-                .filter_map(|item| Value::new(self.doc, item).table())
-                .collect(),
+            DeValue::Array(items) => {
+                if let Some(surplus) = items.get(MAX_TABLES) {
+                    let message = format!("{} [[{key}]]: there is room for {MAX_TABLES}", items.len());
+                    let found = Diagnostic::error(code::TOO_MANY, surplus.span().into(), message);
+                    self.doc.push(found.label("one too many"));
+                }
+                let items = items.iter().take(MAX_TABLES);
+                items.filter_map(|item| Value::new(self.doc, item).table()).collect()
+            }
             _ => {
                 self.doc
                     .push(value.wrong_type(&format!("an array of tables: `[[{key}]]`")));

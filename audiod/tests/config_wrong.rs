@@ -1,0 +1,114 @@
+//! Wrong files and what is said about them, word for word: `tests/config/NAME.toml` gives `NAME.txt`.
+//! `BLESS=1 cargo test -p audiod --test config_wrong` writes the texts anew: read the difference before you commit it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use audiod::config;
+use policy::file::code;
+use policy::report::Report;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config")
+}
+
+fn files() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder()).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    files
+}
+
+/// What is said about a file, as if it stood in the present folder.
+fn said(path: &Path) -> Report {
+    let text = std::fs::read_to_string(path).unwrap();
+    match config::parse(&text, Path::new(path.file_name().unwrap())) {
+        Ok(loaded) => loaded.warnings,
+        Err(report) => report,
+    }
+}
+
+#[test]
+fn each_wrong_file_gets_the_words_beside_it() {
+    let mut wrong = Vec::new();
+    for path in files() {
+        let said = said(&path).to_string();
+        let beside = path.with_extension("txt");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&beside, &said).unwrap();
+        }
+        let expected = std::fs::read_to_string(&beside).unwrap_or_default();
+        if said.is_empty() || said != expected {
+            wrong.push(format!("{}:\n{said}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(files().len() >= 25);
+}
+
+#[test]
+fn each_kind_of_finding_has_a_file() {
+    let found: BTreeSet<&str> = files()
+        .iter()
+        .flat_map(|path| said(path).findings().iter().map(|found| found.code).collect::<Vec<_>>())
+        .collect();
+    let expected = [
+        code::SYNTAX,
+        code::UNKNOWN_KEY,
+        code::MISSING_KEY,
+        code::WRONG_TYPE,
+        code::OUT_OF_RANGE,
+        code::UNKNOWN_WORD,
+        code::UNKNOWN_NAME,
+        code::BAD_NAME,
+        code::DUPLICATE,
+        code::CONFLICT,
+        code::SAFETY,
+        code::TOO_MANY,
+        code::NO_EFFECT,
+        code::UNUSED,
+        code::DUCK_CYCLE,
+        code::PERIOD,
+    ];
+    assert_eq!(found, BTreeSet::from(expected));
+}
+
+#[test]
+fn findings_come_in_the_order_of_the_file_and_none_twice() {
+    for path in files() {
+        let report = said(&path);
+        let places: Vec<_> = report
+            .findings()
+            .iter()
+            .map(|found| (found.span, found.code, &found.message))
+            .collect();
+        assert!(places.is_sorted_by_key(|place| place.0), "{}", path.display());
+        let distinct: BTreeSet<_> = places.iter().collect();
+        assert_eq!(distinct.len(), places.len(), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_data_of_a_finding_says_the_same_as_its_text() {
+    let report = said(&folder().join("everything-at-once.toml"));
+
+    let data = serde_json::to_value(&report).unwrap();
+
+    let text = report.to_string();
+    let entries = data.as_array().unwrap();
+    assert!(entries.len() > 25);
+    for entry in entries {
+        let severity = entry["severity"].as_str().unwrap();
+        let title = format!(
+            "{severity}[{}]: {}",
+            entry["code"].as_str().unwrap(),
+            entry["message"].as_str().unwrap()
+        );
+        assert!(text.contains(&title), "{title}");
+        let place = format!("--> everything-at-once.toml:{}:{}\n", entry["line"], entry["column"]);
+        assert!(text.contains(&place), "{place}");
+        assert!(entry["help"].as_str().is_none_or(|help| text.contains(help)));
+    }
+}
