@@ -22,7 +22,7 @@ Exit codes: 0 ok, 1 refused (AudioManager's code and why are told), 2 wrong usag
 
 /// See who is heard, and say who shall be: the command line of Carillon's audio daemon.
 #[derive(Parser)]
-#[command(name = "audioctl", version, about, after_help = AFTER, max_term_width = 100)]
+#[command(name = "audioctl", version, after_help = AFTER, max_term_width = 100)]
 struct Cli {
     /// Bus of the daemon: session, system, or a D-Bus address (unix:path=...) [default: session]
     #[arg(long, global = true, value_name = "BUS")]
