@@ -12,13 +12,16 @@ pub fn raise_limits() {
         (libc::RLIMIT_MEMLOCK, libc::RLIM_INFINITY),
         (libc::RLIMIT_NOFILE, 4096),
     ] {
-        let limit = libc::rlimit {
+        let mut limit = libc::rlimit {
             rlim_cur: want,
             rlim_max: want,
         };
-        // SAFETY: `limit` is valid for the call.
-        if unsafe { libc::setrlimit(resource, &limit) } < 0 {
-            tracing::debug!(resource, "limit not raised: {}", io::Error::last_os_error());
+        // SAFETY: `limit` is valid for the calls. Who may not raise the hard limit gets up to it.
+        unsafe {
+            if libc::setrlimit(resource, &limit) < 0 && libc::getrlimit(resource, &mut limit) == 0 {
+                limit.rlim_cur = limit.rlim_max.min(want);
+                libc::setrlimit(resource, &limit);
+            }
         }
     }
 }
@@ -79,6 +82,7 @@ const BOTH: &[libc::c_long] = &[
     libc::SYS_writev,
     libc::SYS_close,
     libc::SYS_fstat,
+    libc::SYS_fstatfs,
     libc::SYS_newfstatat,
     libc::SYS_statx,
     libc::SYS_lseek,

@@ -67,6 +67,8 @@ pub struct Engine<'a, G: Guest, C: Codec> {
     rows: Box<[Row; MAX_SOURCES]>,
     spare_rows: Box<[Row; MAX_SOURCES]>,
     batch: Option<u32>,
+    /// Gains had been decided before this engine came.
+    took_over: bool,
     mailbox: Mailbox,
     planar: Vec<f32>,
     bytes: Vec<u8>,
@@ -128,6 +130,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
             rows: Box::new([Row::SILENT; MAX_SOURCES]),
             spare_rows: Box::new([Row::SILENT; MAX_SOURCES]),
             batch: None,
+            took_over: written > 0 && block.gains.batch() > 0,
             mailbox,
             planar: vec![0.0; shape.channels * period],
             bytes: vec![0; shape.frame_bytes().max(shape.capture_frame_bytes()) * period],
@@ -225,6 +228,11 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         let batch = self.block.gains.batch();
         if self.batch == Some(batch) || !self.block.gains.read(&mut self.spare_rows) {
             return;
+        }
+        // Taking over: what the predecessor had ramped to is where this one begins.
+        if self.batch.is_none() && self.took_over {
+            let taps = self.spare_rows.iter_mut().flat_map(|row| &mut row.taps);
+            taps.for_each(|tap| tap.ramp = 0);
         }
         self.batch = Some(batch);
         std::mem::swap(&mut self.rows, &mut self.spare_rows);

@@ -1,6 +1,5 @@
 //! One child process: spawn, hand-over, backlog, death.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -39,6 +38,8 @@ struct Running {
     since: Instant,
 }
 
+/// Starts of a child that never comes up.
+const ATTEMPTS: u32 = 3;
 /// Records that wait for a slow child.
 const BACKLOG: usize = 4096;
 
@@ -50,7 +51,9 @@ pub struct Child {
     due: Instant,
     failures: u32,
     up: bool,
-    news: Cell<bool>,
+    ever_up: bool,
+    news: bool,
+    code: u8,
     waiting: VecDeque<(Record, Option<OwnedFd>)>,
 }
 
@@ -64,18 +67,20 @@ impl Child {
             due,
             failures: 0,
             up: false,
-            news: Cell::new(false),
+            ever_up: false,
+            news: false,
+            code: 1,
             waiting: VecDeque::new(),
         }
     }
 
-    /// Starts the child when it isn't running and its time has come, and hands it everything kept for it.
+    /// Starts the child when it isn't running and its time has come, and hands it everything kept for it. `true` if so.
     ///
     /// # Errors
     /// When the process can't be made.
-    pub fn start_if_due(&mut self, kept: &Kept) -> io::Result<()> {
+    pub fn start_if_due(&mut self, kept: &Kept) -> io::Result<bool> {
         if self.running.is_some() || Instant::now() < self.due {
-            return Ok(());
+            return Ok(false);
         }
         self.running = Some(spawn(self.role)?);
         for (thing, fd) in kept.for_role(self.role) {
@@ -87,7 +92,7 @@ impl Child {
             }
         }
         self.send(Record::AllGiven, None);
-        Ok(())
+        Ok(true)
     }
 
     /// How long until this child is to be started; `None` while it runs.
@@ -123,11 +128,16 @@ impl Child {
         }
     }
 
-    /// The next record the child sent, if any.
+    /// The next record the child sent, if any. One that closed its link or speaks something else is ended.
     pub fn receive(&mut self) -> Option<(Record, Option<OwnedFd>)> {
-        self.running
-            .as_ref()
-            .and_then(|running| running.link.receive().ok().flatten())
+        match self.running.as_ref()?.link.receive() {
+            Ok(Some(record)) => Some(record),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Ok(None) | Err(_) => {
+                self.kill();
+                None
+            }
+        }
     }
 
     /// Notices the child's death and plans its successor.
@@ -143,22 +153,32 @@ impl Child {
             self.failures.saturating_add(1)
         };
         let wait = Duration::from_millis(10 << self.failures.saturating_sub(1).min(7)).min(Duration::from_secs(1));
-        eprintln!(
-            "audiod: {:?} ended ({status}) after {} ms, next in {} ms",
-            self.role,
-            lived.as_millis(),
-            wait.as_millis()
-        );
-        self.due = Instant::now() + if self.failures <= 1 { Duration::ZERO } else { wait };
+        let wait = if self.failures <= 1 { Duration::ZERO } else { wait };
+        let (role, lived, next) = (self.role.arguments().join(" "), lived.as_millis(), wait.as_millis());
+        eprintln!("audiod: {role} ended ({status}) after {lived} ms, next in {next} ms");
+        self.due = Instant::now() + wait;
+        self.code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
         self.running = None;
         self.waiting.clear();
         self.up = false;
     }
 
+    /// The exit code of a child that never once came up and has used up its attempts. One that did come up is started
+    /// again for ever, once a second at most: sound that may come back is better than none.
+    pub fn hopeless(&self) -> Option<u8> {
+        (self.running.is_none() && !self.ever_up && self.failures >= ATTEMPTS).then_some(self.code.max(1))
+    }
+
+    /// Whether there is a process.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// The child has finished its set-up.
     pub fn came_up(&mut self) {
         self.up = true;
-        self.news.set(true);
+        self.ever_up = true;
+        self.news = true;
     }
 
     /// Whether it has.
@@ -166,14 +186,9 @@ impl Child {
         self.up
     }
 
-    /// Whether it came up since the last `told`.
-    pub fn first_time_up(&self) -> bool {
-        self.news.get()
-    }
-
-    /// Its coming up was reported.
-    pub fn told(&self) {
-        self.news.set(false);
+    /// Whether it came up since this was asked last.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     /// Asks it to end, and ends it after `patience`.
@@ -209,7 +224,8 @@ impl Child {
         self.running.as_ref().map_or(-1, |running| running.pid_fd.as_raw_fd())
     }
 
-    fn kill(&mut self) {
+    /// Ends it at once; `reap` will notice.
+    pub fn kill(&mut self) {
         if let Some(running) = &mut self.running {
             let _ = running.process.kill();
         }
@@ -236,6 +252,9 @@ fn spawn(role: Role) -> io::Result<Running> {
             if libc::getppid() as u32 != parent {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
+            // A terminal's ^C goes to everybody; who ends when is the supervisor's to say.
+            libc::signal(libc::SIGINT, libc::SIG_IGN);
+            libc::signal(libc::SIGHUP, libc::SIG_IGN);
             let mut none = std::mem::zeroed();
             libc::sigemptyset(&mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
