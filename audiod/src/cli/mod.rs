@@ -2,6 +2,7 @@
 
 mod check;
 mod init;
+mod run;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -28,6 +29,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a system: listens for its guests until it is told to end (SIGTERM)
+    Run {
+        /// The file
+        file: PathBuf,
+        /// Write one line to this inherited descriptor once engine and control are up
+        #[arg(long, value_name = "FD")]
+        ready_fd: Option<i32>,
+    },
     /// Check a file: all mistakes at once, and what each stream allows a stock driver
     Check {
         /// The file
@@ -61,6 +70,7 @@ enum Command {
 /// Runs `audiod` with this process's arguments.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Run { file, ready_fd } => run::run(&file, ready_fd),
         Command::Check { file, json } => check::run(&file, json),
         Command::Init { guests, card, output } => init::run(&guests, card.as_deref(), output.as_deref()),
         Command::Doctor { codec, json } => doctor(codec, json),

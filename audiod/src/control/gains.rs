@@ -1,0 +1,115 @@
+//! From what the policy wants heard to the engines' gain tables: dB to linear, ramps to frames, and a new generation only
+//! for a tap whose target changed, so that a batch touches nothing else.
+
+use policy::effect::{Heard, Mode as PolicyMode, SourceHeard, Tap as PolicyTap};
+
+use crate::blocks::gains::{Mode, Row, Tap};
+use crate::blocks::{EngineBlock, MAX_SOURCES, MAX_ZONES};
+use crate::system::System;
+
+/// See the module.
+pub struct Gains {
+    blocks: Vec<&'static EngineBlock>,
+    zone_rates: Vec<u32>,
+    rows: Vec<Row>,
+}
+
+impl Gains {
+    /// Takes the tables over as they are: a successor's first batch changes nothing that is still wanted.
+    pub fn new(system: &System, blocks: &[&'static EngineBlock]) -> Self {
+        let rate = |codec: usize| system.codecs.get(codec).map_or(48_000, |codec| codec.rate);
+        let mut rows = [Row::SILENT; MAX_SOURCES];
+        // The only writer is this process: what is read is whole.
+        if let Some(block) = blocks.first()
+            && !block.gains.read(&mut rows)
+        {
+            rows = [Row::SILENT; MAX_SOURCES];
+        }
+        Self {
+            blocks: blocks.to_vec(),
+            zone_rates: system.zones.iter().map(|zone| rate(zone.codec)).collect(),
+            rows: rows[..system.sources.len().min(MAX_SOURCES)].to_vec(),
+        }
+    }
+
+    /// One decision, one batch.
+    pub fn publish(&mut self, heard: &Heard) {
+        for (row, source) in self.rows.iter_mut().zip(&heard.sources) {
+            head_for(row, source, &self.zone_rates);
+        }
+        for block in &self.blocks {
+            block.gains.publish(&self.rows);
+        }
+    }
+}
+
+fn head_for(row: &mut Row, source: &SourceHeard, zone_rates: &[u32]) {
+    row.mode = match source.mode {
+        PolicyMode::Discard => Mode::Discard,
+        PolicyMode::Play => Mode::Play,
+        PolicyMode::Stall => Mode::Stall,
+    };
+    row.decided = source.decided;
+    for ((tap, wanted), &rate) in row.taps.iter_mut().zip(&source.taps).zip(zone_rates).take(MAX_ZONES) {
+        turn(tap, wanted, rate);
+    }
+}
+
+fn turn(tap: &mut Tap, wanted: &PolicyTap, rate: u32) {
+    let gain = linear(wanted.gain);
+    if gain.to_bits() != tap.gain.to_bits() {
+        let frames = u64::from(wanted.ramp_ms) * u64::from(rate) / 1000;
+        *tap = Tap {
+            gain,
+            ramp: u32::try_from(frames).unwrap_or(u32::MAX),
+            generation: tap.generation.wrapping_add(1),
+        };
+    }
+}
+
+/// Linear gain of 0.1 dB steps; exactly 1 at 0 dB, exactly 0 for silence.
+pub fn linear(gain: policy::Db10) -> f32 {
+    match gain {
+        policy::MUTE..0 if gain > policy::MUTE => 10f32.powf(f32::from(gain) / 200.0),
+        0.. => 1.0,
+        _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tap(gain: i16, ramp_ms: u32) -> PolicyTap {
+        PolicyTap {
+            gain,
+            ramp_ms,
+            causes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn unity_and_silence_are_exact() {
+        assert_eq!([0, 5, -3000, -3001, i16::MIN].map(linear), [1.0, 1.0, 0.0, 0.0, 0.0]);
+        assert!((linear(-200) - 0.1).abs() < 1e-7);
+    }
+
+    #[test]
+    fn only_a_tap_with_a_new_target_gets_a_new_generation() {
+        let mut row = Row::SILENT;
+        let mut heard = SourceHeard {
+            mode: PolicyMode::Play,
+            decided: 1,
+            taps: vec![tap(0, 10), tap(-3000, 10)],
+        };
+        head_for(&mut row, &heard, &[48_000, 8_000]);
+        assert_eq!([row.taps[0].generation, row.taps[1].generation], [1, 0]);
+        assert_eq!((row.taps[0].gain, row.taps[0].ramp), (1.0, 480));
+
+        heard.taps = vec![tap(0, 99), tap(-100, 20)];
+        head_for(&mut row, &heard, &[48_000, 8_000]);
+
+        assert_eq!((row.taps[0].generation, row.taps[0].ramp), (1, 480));
+        assert_eq!((row.taps[1].generation, row.taps[1].ramp), (1, 160));
+    }
+}

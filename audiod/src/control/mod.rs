@@ -1,0 +1,342 @@
+//! `audiod child control`: guests' messages, policy, bus. One loop on one thread; only the bus connection has its own.
+//!
+//! ```text
+//!   guests ── News ──► step ─► Machine ─► snapshot saved ─► gains published ─► guests' elements ─► replies and signals
+//!   bus ──── Request ──►│                                                                             │
+//!   engines: chimes ended, flight recorder ──────────────────────────────────► monitor ──────────────►┴─► bus
+//! ```
+//! Nothing that sounds waits for this process. It may be stopped or killed anywhere: what it decided is in the saved block
+//! before anybody hears of it, what it wished of the engines is in the blocks, and its successor takes both over.
+
+pub mod bus;
+pub mod chimes;
+pub mod gains;
+pub mod guests;
+pub mod monitor;
+pub mod recorder;
+mod status;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering::Relaxed;
+
+use dbus_api::server::{Out, OwnCall, OwnReply, Request, What};
+use policy::command::Signal;
+use policy::{Effect, Event, Heard, Machine, Model};
+use vhost_sound::shared::Shared;
+
+use crate::blocks::{EngineBlock, SavedBlock};
+use crate::codec::now_ns;
+use crate::failure::Failure;
+use crate::given::Given;
+use crate::plan::Plan;
+use crate::sandbox::{self, Profile};
+use crate::signals;
+use crate::supervisor::wire::Thing;
+use crate::system::System;
+
+use bus::Bus;
+use chimes::Chimes;
+use gains::Gains;
+use guests::{Guests, News};
+use monitor::{Happening, Names};
+use recorder::Recorders;
+
+/// Requests taken from the bus before the guests have their turn.
+const REQUESTS_A_TURN: usize = 32;
+/// While a chime sounds its end is looked for this often, ms.
+const CHIME_LOOK_MS: u64 = 5;
+/// The flight recorders are read at least this often, ms.
+const IDLE_LOOK_MS: u64 = 1000;
+
+/// The whole life of the process.
+///
+/// # Errors
+/// When something was not handed over or can't be had.
+pub fn run() -> Result<(), Failure> {
+    let signals = signals::descriptor(&[libc::SIGTERM]).map_err(Failure::when("control: signals"))?;
+    let mut given = Given::receive().map_err(Failure::when("control: taking over"))?;
+    let plan = given.plan().map_err(Failure::when("control: the plan"))?;
+    let mut control = Control::new(&plan, given)?;
+    sandbox::filter(Profile::Control).map_err(Failure::when("control: system call filter"))?;
+    control
+        .guests
+        .report_up()
+        .map_err(Failure::when("control: reporting"))?;
+    while !control.turn(&signals).map_err(Failure::when("control"))? {}
+    control.bus.stop();
+    Ok(())
+}
+
+struct Control {
+    system: System,
+    names: Names,
+    machine: Machine,
+    heard: Heard,
+    /// Source and sink of each main connection.
+    routes: BTreeMap<u16, (usize, usize)>,
+    saved: Shared<SavedBlock>,
+    last_saved: Vec<u8>,
+    guests: Guests,
+    engines: Vec<&'static EngineBlock>,
+    gains: Gains,
+    chimes: Chimes,
+    recorders: Recorders,
+    bus: Bus,
+}
+
+/// Monotonic milliseconds: the same clock before and after a restart.
+fn now_ms() -> u64 {
+    now_ns() / 1_000_000
+}
+
+impl Control {
+    fn new(plan: &Plan, mut given: Given) -> Result<Self, Failure> {
+        let system = plan.system.clone();
+        let loaded = crate::config::parse(&plan.text, &plan.path);
+        let model = loaded.map_err(|report| Failure::Config(report.to_string()))?.model;
+        let numbers = 0..system.codecs.len() as u32;
+        let engines: io::Result<Vec<&'static EngineBlock>> =
+            numbers.map(|number| given.block(Thing::Engine(number))).collect();
+        let engines = engines.map_err(Failure::when("control: engine blocks"))?;
+        let saved = given.take(Thing::Saved).and_then(Shared::<SavedBlock>::map);
+        let saved = saved.map_err(Failure::when("control: saved state"))?;
+        let machine = machine(model, &saved);
+        let guests = Guests::new(&system, given).map_err(Failure::when("control: guests"))?;
+        let mut control = Self {
+            names: Names::new(&system),
+            heard: machine.heard().clone(),
+            routes: BTreeMap::new(),
+            last_saved: Vec::new(),
+            gains: Gains::new(&system, &engines),
+            chimes: Chimes::new(&system, &engines),
+            recorders: Recorders::new(&system, &engines),
+            bus: Bus::start(system.bus.as_deref()).map_err(Failure::when("control: bus"))?,
+            system,
+            machine,
+            saved,
+            guests,
+            engines,
+        };
+        control.take_over();
+        Ok(control)
+    }
+
+    /// What is true now: the table as the policy remembers it, then what happened while nobody listened.
+    fn take_over(&mut self) {
+        self.remember_routes();
+        self.gains.publish(&self.heard);
+        let mut news = Vec::new();
+        self.guests.who_is_there(&mut news);
+        self.take_news(news);
+    }
+
+    /// One turn of the loop; `true` when it was the last.
+    fn turn(&mut self, signals: &OwnedFd) -> io::Result<bool> {
+        let mut polls = vec![
+            signals::entry(signals.as_raw_fd(), libc::POLLIN),
+            signals::entry(self.bus.as_raw_fd(), libc::POLLIN),
+        ];
+        let entries = self.guests.entries(&mut polls);
+        signals::wait(&mut polls, self.patience())?;
+        if polls[0].revents != 0 {
+            return Ok(true);
+        }
+        let mut news = Vec::new();
+        for (poll, entry) in polls[2..].iter().zip(entries) {
+            if poll.revents != 0 {
+                self.guests.ready(entry, &mut news);
+            }
+        }
+        self.guests.tick(now_ms(), &mut news);
+        self.take_news(news);
+        if polls[1].revents != 0 {
+            self.bus.heard();
+        }
+        self.take_requests();
+        self.look_at_engines();
+        Ok(false)
+    }
+
+    fn patience(&self) -> libc::c_int {
+        let now = now_ms();
+        let deadlines = [self.guests.due(), self.machine.next_deadline()];
+        let mut wait = IDLE_LOOK_MS;
+        for deadline in deadlines.into_iter().flatten() {
+            wait = wait.min(deadline.saturating_sub(now));
+        }
+        if self.chimes.sounding() {
+            wait = wait.min(CHIME_LOOK_MS);
+        }
+        libc::c_int::try_from(wait).unwrap_or(libc::c_int::MAX)
+    }
+
+    fn take_news(&mut self, news: Vec<News>) {
+        for one in news {
+            match one {
+                News::Event(event) => {
+                    if self.is_known(&event) {
+                        continue;
+                    }
+                    if let Some(happening) = guests::happening_of(&event, &self.names) {
+                        self.tell(happening);
+                    }
+                    self.step(event);
+                }
+                News::Happening(happening) => self.tell(happening),
+            }
+        }
+    }
+
+    /// A start that the policy has decided already: a restored session says everything once more.
+    fn is_known(&self, event: &Event) -> bool {
+        let Event::StreamStarted { source, start_gen } = event else {
+            return false;
+        };
+        let state = self.machine.state_of(*source);
+        state.is_some_and(|state| state.running && state.start_gen == *start_gen)
+    }
+
+    /// One decision: saved, then heard, then told.
+    fn step(&mut self, event: Event) {
+        let effects = self.machine.step(event, now_ms());
+        self.save();
+        self.remember_routes();
+        if let Some(heard) = effects.iter().find_map(|effect| match effect {
+            Effect::Heard(heard) => Some(heard),
+            _ => None,
+        }) {
+            self.gains.publish(heard);
+        }
+        for effect in effects {
+            match effect {
+                Effect::Reply { token, reply } => self.bus.send(Out::Reply { token, reply }),
+                Effect::Signal(signal) => {
+                    self.tell_signal(&signal);
+                    self.bus.send(Out::Signal(signal));
+                }
+                Effect::GuestControl { source, gain, mute } => self.guests.set_user_gain(source, gain, mute),
+                Effect::Heard(heard) => {
+                    for happening in monitor::differences(&self.heard, &heard, &self.names) {
+                        self.tell(happening);
+                    }
+                    self.heard = heard;
+                }
+            }
+        }
+        self.routes.clear();
+        self.remember_routes();
+    }
+
+    fn save(&mut self) {
+        let snapshot = self.machine.snapshot();
+        if snapshot != self.last_saved {
+            if !self.saved.save(&snapshot) {
+                tracing::error!(bytes = snapshot.len(), "the policy's state is too large to be saved");
+            }
+            self.last_saved = snapshot;
+        }
+    }
+
+    fn take_requests(&mut self) {
+        for _ in 0..REQUESTS_A_TURN {
+            let Some(Request { token, what, .. }) = self.bus.take() else {
+                return;
+            };
+            match what {
+                What::Command(call) => self.step(Event::Call { token, call }),
+                What::Own(call) => {
+                    let reply = self.own(call);
+                    self.bus.send(Out::OwnReply { token, reply });
+                }
+            }
+        }
+        self.bus.ring();
+    }
+
+    fn own(&mut self, call: OwnCall) -> OwnReply {
+        match call {
+            OwnCall::Status => OwnReply::Json(self.status()),
+            OwnCall::Chime { name } => {
+                let (error, text) = match self.chimes.request(&name) {
+                    Ok(()) => (policy::command::error::OK, String::new()),
+                    Err(refusal) => refusal,
+                };
+                OwnReply::Result { error, text }
+            }
+        }
+    }
+
+    fn look_at_engines(&mut self) {
+        for (chime, on) in self.chimes.changes() {
+            let source = self.system.sources.len() + chime;
+            self.step(Event::Sounding { source, on });
+        }
+        for (frame, happening) in self.recorders.drain(&self.names, &self.chimes) {
+            self.bus.send(Out::Event(happening.line(now_ms(), frame)));
+        }
+        if self
+            .machine
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now_ms())
+        {
+            self.step(Event::Tick);
+        }
+    }
+
+    fn tell(&self, happening: Happening) {
+        let frame = self.engines.first().map_or(0, |engine| engine.written.load(Relaxed));
+        let line = happening.line(now_ms(), frame);
+        tracing::debug!("{line}");
+        self.bus.send(Out::Event(line));
+    }
+
+    fn tell_signal(&self, signal: &Signal) {
+        let sink = |id: u16| {
+            let mut sinks = 0..self.names.sinks.len();
+            let index = sinks.find(|index| self.machine.sink_id(*index) == Some(id));
+            index.map_or("?", |index| self.names.sink(index))
+        };
+        match signal {
+            Signal::MainConnectionStateChanged { connection, state } => self.tell_route(*connection, *state),
+            Signal::VolumeChanged { sink: id, volume } => {
+                self.tell(Happening::new("volume").with("zone", sink(*id)).with("volume", *volume));
+            }
+            Signal::SinkMuteStateChanged { sink: id, state } => {
+                self.tell(
+                    Happening::new("mute")
+                        .with("zone", sink(*id))
+                        .with("muted", *state == 1),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_route(&self, id: u16, state: policy::command::ConnectionState) {
+        let mut route = Happening::new("route").with("connection", id);
+        if let Some((source, sink)) = self.routes.get(&id) {
+            route = route.with("source", self.names.source(*source));
+            route = route.with("zone", self.names.sink(*sink));
+        }
+        self.tell(route.with("state", format!("{state:?}").to_lowercase()));
+    }
+
+    /// Those that are there now, besides those that this step may have ended.
+    fn remember_routes(&mut self) {
+        let routes = self.machine.connections().map(|one| (one.id, (one.source, one.sink)));
+        self.routes.extend(routes);
+    }
+}
+
+/// The policy as its predecessor left it, or a new one.
+fn machine(model: Model, saved: &SavedBlock) -> Machine {
+    let Some(snapshot) = saved.load() else {
+        return Machine::new(model);
+    };
+    Machine::restore(model.clone(), &snapshot).unwrap_or_else(|error| {
+        tracing::error!("the saved policy state can't be used, starting anew: {error}");
+        Machine::new(model)
+    })
+}
