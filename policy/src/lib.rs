@@ -2,7 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`file`], [`report`] | the file that says so: read with all mistakes at once, each with place, cause and cure |
+//! | [`mod@file`], [`report`] | the file that says so: read with all mistakes at once, each with place, cause and cure |
 //! | [`model`] | the policy as the file resolved it: classes, sources, sinks, the matrix |
 //! | [`command`] | the AudioManager command interface as data: calls, replies, signals |
 //! | [`event`], [`effect`] | what goes into a step and what comes out |

@@ -191,51 +191,36 @@ impl Machine {
 
     /// Calls that change nothing.
     fn query(&self, call: &Call) -> Reply {
-        let empty_if = |exists: bool, body| Reply {
-            error: if exists { error::OK } else { error::NON_EXISTENT },
-            body,
-        };
+        let ok = |body| Reply { error: error::OK, body };
         match *call {
-            Call::GetVolume { sink } => {
-                let volume = self.sink_index(sink).map(|sink| self.state.sinks[sink].volume);
-                empty_if(volume.is_some(), ReplyBody::Volume(volume.unwrap_or(-1)))
-            }
+            Call::GetVolume { sink } => match self.sink_index(sink) {
+                Some(sink) => ok(ReplyBody::Volume(self.state.sinks[sink].volume)),
+                None => not_there(ReplyBody::Volume(-1)),
+            },
             Call::GetTimingInformation { connection } => {
-                let known = self.state.connections.contains_key(&connection);
-                let error = if known {
-                    error::NOT_POSSIBLE
-                } else {
-                    error::NON_EXISTENT
-                };
                 let body = ReplyBody::Delay(-1);
-                Reply { error, body }
+                match self.state.connections.get(&connection) {
+                    Some(_) => Reply {
+                        error: error::NOT_POSSIBLE,
+                        body,
+                    },
+                    None => not_there(body),
+                }
             }
-            Call::GetListMainSinkSoundProperties { sink } => {
-                empty_if(self.sink_index(sink).is_some(), ReplyBody::Properties(Vec::new()))
-            }
-            Call::GetListMainSourceSoundProperties { source } => {
-                empty_if(self.source_index(source).is_some(), ReplyBody::Properties(Vec::new()))
-            }
-            Call::GetListSinkMainNotificationConfigurations { sink } => {
-                empty_if(self.sink_index(sink).is_some(), ReplyBody::Notifications(Vec::new()))
-            }
-            Call::GetListSourceMainNotificationConfigurations { source } => empty_if(
-                self.source_index(source).is_some(),
-                ReplyBody::Notifications(Vec::new()),
-            ),
+            Call::GetListMainSinkSoundProperties { sink } => no_properties(self.sink_index(sink)),
+            Call::GetListMainSourceSoundProperties { source } => no_properties(self.source_index(source)),
+            Call::GetListSinkMainNotificationConfigurations { sink } => no_notifications(self.sink_index(sink)),
+            Call::GetListSourceMainNotificationConfigurations { source } => no_notifications(self.source_index(source)),
             Call::GetListMainConnections => {
                 let shown = self.state.connections.keys().filter(|id| self.shown(**id));
-                empty_if(
-                    true,
-                    ReplyBody::Connections(shown.filter_map(|id| self.main_connection(*id)).collect()),
-                )
+                ok(ReplyBody::Connections(
+                    shown.filter_map(|id| self.main_connection(*id)).collect(),
+                ))
             }
-            Call::GetListMainSinks => empty_if(true, ReplyBody::Sinks(self.list_sinks())),
-            Call::GetListMainSources => empty_if(true, ReplyBody::Sources(self.list_sources())),
-            Call::GetListSourceClasses | Call::GetListSinkClasses => {
-                empty_if(true, ReplyBody::Classes(self.list_classes()))
-            }
-            _ => empty_if(true, ReplyBody::Properties(Vec::new())),
+            Call::GetListMainSinks => ok(ReplyBody::Sinks(self.list_sinks())),
+            Call::GetListMainSources => ok(ReplyBody::Sources(self.list_sources())),
+            Call::GetListSourceClasses | Call::GetListSinkClasses => ok(ReplyBody::Classes(self.list_classes())),
+            _ => ok(ReplyBody::Properties(Vec::new())),
         }
     }
 
@@ -286,9 +271,30 @@ impl Machine {
 
 /// A property or notification no element has.
 fn not_configured(element: Option<usize>) -> i16 {
-    if element.is_some() {
-        error::UNKNOWN
-    } else {
-        error::OUT_OF_RANGE
+    match element {
+        Some(_) => error::UNKNOWN,
+        None => error::OUT_OF_RANGE,
+    }
+}
+
+fn not_there(body: ReplyBody) -> Reply {
+    let error = error::NON_EXISTENT;
+    Reply { error, body }
+}
+
+/// The list of an element's sound properties: none is configured.
+fn no_properties(element: Option<usize>) -> Reply {
+    empty(element, ReplyBody::Properties(Vec::new()))
+}
+
+/// The list of an element's notifications: none is configured.
+fn no_notifications(element: Option<usize>) -> Reply {
+    empty(element, ReplyBody::Notifications(Vec::new()))
+}
+
+fn empty(element: Option<usize>, body: ReplyBody) -> Reply {
+    match element {
+        Some(_) => Reply { error: error::OK, body },
+        None => not_there(body),
     }
 }

@@ -23,17 +23,29 @@ pub(super) struct Judge {
     /// By ID, as signalled.
     connections: BTreeMap<u16, ConnectionState>,
     heard: Heard,
+    other_file: bool,
 }
 
 impl Judge {
+    /// Begins with a machine at first start or restored.
     pub fn new(machine: &Machine) -> Self {
-        let sources = machine.model().sources.len();
+        let states = (0..machine.model().sources.len()).filter_map(|source| machine.state_of(source));
+        let states: Vec<_> = states.collect();
         Self {
-            running: vec![false; sources],
-            sounding: vec![false; sources],
-            start_gen: vec![0; sources],
-            connections: BTreeMap::new(),
+            running: states.iter().map(|it| it.running).collect(),
+            sounding: states.iter().map(|it| it.sounding).collect(),
+            start_gen: states.iter().map(|it| it.start_gen).collect(),
+            connections: machine.connections().map(|it| (it.id, it.state)).collect(),
             heard: machine.heard().clone(),
+            other_file: false,
+        }
+    }
+
+    /// The file changed: who was there stays there, whatever it says about newcomers now.
+    pub fn after_a_change(machine: &Machine) -> Self {
+        Self {
+            other_file: true,
+            ..Self::new(machine)
         }
     }
 
@@ -164,7 +176,8 @@ impl Judge {
         for (one, source) in model.sources.iter().enumerate() {
             let cell = model.cell(source.class, source.class);
             let shares = matches!(cell.holder, Holder::Mix | Holder::Duck) && cell.newcomer == Newcomer::Play;
-            if shares || model.protected(one) {
+            let stays = self.other_file && cell.holder != Holder::Pause;
+            if shares || stays || model.protected(one) {
                 continue;
             }
             for other in one + 1..model.sources.len() {
