@@ -57,7 +57,7 @@ pub(super) fn read(root: &Table<'_>, names: &Names<'_>, model: &Model) -> BTreeM
         .collect();
     rules.sort_by_key(Rule::wild);
     let mut cells = Cells::new();
-    for rule in &rules {
+    for rule in rules.iter().take_while(|_| !root.doc().is_full()) {
         rule.write(model, &mut cells);
     }
     ducking_each_other(root, model, &cells);
@@ -172,20 +172,27 @@ impl Rule<'_> {
         };
         let earlier = *cells.entry(pair).or_insert(written);
         if earlier.at != written.at && earlier.wild == written.wild {
-            let [holder, newcomer] = [pair.0, pair.1].map(|class| name(model, class));
-            let doc = self.table.doc();
-            let message = format!("the cell of holder `{holder}` and newcomer `{newcomer}` is written twice");
-            let (first, second) = (earlier.at.min(written.at), earlier.at.max(written.at));
-            doc.push(
-                Diagnostic::error(code::DUPLICATE, second, message)
-                    .label(format!("again here, in line {}", doc.line(second)))
-                    .see(first, format!("first here, in line {}", doc.line(first)))
-                    .help(match written.wild {
-                        0 => "keep one of them",
-                        _ => "write this cell by its names: it then goes before those with `*`",
-                    }),
-            );
+            self.clash(pair, model, earlier.at, written);
         }
+    }
+
+    fn clash(&self, pair: (usize, usize), model: &Model, earlier: Span, written: Written) {
+        let doc = self.table.doc();
+        if doc.is_full() {
+            return;
+        }
+        let [holder, newcomer] = [pair.0, pair.1].map(|class| name(model, class));
+        let message = format!("the cell of holder `{holder}` and newcomer `{newcomer}` is written twice");
+        let (first, second) = (earlier.min(written.at), earlier.max(written.at));
+        doc.push(
+            Diagnostic::error(code::DUPLICATE, second, message)
+                .label(format!("again here, in line {}", doc.line(second)))
+                .see(first, format!("first here, in line {}", doc.line(first)))
+                .help(match written.wild {
+                    0 => "keep one of them",
+                    _ => "write this cell by its names: it then goes before those with `*`",
+                }),
+        );
     }
 
     fn refuse_holder(&self, model: &Model, holder: &Found<usize>) {

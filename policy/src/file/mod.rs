@@ -128,6 +128,11 @@ impl<'i> Document<'i> {
         }
     }
 
+    /// Whether so much was found that no more is kept.
+    pub fn is_full(&self) -> bool {
+        self.notes.borrow().findings.len() >= MAX_FINDINGS
+    }
+
     /// Line of a place, from 1.
     pub fn line(&self, span: Span) -> u32 {
         let before = self.text.as_bytes().iter().take(span.start);
