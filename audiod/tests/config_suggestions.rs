@@ -70,6 +70,7 @@ rates = [44100, 48000]
 controls = true
 unrouted = "discard"
 gain_db = -3
+channel_maps = [["FLH", "FRH"]]
 [guests.ivi.streams.prompt]
 class = "navigation"
 zone = "cabin"

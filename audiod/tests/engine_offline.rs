@@ -289,3 +289,30 @@ fn ducked(gain: f32, ramp: u32) -> Row {
     };
     row
 }
+
+#[test]
+fn a_channel_map_of_the_file_decides_where_each_channel_is_heard() {
+    let file = r#"
+        version = 1
+        codecs.main = { backend = "null", format = "S24" }
+        zones.cabin = { codec = "main" }
+        classes.media = {}
+        [guests.ivi]
+        socket = "ivi.sock"
+        streams.media = { class = "media", zone = "cabin", channel_maps = [["FR", "FL"]] }
+    "#;
+    let system = audiod::config::parse(file, "swapped.toml".as_ref()).unwrap().system;
+    let samples: Vec<f32> = noise(11, 4 * PERIOD * 2).iter().map(|&v| quantised(v, 16)).collect();
+    let mut bench = Bench::of(&system, vec![FakeStream::playing(5, 2, 7, s16(&samples))]);
+    bench.publish(&[heard(1.0)]);
+
+    bench.run(4);
+
+    let swapped: Vec<f32> = samples
+        .as_chunks()
+        .0
+        .iter()
+        .flat_map(|&[left, right]| [right, left])
+        .collect();
+    assert_eq!(bench.played_samples(), swapped);
+}

@@ -136,7 +136,7 @@ impl Known<'_> {
         }
         DeviceConfig {
             guest: entry.name.to_owned(),
-            channel_maps: channel_maps(&streams),
+            channel_maps: channel_maps(&entries, &streams),
             streams,
             jacks: jacks(table),
             queue_size: queue_size(table),
@@ -316,19 +316,73 @@ fn queue_size(table: &Table<'_>) -> u16 {
     size.value as u16
 }
 
-/// One map for each count of channels that is offered, in the usual order.
-fn channel_maps(streams: &[StreamConfig]) -> Vec<ChannelMapConfig> {
-    let mut maps: Vec<ChannelMapConfig> = Vec::new();
-    for stream in streams {
+/// One map for each count of channels that is offered: as the stream's `channel_maps` say, else in the usual order. Streams of
+/// one function group and direction share their maps.
+fn channel_maps(entries: &[Entry<'_>], streams: &[StreamConfig]) -> Vec<ChannelMapConfig> {
+    let mut maps: Vec<(ChannelMapConfig, Option<Span>)> = Vec::new();
+    for (entry, stream) in entries.iter().zip(streams) {
+        let written = written_maps(entry, stream);
         for count in stream.channels_min..=stream.channels_max {
+            let own = written.iter().find(|map| map.value.len() == usize::from(count));
+            let usual = || mix::matrix::usual(count.into()).to_vec();
             let map = ChannelMapConfig {
                 nid: stream.nid,
                 direction: stream.direction,
-                positions: mix::matrix::usual(count.into()).to_vec(),
+                positions: own.map_or_else(usual, |map| map.value.clone()),
             };
-            if !maps.contains(&map) {
-                maps.push(map);
+            let same = |other: &ChannelMapConfig| {
+                (other.nid, other.direction, other.positions.len()) == (map.nid, map.direction, map.positions.len())
+            };
+            match maps.iter().find(|(other, _)| same(other)) {
+                None => maps.push((map, own.map(|map| map.span))),
+                Some((other, _)) if other.positions == map.positions => {}
+                Some((_, first)) => {
+                    let (here, there) = (own.map(|map| map.span), *first);
+                    let message = format!(
+                        "streams of nid {} can't have different maps of {count} channels",
+                        stream.nid
+                    );
+                    let found = Diagnostic::error(code::CONFLICT, here.or(there).unwrap_or(entry.span), message);
+                    let found = found.label("they are one PCM device to the guest");
+                    entry
+                        .table
+                        .doc()
+                        .push(found.help("give both the same map, or another `nid`"));
+                }
             }
+        }
+    }
+    maps.into_iter().map(|(map, _)| map).collect()
+}
+
+/// `channel_maps = [["FC"], ["FL", "FR"]]`: at most one of each length, of lengths that are offered.
+fn written_maps(entry: &Entry<'_>, stream: &StreamConfig) -> Vec<Found<Vec<u8>>> {
+    let wanted = "a list of lists of positions, as `[[\"FL\", \"FR\"]]`";
+    let lists = entry.table.get("channel_maps").and_then(|value| value.list(wanted));
+    let mut maps: Vec<Found<Vec<u8>>> = Vec::new();
+    for list in lists.unwrap_or_default() {
+        let Some(items) = list.list(wanted) else { continue };
+        let positions: Vec<u8> = items
+            .iter()
+            .filter_map(|item| Some(words::position(item)?.value))
+            .collect();
+        let offered = usize::from(stream.channels_min)..=usize::from(stream.channels_max);
+        if !offered.contains(&items.len()) {
+            let limits = format!("{} to {} channels are offered", offered.start(), offered.end());
+            let _: Option<()> = list.out_of_range(format!("a map of {} channels is of no use", items.len()), limits);
+        }
+        let map = Found {
+            value: positions,
+            span: list.span,
+        };
+        match maps.iter().find(|other| other.value.len() == map.value.len()) {
+            Some(other) => twice(
+                &entry.table,
+                map.span,
+                other.span,
+                "one map is enough for a count of channels".to_owned(),
+            ),
+            None => maps.push(map),
         }
     }
     maps

@@ -27,6 +27,7 @@ use crate::system::{CodecConfig, System};
 
 use super::latency::Pending;
 use super::levels::count;
+use super::maps::Maps;
 use super::resample::{Steer, bridge_converter};
 use super::tap::{Planar, Taps};
 use super::zone::Zone;
@@ -142,7 +143,7 @@ fn pair(system: &System, index: usize, sink: usize) -> Option<(Sender, Receiver)
         source: index,
         frames: consumer,
         link: Arc::clone(&link),
-        taps: Taps::new(source.safety, &safety_zones),
+        taps: Taps::new(source.safety, &safety_zones, Maps::of(system, source)),
         input: vec![0.0; resampler.needs_at_most() * channels],
         output: vec![0.0; period * channels],
         resampler,

@@ -17,6 +17,7 @@ use crate::codec::{Codec, Shape};
 use super::guest::Guest;
 use super::helper::{Return, Wanted};
 use super::levels::{count, raise_peak};
+use super::maps::Maps;
 use super::resample::Convert;
 use super::source::{Doing, hertz};
 
@@ -87,6 +88,7 @@ pub(super) struct Capture {
     pub guest: usize,
     stream: usize,
     allowed: bool,
+    maps: Maps,
     format: Option<Format>,
     channels: usize,
     stream_rate: u32,
@@ -104,12 +106,13 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    pub fn new(index: usize, guest: usize, stream: usize, allowed: bool, period: usize) -> Self {
+    pub fn new(index: usize, guest: usize, stream: usize, allowed: bool, maps: Maps, period: usize) -> Self {
         Self {
             index,
             guest,
             stream,
             allowed,
+            maps,
             format: None,
             channels: 0,
             stream_rate: 0,
@@ -163,7 +166,10 @@ impl Capture {
         self.format = Format::from_virtio(view.format);
         self.channels = (view.channels as usize).min(MAX_CHANNELS);
         self.stream_rate = hertz(view.rate).unwrap_or(0);
-        self.matrix = Matrix::between(matrix::usual(shape.capture_channels), matrix::usual(self.channels));
+        self.matrix = Matrix::between(
+            matrix::usual(shape.capture_channels),
+            self.maps.positions(self.channels),
+        );
         self.converting = self.stream_rate != shape.rate;
         self.cut = 0;
         self.ready = false;

@@ -17,6 +17,7 @@ pub mod guest;
 mod helper;
 mod latency;
 mod levels;
+mod maps;
 pub mod pace;
 pub mod resample;
 pub mod rt;
@@ -40,6 +41,7 @@ use chimes::{ChimeBank, Did, Player};
 use guest::Guest;
 pub use helper::EngineHandle;
 use helper::{Command, Mailbox, Return, Wanted};
+use maps::Maps;
 use resample::Convert;
 pub use source::hertz;
 use source::{Period, Place, Source};
@@ -428,6 +430,7 @@ fn sources<G>(system: &System, codec: usize, guests: &[(usize, G)], zones: &[Zon
             stream: source.stream,
             safety: source.safety,
             safety_zones,
+            maps: Maps::of(system, source),
         };
         Some(Source::new(place, period, WIDEST))
     })
@@ -448,6 +451,7 @@ fn captures<G>(system: &System, codec: usize, guests: &[(usize, G)], period: usi
             guest,
             source.stream,
             source.capture_allowed,
+            Maps::of(system, source),
             period,
         ))
     })

@@ -21,6 +21,7 @@ use super::guest::Guest;
 use super::helper::{Return, Wanted};
 use super::latency::Pending;
 use super::levels::{count, raise_peak};
+use super::maps::Maps;
 use super::resample::Convert;
 use super::tap::{Planar, Taps};
 use super::zone::Zone;
@@ -91,6 +92,7 @@ pub(super) struct Place {
     pub safety: bool,
     /// One a zone of this codec.
     pub safety_zones: Vec<bool>,
+    pub maps: Maps,
 }
 
 impl Source {
@@ -99,7 +101,7 @@ impl Source {
             index: place.index,
             guest: place.guest,
             stream: place.stream,
-            taps: Taps::new(place.safety, &place.safety_zones),
+            taps: Taps::new(place.safety, &place.safety_zones, place.maps),
             bridges: Vec::new(),
             doing: Doing::Idle,
             format: None,

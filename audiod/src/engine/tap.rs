@@ -1,11 +1,12 @@
 //! Where a source goes: one tap a zone of the engine's codec, each with its moving gain and its channel matrix.
 
-use mix::{MAX_CHANNELS, Matrix, Ramp, Segment, matrix, meter};
+use mix::{Matrix, Ramp, Segment, meter};
 
 use crate::blocks::engine::SourceMeter;
 use crate::blocks::gains::Row;
 
 use super::levels::raise_peak;
+use super::maps::Maps;
 use super::zone::Zone;
 
 struct Tap {
@@ -19,6 +20,7 @@ struct Tap {
 /// See the module.
 pub(super) struct Taps {
     taps: Vec<Tap>,
+    maps: Maps,
     /// The gain table has no say; added after the limiter.
     pub safety: bool,
 }
@@ -33,7 +35,7 @@ pub(super) struct Planar<'a> {
 
 impl Taps {
     /// `safety_zones`: one a zone of this codec.
-    pub fn new(safety: bool, safety_zones: &[bool]) -> Self {
+    pub fn new(safety: bool, safety_zones: &[bool], maps: Maps) -> Self {
         let tap = |&safety: &bool| Tap {
             ramp: Ramp::at(0.0),
             generation: 0,
@@ -42,6 +44,7 @@ impl Taps {
         };
         Self {
             taps: safety_zones.iter().map(tap).collect(),
+            maps,
             safety,
         }
     }
@@ -59,7 +62,7 @@ impl Taps {
 
     /// A stream of `channels` comes from now on.
     pub fn take_channels(&mut self, channels: usize, zones: &[Zone]) {
-        let positions = matrix::usual(channels.min(MAX_CHANNELS));
+        let positions = self.maps.positions(channels);
         for (tap, zone) in self.taps.iter_mut().zip(zones) {
             tap.matrix = Matrix::between(positions, &zone.positions);
         }

@@ -151,6 +151,11 @@ impl Bench {
         Self::build(&system(streams.len(), true), streams, None)
     }
 
+    /// A system of one's own.
+    pub fn of(system: &System, streams: Vec<FakeStream>) -> Self {
+        Self::build(system, streams, None)
+    }
+
     /// With a mono chime of constant `level`, `frames` long.
     pub fn with_chime(streams: Vec<FakeStream>, level: f32, frames: usize) -> Self {
         let file = tempfile(frames, level);
