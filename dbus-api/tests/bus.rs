@@ -113,6 +113,42 @@ fn a_bus_that_reads_nothing_is_left_before_the_backlog_grows_and_found_again() {
     });
 }
 
+#[test]
+fn a_dropped_handle_stops_nothing() {
+    run(async {
+        let folder = Folder::new();
+        let bus = PrivateBus::start(folder.path()).unwrap();
+
+        drop(daemon(&bus).await);
+
+        let reply = Raw::bus(bus.address())
+            .await
+            .call("getVolume", &[Q(101)])
+            .await
+            .unwrap();
+        assert_eq!(reply.body().deserialize::<(i16, i16)>().unwrap(), (0, 50));
+    });
+}
+
+/// A body of 16 MiB, and a path of 1 MiB that the error would repeat.
+#[test]
+fn huge_messages_get_small_errors_and_others_are_served() {
+    run(async {
+        let folder = Folder::new();
+        let bus = PrivateBus::start(folder.path()).unwrap();
+        let _ours = daemon(&bus).await;
+        let raw = Raw::bus(bus.address()).await;
+        for _ in 0..8 {
+            let huge = raw.call("SetVolume", &[S("x".repeat(16 << 20))]).await;
+            assert_eq!(error_name(huge), "org.freedesktop.DBus.Error.InvalidArgs");
+        }
+        let path = format!("/{}", "x".repeat(1 << 20));
+        let error = raw.call_at(&path, None, "Connect", &[Q(1), Q(1)]).await.unwrap_err();
+        assert!(error.to_string().len() < 2000, "{} characters", error.to_string().len());
+        raw.call("getVolume", &[Q(101)]).await.unwrap();
+    });
+}
+
 /// A client that says "NameLost" does not make us give anything up.
 #[test]
 fn a_name_lost_signal_of_a_client_is_nothing() {
@@ -403,8 +439,14 @@ fn errors_tell_no_bus_no_daemon_and_not_permitted_apart() {
     });
 }
 
+/// The next message that is no signal (the bus greets with NameAcquired).
 async fn next(stream: &mut zbus::MessageStream) -> zbus::Message {
     use zbus::export::futures_core::Stream;
-    let message = std::future::poll_fn(|context| std::pin::Pin::new(&mut *stream).poll_next(context));
-    tokio::time::timeout(DEADLINE, message).await.unwrap().unwrap().unwrap()
+    loop {
+        let message = std::future::poll_fn(|context| std::pin::Pin::new(&mut *stream).poll_next(context));
+        let message = tokio::time::timeout(DEADLINE, message).await.unwrap().unwrap().unwrap();
+        if message.message_type() != zbus::message::Type::Signal {
+            return message;
+        }
+    }
 }

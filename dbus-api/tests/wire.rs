@@ -211,6 +211,16 @@ fn unknown_members_objects_and_properties_have_their_own_errors_and_peer_and_pro
             name(client.call_at("/elsewhere", None, "Connect", &[Q(1), Q(1)]).await),
             "UnknownObject"
         );
+        let peer = Some("org.freedesktop.DBus.Peer");
+        assert_eq!(
+            name(client.call_at(COMMAND_PATH, peer, "getVolume", &[Q(1)]).await),
+            "UnknownMethod"
+        );
+        let own = Some(OWN_INTERFACE);
+        assert_eq!(
+            name(client.call_at(COMMAND_PATH, own, "getVolume", &[Q(1)]).await),
+            "UnknownMethod"
+        );
         let properties = Some("org.freedesktop.DBus.Properties");
         let get = client
             .call_at(OWN_PATH, properties, "Get", &[S("a".into()), S("b".into())])

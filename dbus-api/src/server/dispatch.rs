@@ -11,6 +11,7 @@ use super::fair::{Admission, Fair};
 use super::introspect::{self, Node};
 use super::table::{self, Answer};
 use super::{Out, Request, SENDER_LIMIT, TOTAL_LIMIT, encode};
+use crate::names::{COMMAND_INTERFACE, OWN_INTERFACE};
 
 /// Names of the errors sent (D-Bus Specification).
 mod error {
@@ -22,6 +23,9 @@ mod error {
     pub(super) const FILE_NOT_FOUND: &str = "org.freedesktop.DBus.Error.FileNotFound";
     pub(super) const FAILED: &str = "org.freedesktop.DBus.Error.Failed";
 }
+
+/// Longest error text, characters.
+const ERROR_LIMIT: usize = 1000;
 
 /// An unanswered call.
 struct Pending {
@@ -137,11 +141,19 @@ impl Dispatch {
             ("Get" | "Set", _) => return Err((error::UNKNOWN_PROPERTY, "there are no properties".to_owned())),
             _ => {}
         }
-        let methods: &'static [table::Method] = match node {
-            Some(Node::Command) => &table::COMMAND,
-            Some(Node::Own) => &table::OWN,
-            _ => &[],
+        let (methods, ours): (&'static [table::Method], _) = match node {
+            Some(Node::Command) => (&table::COMMAND, COMMAND_INTERFACE),
+            Some(Node::Own) => (&table::OWN, OWN_INTERFACE),
+            _ => (&[], ""),
         };
+        if let Some(interface) = header.interface()
+            && is_anothers(interface.as_str(), ours)
+        {
+            return Err((
+                error::UNKNOWN_METHOD,
+                format!("{path} has no method {member} in {interface}"),
+            ));
+        }
         let unknown = || (error::UNKNOWN_METHOD, format!("{path} has no method {member}"));
         let method = table::find(methods, member).ok_or_else(unknown)?;
         self.queue(message, method, silent).map(|()| None)
@@ -218,6 +230,13 @@ impl Dispatch {
     }
 }
 
+/// AudioManager takes any interface name. Here all but those that mean something else: a bus's policy tells by interface who
+/// may do what, and must not be talked around by calling Connect a Peer's.
+fn is_anothers(interface: &str, ours: &str) -> bool {
+    interface != ours
+        && ([COMMAND_INTERFACE, OWN_INTERFACE].contains(&interface) || interface.starts_with("org.freedesktop.DBus"))
+}
+
 /// A small stand-in for `message`, to which an answer can be made later.
 fn answerable(message: &Message) -> zbus::Result<Message> {
     let header = message.header();
@@ -230,5 +249,7 @@ fn answerable(message: &Message) -> zbus::Result<Message> {
 
 fn error_reply(call: &Message, name: &'static str, text: &str) -> zbus::Result<Message> {
     let name = ErrorName::try_from(name)?;
-    Message::error(&call.header(), name).build(&encode::text(text))
+    // Paths and signatures of the caller are in it, of any length.
+    let text: String = text.chars().take(ERROR_LIMIT).collect();
+    Message::error(&call.header(), name).build(&encode::text(&text))
 }

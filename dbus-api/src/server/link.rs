@@ -9,6 +9,7 @@
 //! ```
 
 use std::future::{Future, poll_fn};
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For what was handed over before the stop.
 const FLUSH: Duration = Duration::from_secs(1);
+/// Messages that zbus reads ahead. Few: a client's message may have 128 MiB.
+const QUEUED: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 /// Messages written at once.
 const BATCH: usize = 64;
 /// Messages and bytes waiting to be written above which no more calls are read.
@@ -126,7 +129,7 @@ impl Link {
             BusAddress::System => Builder::system(),
             BusAddress::At(address) => Builder::address(address.as_str()),
         };
-        let connect = tokio::time::timeout(PATIENCE, builder.method_timeout(PATIENCE).build());
+        let connect = tokio::time::timeout(PATIENCE, builder.method_timeout(PATIENCE).max_queued(QUEUED).build());
         Some(match self.drop_outs_until(connect).await? {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(error.to_string()),
@@ -141,7 +144,7 @@ impl Link {
             tokio::select! {
                 done = &mut future => return Some(done),
                 out = self.outs.recv() => out.map(drop)?,
-                _ = self.stop.wait_for(|stop| *stop) => return None,
+                () = stopped(&mut self.stop) => return None,
             }
         }
     }
@@ -177,7 +180,7 @@ impl Link {
         let reading = !self.dispatch.outbox.over(READ_LIMIT.0, READ_LIMIT.1);
         tokio::select! {
             biased;
-            _ = self.stop.wait_for(|stop| *stop) => Step::Stop,
+            () = stopped(&mut self.stop) => Step::Stop,
             done = wait(&mut on.writing) => Step::Written(done),
             name = wait(&mut on.naming) => Step::Named(name),
             room = self.requests.reserve(), if self.dispatch.fair.has_waiting() => match room {
@@ -244,6 +247,7 @@ impl Link {
             Err(zbus::Error::InputOutput(error)) => Err(End::Lost(error.to_string())),
             // Not allowed by the bus's policy, as a rule: it may be reloaded.
             Err(error) => {
+                self.state.send_replace(BusState::NameTaken);
                 self.tell(format!(
                     "bus: the name {BUS_NAME} is refused: {error}; trying again each second"
                 ));
@@ -301,6 +305,13 @@ fn name_lost(message: &Message) -> bool {
             .is_some_and(|sender| sender.as_str() == "org.freedesktop.DBus")
         && header.member().is_some_and(|member| member.as_str() == "NameLost")
         && message.body().deserialize::<&str>().is_ok_and(|name| name == BUS_NAME)
+}
+
+/// Only a word stops us, not a handle that was dropped.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// The result of a task that may not be there: then never.
