@@ -3,6 +3,7 @@
 mod backports;
 mod bench;
 mod conformance;
+mod hostile;
 mod image;
 mod setup;
 mod test;
@@ -28,6 +29,8 @@ enum Command {
     Qemu(image::QemuOptions),
     /// Hold any vhost-user sound device against the virtio-sound checklist
     Conformance(conformance::Options),
+    /// Break every rule on any vhost-user sound device, a connection a case
+    Hostile(hostile::Options),
     /// What Carillon costs beside its peers
     Bench(bench::Options),
     /// Format, lints and all tests
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Image(options) => setup::ensure().and_then(|()| image::run(&options)),
         Command::Qemu(options) => setup::ensure().and_then(|()| image::qemu(&options)),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Hostile(options) => hostile::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Test(options) => test::run(&options),
     };

@@ -12,6 +12,7 @@
 mod chains;
 mod control;
 mod link;
+mod memory;
 mod rig;
 mod samples;
 mod streams;
@@ -54,7 +55,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the expectation held.
+    /// Whether the expectation held; a vacuous case has nothing to hold.
     #[must_use]
     pub fn held(&self) -> bool {
         !matches!(self, Self::Deaf | Self::Lost(_))
@@ -68,6 +69,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         chains::CASES,
         streams::CASES,
         link::CASES,
+        memory::CASES,
         samples::CASES,
     ]
     .into_iter()
@@ -97,7 +99,7 @@ fn offend(rig: &mut Rig, case: &Case) -> Outcome {
     if let Err(FrontendError::Refused { what, .. }) = (case.act)(rig) {
         return Outcome::Vacuous(what);
     }
-    if rig.fe.pcm_info().is_ok() {
+    if !rig.gone && rig.fe.pcm_info().is_ok() {
         Outcome::Answered
     } else if rig.gave_up() {
         Outcome::Contained

@@ -10,6 +10,8 @@ use crate::frontend::{FrontendError, SoundFrontend};
 pub struct Rig {
     /// The connection.
     pub fe: SoundFrontend,
+    /// The case has taken away memory that asking anything would touch.
+    pub gone: bool,
     output: Option<(u32, PcmInfo)>,
     input: Option<(u32, PcmInfo)>,
 }
@@ -31,6 +33,7 @@ impl Rig {
         Ok(Self {
             output: find(0),
             input: find(1),
+            gone: false,
             fe,
         })
     }
