@@ -1,9 +1,15 @@
 //! The 33 rows against the device of `vhost-sound`, with and without EVENT_IDX.
 
+#![allow(clippy::unwrap_used)]
+
 use system_tests::conformance::{ROWS, Target, Verdict, run_row};
 use system_tests::harness::{Options, Sut};
 
-fn findings(event_idx: bool) -> (Vec<(u32, String)>, Vec<(u32, String)>) {
+/// Row and reason.
+type Rows = Vec<(u32, String)>;
+
+/// The rows that failed, and those that were vacuous.
+fn findings(event_idx: bool) -> (Rows, Rows) {
     let sut = Sut::start(&format!("rows-{event_idx}"), Options::one()).unwrap();
     let target = Target {
         socket: sut.socket(0).to_owned(),

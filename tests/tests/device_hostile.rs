@@ -1,5 +1,7 @@
 //! Every hostile case against the device of `vhost-sound`, while a second guest on the same threads plays bit-exact.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
