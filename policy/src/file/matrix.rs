@@ -129,6 +129,11 @@ fn side(table: &Table<'_>, key: &'static str, names: &Names<'_>, model: &Model) 
             wild: true,
         });
     }
+    if value.items().is_empty() {
+        let message = format!("there is no {key}");
+        let found = Diagnostic::error(code::OUT_OF_RANGE, value.span, message).label("names no class");
+        table.doc().push(found);
+    }
     Some(Side {
         classes: value.names_of("class", "classes", &names.classes),
         wild: false,

@@ -62,6 +62,12 @@ pub fn read(doc: &Document<'_>) -> Model {
         let source = chime(&names, &model, &entry);
         model.sources.push(source);
     }
+    if classes.is_empty() && !model.sources.is_empty() {
+        let span = root.key_span("classes").unwrap_or_default();
+        let found = Diagnostic::error(code::MISSING_KEY, span, "there is no class");
+        let found = found.label("every stream and chime is of a class");
+        doc.push(found.help("name at least one, as `[classes.media]`"));
+    }
     unused_classes(doc, &classes, &model);
     model.cells = matrix::read(&root, &names, &model);
     model
@@ -165,19 +171,29 @@ fn zones_of(names: &Names<'_>, table: &Table<'_>, key: &'static str) -> Vec<usiz
     zones.unwrap_or_default().iter().map(|zone| zone.value).collect()
 }
 
+/// Zones of what has to sound somewhere.
+fn zones_needed(names: &Names<'_>, table: &Table<'_>, key: &'static str, cure: &str) -> Vec<usize> {
+    if let Some(value) = table.need(key, cure)
+        && value.items().is_empty()
+    {
+        let found = Diagnostic::error(code::OUT_OF_RANGE, value.span, "it has to sound somewhere");
+        table.doc().push(found.label("names no zone").help(cure));
+    }
+    zones_of(names, table, key)
+}
+
 fn stream(names: &Names<'_>, model: &Model, name: String, entry: &Entry<'_>) -> Source {
     let table = &entry.table;
     let doc = table.doc();
     let class = class_of(names, table).map_or(0, |found| found.value);
     let safety = model.classes.get(class).is_some_and(|class| class.safety);
-    let zones = zones_of(names, table, "zone");
+    let zones = if safety {
+        let cure = "a safety stream always sounds: say where, as `zone = \"cabin\"`";
+        zones_needed(names, table, "zone", cure)
+    } else {
+        zones_of(names, table, "zone")
+    };
     if safety {
-        if zones.is_empty() {
-            table.need(
-                "zone",
-                "a safety stream always sounds: say where, as `zone = \"cabin\"`",
-            );
-        }
         let always = "a safety stream always sounds as its guest made it";
         for key in ["gain_db", "unrouted"].iter().filter_map(|key| table.key_span(key)) {
             doc.push(Diagnostic::warning(code::NO_EFFECT, key, "this has no effect").label(always));
@@ -235,8 +251,7 @@ fn chime(names: &Names<'_>, model: &Model, entry: &Entry<'_>) -> Source {
                 )),
         );
     }
-    table.need("zones", "say where it sounds, as `zones = [\"cabin\"]`");
-    let zones = zones_of(names, table, "zones");
+    let zones = zones_needed(names, table, "zones", "say where it sounds, as `zones = [\"cabin\"]`");
     Source {
         name: format!("{CHIME}.{}", entry.name),
         class: class.map_or(0, |found| found.value),
