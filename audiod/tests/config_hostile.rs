@@ -69,7 +69,7 @@ fn is_resolved(loaded: &Loaded) {
             resolved.codec < system.codecs.len()
                 && resolved.stream < system.guests[resolved.guest].device.streams.len()
         );
-        assert!(resolved.safety == !resolved.safety_zones.is_empty());
+        assert_ne!(resolved.safety, resolved.safety_zones.is_empty());
     }
     for source in &model.sources {
         assert!(source.class < model.classes.len() && source.gain <= 0);
