@@ -5,6 +5,7 @@ mod bench;
 mod conformance;
 mod hostile;
 mod image;
+mod rtsan;
 mod setup;
 mod test;
 
@@ -33,6 +34,8 @@ enum Command {
     Hostile(hostile::Options),
     /// What Carillon costs beside its peers
     Bench(bench::Options),
+    /// The engine's tests under the real-time sanitizer
+    Rtsan,
     /// Format, lints and all tests
     Test(test::Options),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Conformance(options) => conformance::run(&options),
         Command::Hostile(options) => hostile::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Rtsan => rtsan::run(),
         Command::Test(options) => test::run(&options),
     };
     match result {

@@ -35,6 +35,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             "lints",
             words("clippy --workspace --all-targets --quiet -- -D warnings"),
         ),
+        (
+            "lints with cpal",
+            words("clippy -p audiod --lib --features cpal --quiet -- -D warnings"),
+        ),
     ];
     let tests = integration_tests()?;
     if has_nextest() && !options.plain {
@@ -46,7 +50,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     for (n, (name, arguments)) in steps.iter().enumerate() {
         step(&format!("[{}/{count}] {name}", n + 1), arguments)?;
     }
-    Ok(())
+    crate::rtsan::run()
 }
 
 fn words(text: &str) -> Vec<String> {

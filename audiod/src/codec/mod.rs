@@ -4,12 +4,16 @@
 //! |---|---|---|
 //! | [`sim`] | the simulated card behind `wav` and `null`: a ring in shared memory that plays by the clock alone | `CLOCK_MONOTONIC` |
 //! | [`alsa`] | a sound card, or an alsa-lib plugin | the card's |
+//! | `cpal` (feature `cpal`) | the desktop's output | the device's, interpolated |
 //! | [`offline`] | collects what it is given, waits for nobody | none |
 //!
 //! All of them count frames from 0 at their start. A codec never loops and never waits: what is not there in time is
 //! silence, and the frames that came too late are counted by whoever wrote them.
+#![deny(clippy::disallowed_types)]
 
 pub mod alsa;
+#[cfg(feature = "cpal")]
+pub mod cpal;
 pub mod offline;
 pub mod sim;
 pub mod wav;
@@ -210,7 +214,6 @@ pub enum CodecError {
 /// See [`CodecError`].
 pub fn open(config: &CodecConfig, card: Option<OwnedFd>) -> Result<Box<dyn Codec>, CodecError> {
     let name = || config.name.clone();
-    let missing = |what| CodecError::Missing { name: name(), what };
     match &config.backend {
         Backend::Wav { .. } | Backend::Null => {
             let opened = card
@@ -220,6 +223,12 @@ pub fn open(config: &CodecConfig, card: Option<OwnedFd>) -> Result<Box<dyn Codec
             Ok(Box::new(card))
         }
         Backend::Alsa { device } => alsa::open(config, device, card),
-        Backend::Cpal { .. } => Err(missing("cpal")),
+        #[cfg(feature = "cpal")]
+        Backend::Cpal { device } => Ok(Box::new(cpal::open(config, device.as_deref())?)),
+        #[cfg(not(feature = "cpal"))]
+        Backend::Cpal { .. } => Err(CodecError::Missing {
+            name: name(),
+            what: "cpal (cargo feature `cpal`)",
+        }),
     }
 }

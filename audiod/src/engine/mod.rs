@@ -9,6 +9,7 @@
 //! ```
 //! `run_period` allocates nothing, frees nothing, takes no lock, and calls the system only through the codec and the guests'
 //! call eventfds. What has to allocate happens in the [`EngineHandle`], on another thread.
+#![deny(clippy::disallowed_types)]
 
 pub mod bridge;
 mod capture;
@@ -174,6 +175,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
     }
 
     /// One period, with the codec's position just looked at.
+    #[cfg_attr(feature = "rtsan", rtsan_standalone::nonblocking)]
     fn period(&mut self) {
         self.take_commands();
         self.take_gains();

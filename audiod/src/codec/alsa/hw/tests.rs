@@ -1,5 +1,5 @@
 //! A card of the kernel's, played by a ring of bytes whose pointer the test moves.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_types)]
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
