@@ -6,6 +6,7 @@
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::disallowed_macros)]
 
 pub mod format;
 pub mod gain;
