@@ -1,9 +1,13 @@
 //! Sample-rate conversion, only where a stream's rate differs from the codec's. Made outside the real-time thread, used in it.
 
 use rubato::audioadapter_buffers::direct::SequentialSlice;
-use rubato::{Adjustable, Async, FixedAsync, PolynomialDegree, Resampler, SincInterpolationParameters, WindowFunction};
+use rubato::{
+    Adjustable, Async, FixedAsync, PolynomialDegree, Resampler, SincInterpolationParameters, WindowFunction,
+    calculate_cutoff,
+};
 
-/// Taps of the anti-alias filter: 127 frames of delay at the input's rate.
+/// Taps of the anti-alias filter at the lower of both rates: 128 frames of delay, and what lies below 0.9 of the band both
+/// rates have is passed within 0.01 dB.
 const TAPS: usize = 256;
 
 /// Turns frames of one rate into frames of another, a codec period at a time.
@@ -75,7 +79,13 @@ fn sinc_resampler(
         return None;
     }
     let ratio = f64::from(to) / f64::from(from);
-    let parameters = SincInterpolationParameters::new(TAPS, WindowFunction::BlackmanHarris2);
+    let taps = (TAPS * (from.max(to) as usize))
+        .div_ceil(to as usize)
+        .next_multiple_of(8);
+    let window = WindowFunction::BlackmanHarris2;
+    // Longer filters would by themselves cut closer to the band's edge than their slope at the lower rate allows.
+    let cutoff = calculate_cutoff(TAPS, window);
+    let parameters = SincInterpolationParameters::new(taps, window).f_cutoff(cutoff);
     Async::new_sinc(ratio, most, &parameters, period, channels, fixed).ok()
 }
 
