@@ -13,7 +13,7 @@ use dbus_api::client::{Client, Error, Heard, Names};
 use dbus_api::names::{BUS_NAME, COMMAND_INTERFACE, COMMAND_PATH, OWN_INTERFACE, OWN_PATH, ROOT_PATH};
 use dbus_api::private_bus::PrivateBus;
 use dbus_api::server::{Bus, BusAddress, BusState, Out, SENDER_LIMIT, What, start};
-use policy::command::{Call, ReplyBody, Signal};
+use policy::command::{Call, Reply, ReplyBody, Signal};
 
 fn address(bus: &PrivateBus) -> BusAddress {
     BusAddress::from(bus.address())
@@ -110,6 +110,58 @@ fn a_bus_that_reads_nothing_is_left_before_the_backlog_grows_and_found_again() {
 
         assert!(handed_over < (64 << 20) / (64 << 10), "{handed_over} events of 64 KiB");
         ours.reached(BusState::Owned).await;
+    });
+}
+
+/// Unique names start again with the bus: a new client may have the name of an old one, and must not inherit its calls.
+#[test]
+fn unanswered_calls_die_with_the_bus_and_a_new_client_of_the_same_name_is_served() {
+    run(async {
+        let folder = Folder::new();
+        let mut bus = PrivateBus::start(folder.path()).unwrap();
+        let (mut ours, mut requests, outs) = start(address(&bus));
+        ours.reached(BusState::Owned).await;
+        let old = Raw::bus(bus.address()).await;
+        let calls: Vec<zbus::Message> = (0..=SENDER_LIMIT)
+            .map(|_| {
+                let call = zbus::Message::method_call(COMMAND_PATH, "GetListMainSinks").destination(BUS_NAME);
+                call.build(&()).unwrap()
+            })
+            .collect();
+        let mut refusals = zbus::MessageStream::from(&old.connection);
+        old.connection.send_all(&calls).await.unwrap();
+        assert!(next(&mut refusals).await.header().error_name().is_some());
+        let mut handed_on = Vec::new();
+        while let Ok(request) = requests.try_recv() {
+            handed_on.push(request.token);
+        }
+
+        bus.kill();
+        ours.reached(BusState::Absent).await;
+        bus.restart().unwrap();
+        ours.reached(BusState::Owned).await;
+        let new = Raw::bus(bus.address()).await;
+        assert_eq!(new.connection.unique_name(), old.connection.unique_name());
+        let asked = tokio::spawn(async move { new.call("getVolume", &[Q(1)]).await });
+        while let Some(request) = requests.recv().await {
+            if request.what == What::Command(Call::GetVolume { sink: 1 }) {
+                let body = ReplyBody::Volume(3);
+                let (token, reply) = (request.token, Reply { error: 0, body });
+                outs.send(Out::Reply { token, reply }).unwrap();
+                break;
+            }
+        }
+
+        let reply = asked.await.unwrap().unwrap();
+        assert_eq!(reply.body().deserialize::<(i16, i16)>().unwrap(), (0, 3));
+        // Late answers meet nobody.
+        for token in handed_on {
+            let body = ReplyBody::Sinks(vec![]);
+            let reply = Reply { error: 0, body };
+            outs.send(Out::Reply { token, reply }).unwrap();
+        }
+        Raw::bus(bus.address()).await.call("Ping", &[]).await.unwrap();
+        assert_eq!(ours.state(), BusState::Owned);
     });
 }
 

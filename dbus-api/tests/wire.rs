@@ -145,6 +145,25 @@ fn a_wrong_type_gets_one_error_and_the_next_correct_call_works() {
     });
 }
 
+/// Without a bus between, nobody checks bodies before us.
+#[test]
+fn a_body_that_is_longer_or_shorter_than_its_signature_is_an_error() {
+    run(async {
+        let (_ours, client) = served().await;
+        for bytes in [&[1, 0, 2, 0, 9, 9][..], &[1, 0, 2][..], &[1, 0][..], &[][..]] {
+            let call = Message::method_call(COMMAND_PATH, "SetVolume");
+            // SAFETY: an invalid body is what is tested; it holds no descriptors.
+            let call = unsafe { call.build_raw_body(bytes, "qn", vec![]) }.unwrap();
+            let mut replies = zbus::MessageStream::from(&client.connection);
+
+            client.connection.send(&call).await.unwrap();
+
+            let name = next(&mut replies).await.header().error_name().unwrap().to_string();
+            assert_eq!(name, "org.freedesktop.DBus.Error.InvalidArgs", "{bytes:?}");
+        }
+    });
+}
+
 #[test]
 fn a_value_out_of_range_is_an_error_and_not_another_value() {
     run(async {
