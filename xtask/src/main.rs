@@ -4,6 +4,7 @@ mod backports;
 mod bench;
 mod conformance;
 mod hostile;
+mod demo;
 mod image;
 mod rtsan;
 mod setup;

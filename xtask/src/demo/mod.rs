@@ -1,0 +1,4 @@
+//! `cargo xtask demo`.
+mod cabin;
+mod content;
+mod levels;
