@@ -2,3 +2,6 @@
 mod cabin;
 mod content;
 mod levels;
+mod picture;
+mod svg;
+mod timeline;
