@@ -1,6 +1,7 @@
 //! System tests: vhost-user front end, conformance, guests, faults.
 pub mod coded;
 pub mod conformance;
+pub mod daemon;
 pub mod frontend;
 pub mod guest;
 pub mod harness;

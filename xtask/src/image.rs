@@ -49,6 +49,14 @@ pub fn directory() -> PathBuf {
 /// # Errors
 /// A package, module or program is missing.
 pub fn build(series: &str, files: &[(&str, &[u8], u32)]) -> anyhow::Result<GuestImage> {
+    build_as("guest", series, files)
+}
+
+/// As [`build`], under a name of its own.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_as(name: &str, series: &str, files: &[(&str, &[u8], u32)]) -> anyhow::Result<GuestImage> {
     let directory = directory();
     std::fs::create_dir_all(directory.join("kernel"))?;
     let kernel = Kernel::fetch(series, &directory.join("kernel"))?;
@@ -56,7 +64,7 @@ pub fn build(series: &str, files: &[(&str, &[u8], u32)]) -> anyhow::Result<Guest
         &kernel,
         &PROGRAMS,
         files,
-        &directory.join(format!("guest-{series}.cpio")),
+        &directory.join(format!("{name}-{series}.cpio")),
     )?)
 }
 

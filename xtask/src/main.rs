@@ -25,6 +25,8 @@ struct Arguments {
 enum Command {
     /// Install the Debian packages that are missing
     Setup(setup::Options),
+    /// The scene: music from one guest, ducked by another's prompt, a chime on top; recorded, drawn and checked
+    Demo(demo::Options),
     /// Build the stock guest: Debian's kernel, busybox and ALSA's tools
     Image(image::Options),
     /// Boot a stock guest and run commands in it
@@ -44,6 +46,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Setup(options) => setup::run(&options),
+        Command::Demo(options) => demo::run(&options),
         Command::Image(options) => setup::ensure().and_then(|()| image::run(&options)),
         Command::Qemu(options) => setup::ensure().and_then(|()| image::qemu(&options)),
         Command::Conformance(options) => conformance::run(&options),

@@ -38,6 +38,14 @@ pub struct Options {
 /// # Errors
 /// Something is missing and can't be installed here.
 pub fn run(options: &Options) -> anyhow::Result<()> {
+    if provide(options)? {
+        println!("setup: nothing is missing");
+    }
+    Ok(())
+}
+
+/// Whether nothing was missing.
+fn provide(options: &Options) -> anyhow::Result<bool> {
     let mut missing = missing(&BUILD);
     missing.extend(self::missing(&TEST));
     if !options.build_only {
@@ -45,14 +53,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     let qemu = !options.build_only && qemu_major().is_none_or(|major| major < QEMU_MAJOR);
     if missing.is_empty() && !qemu {
-        println!("setup: nothing is missing");
-        return Ok(());
+        return Ok(true);
     }
     let mut named = missing.clone();
     if qemu {
         named.push("qemu-system-x86 (>= 10)");
     }
-    println!("setup: missing: {}", named.join(", "));
+    eprintln!("setup: missing: {}", named.join(", "));
     if options.check {
         bail!("packages are missing; `cargo xtask setup` installs them");
     }
@@ -62,7 +69,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             std::env::current_exe()?.display()
         );
     }
-    install(&missing, qemu)
+    install(&missing, qemu)?;
+    Ok(false)
 }
 
 /// Installs what all but building needs, if it isn't there.
@@ -70,10 +78,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn ensure() -> anyhow::Result<()> {
-    run(&Options {
+    provide(&Options {
         check: false,
         build_only: false,
-    })
+    })?;
+    Ok(())
 }
 
 fn missing(packages: &[&'static str]) -> Vec<&'static str> {
@@ -108,7 +117,7 @@ fn install(packages: &[&str], qemu: bool) -> anyhow::Result<()> {
 }
 
 fn apt(arguments: &[&str]) -> anyhow::Result<()> {
-    println!("setup: apt-get {}", arguments.join(" "));
+    eprintln!("setup: apt-get {}", arguments.join(" "));
     let mut command = Command::new("apt-get");
     command
         .args(arguments)

@@ -24,7 +24,7 @@ const SYLLABLE_SOUND: f64 = 0.24;
 const SYLLABLE_FADE: f64 = 0.04;
 
 /// Seconds of music.
-pub const MUSIC_SECONDS: f64 = 13.0;
+pub const MUSIC_SECONDS: f64 = 15.0;
 /// Seconds of prompt: whole syllables.
 pub const PROMPT_SECONDS: f64 = 9.0 * SYLLABLE;
 
@@ -82,7 +82,7 @@ pub fn wav(samples: &[f32]) -> anyhow::Result<Vec<u8>> {
     Ok(file.into_inner())
 }
 
-/// Reads a WAV file as the mean of its channels, full scale = 1.
+/// Reads a WAV file as the mean of its first two channels, full scale = 1.
 ///
 /// # Errors
 /// It can't be read, or its rate is not [`RATE`].
@@ -104,7 +104,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<f32>> {
         }
     };
     let channels = usize::from(spec.channels.max(1));
-    let mean = |frame: &[f32]| frame.iter().sum::<f32>() / channels as f32;
+    let mean = |frame: &[f32]| frame.iter().take(2).sum::<f32>() / channels.min(2) as f32;
     Ok(samples.chunks_exact(channels).map(mean).collect())
 }
 

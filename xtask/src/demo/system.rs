@@ -1,0 +1,165 @@
+//! The demo's system file: `examples/simple-car.toml` with the paths of this run, and the fault that is to be planted.
+
+use std::path::Path;
+
+use anyhow::Context;
+use toml::{Table, Value};
+
+use super::cabin::Duck;
+use super::{CHIME_REPEAT, Fault, Options, content};
+
+const EXAMPLE: &str = include_str!("../../../examples/simple-car.toml");
+/// Written out where the example leaves it to the default, so that the checks know it.
+const RAMPS: [(&str, i64); 2] = [("attack_ms", 50), ("release_ms", 500)];
+
+/// See the module.
+pub struct System {
+    file: Table,
+    /// What the prompt does to the music.
+    pub prompt_duck: Duck,
+    /// What the chime does to the music.
+    pub chime_duck: Duck,
+}
+
+impl System {
+    /// Sockets, recording and a silent chime (if need be) go to `folder`.
+    ///
+    /// # Errors
+    /// The example lacks something that the scene needs.
+    pub fn from_example(folder: &Path, chime: &Path, options: &Options) -> anyhow::Result<Self> {
+        let mut file: Table = EXAMPLE.parse().context("examples/simple-car.toml")?;
+        let path = |path: &Path| Value::String(path.display().to_string());
+        let codec = table(&mut file, &["codecs", "main"])?;
+        match &options.codec {
+            None => codec.insert("path".to_owned(), path(&folder.join("cabin.wav"))),
+            Some(device) => {
+                codec.insert("backend".to_owned(), "alsa".into());
+                codec.insert("device".to_owned(), device.as_str().into());
+                codec.remove("path")
+            }
+        };
+        for guest in ["ivi", "cluster"] {
+            let socket = folder.join(format!("{guest}.sock"));
+            table(&mut file, &["guests", guest])?.insert("socket".to_owned(), path(&socket));
+        }
+        let sound = table(&mut file, &["chimes", "seatbelt"])?;
+        sound.insert("path".to_owned(), path(&chime.canonicalize()?));
+        sound.insert("repeat".to_owned(), i64::from(CHIME_REPEAT).into());
+        let prompt_duck = duck(cell(&mut file, "navigation")?)?;
+        let chime_duck = duck(cell(&mut file, "warning")?)?;
+        let mut system = Self {
+            file,
+            prompt_duck,
+            chime_duck,
+        };
+        if let Some(fault) = options.r#break {
+            system.plant(fault, folder)?;
+        }
+        Ok(system)
+    }
+
+    /// The expectations stay those of the file without the fault.
+    fn plant(&mut self, fault: Fault, folder: &Path) -> anyhow::Result<()> {
+        match fault {
+            Fault::Duck => {
+                let cell = cell(&mut self.file, "navigation")?;
+                cell.retain(|key, _| ["holder", "newcomer"].contains(&key));
+                cell.insert("action".to_owned(), "mix".into());
+            }
+            Fault::Chime => {
+                let silent = folder.join("silence.wav");
+                std::fs::write(&silent, content::wav(&vec![0.0; content::RATE as usize / 2])?)?;
+                let chime = table(&mut self.file, &["chimes", "seatbelt"])?;
+                chime.insert("path".to_owned(), silent.display().to_string().into());
+            }
+            Fault::Route => {
+                table(&mut self.file, &["guests", "cluster", "streams", "prompt"])?.remove("zone");
+            }
+        }
+        Ok(())
+    }
+
+    /// The file's text for a bus.
+    #[must_use]
+    pub fn text(&self, bus: &str) -> String {
+        let mut file = self.file.clone();
+        file.insert("bus".to_owned(), bus.into());
+        format!("# Written by `cargo xtask demo` from examples/simple-car.toml.\n{file}")
+    }
+}
+
+fn table<'a>(file: &'a mut Table, path: &[&str]) -> anyhow::Result<&'a mut Table> {
+    let step = |table: &'a mut Table, key: &&str| table.get_mut(*key).and_then(Value::as_table_mut);
+    let found = path.iter().try_fold(file, step);
+    found.with_context(|| format!("examples/simple-car.toml has no [{}]", path.join(".")))
+}
+
+/// The matrix cell that a newcomer of this class meets.
+fn cell<'a>(file: &'a mut Table, newcomer: &str) -> anyhow::Result<&'a mut Table> {
+    let cells = file.get_mut("matrix").and_then(Value::as_array_mut);
+    let mut cells = cells.into_iter().flatten().filter_map(Value::as_table_mut);
+    let found = cells.find(|cell| cell.get("newcomer").and_then(Value::as_str) == Some(newcomer));
+    found.with_context(|| format!("examples/simple-car.toml: no [[matrix]] with newcomer {newcomer}"))
+}
+
+fn duck(cell: &mut Table) -> anyhow::Result<Duck> {
+    for (key, default) in RAMPS {
+        cell.entry(key).or_insert(default.into());
+    }
+    let number = |key: &str| {
+        let value = cell.get(key);
+        let number = value.and_then(|value| value.as_float().or(value.as_integer().map(|whole| whole as f64)));
+        number.with_context(|| format!("examples/simple-car.toml: a [[matrix]] cell without {key}"))
+    };
+    Ok(Duck {
+        depth_db: number("depth_db")?,
+        attack: number("attack_ms")? / 1000.0,
+        release: number("release_ms")? / 1000.0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn system(fault: Option<Fault>) -> System {
+        let folder = std::env::temp_dir();
+        let chime = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/chimes/seatbelt.wav");
+        let options = Options {
+            r#break: fault,
+            codec: None,
+            keep: false,
+            json: false,
+        };
+        System::from_example(&folder, &chime, &options).unwrap()
+    }
+
+    #[test]
+    fn the_checks_expect_what_the_example_says_whatever_fault_is_planted() {
+        for fault in [None, Some(Fault::Duck), Some(Fault::Chime), Some(Fault::Route)] {
+            let system = system(fault);
+
+            let prompt = Duck {
+                depth_db: -14.0,
+                attack: 0.05,
+                release: 0.5,
+            };
+            assert_eq!(
+                (system.prompt_duck, system.chime_duck.depth_db),
+                (prompt, -20.0),
+                "{fault:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_fault_changes_the_file_and_the_bus_is_the_one_given() {
+        let right = system(None).text("unix:path=/b");
+        let parsed: Table = right.parse().unwrap();
+
+        assert_eq!(parsed["bus"].as_str(), Some("unix:path=/b"));
+        for fault in [Fault::Duck, Fault::Chime, Fault::Route] {
+            assert_ne!(system(Some(fault)).text("unix:path=/b"), right, "{fault:?}");
+        }
+    }
+}
