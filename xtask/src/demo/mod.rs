@@ -160,7 +160,7 @@ fn build() -> anyhow::Result<()> {
     let output = cargo.output().context("starting cargo")?;
     if !output.status.success() {
         bail!(
-            "building audiod and audioctl:\n{}",
+            "building audiod and audioctl: {}\n{}", output.status,
             String::from_utf8_lossy(&output.stderr)
         );
     }
