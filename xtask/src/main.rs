@@ -3,8 +3,8 @@
 mod backports;
 mod bench;
 mod conformance;
-mod hostile;
 mod demo;
+mod hostile;
 mod image;
 mod rtsan;
 mod setup;

@@ -129,6 +129,9 @@ const DUCK_TOLERANCE: f64 = 0.5;
 const RESTORED_TOLERANCE: f64 = 0.2;
 const SECONDS_TOLERANCE: f64 = 0.1;
 const SHIFT_LIMIT: f64 = 0.5;
+/// Windows from a window's middle to its edge, and the change of level, dB, that is none.
+const HALF_WINDOW: usize = 6;
+const STEADY: f64 = 0.1;
 /// The limit for clicks where the content itself has none.
 const CLICK_LIMIT: f64 = -66.0;
 const CLICK_MARGIN: f64 = 6.0;
@@ -375,39 +378,39 @@ impl Judge<'_> {
 
     /// Phase of each of the music's tones against its start: a frame lost, repeated or put in shifts all that follow.
     fn unbroken(&self) -> Check {
-        let shift = self
-            .found
-            .music
-            .as_ref()
-            .ok_or_else(|| "no music in the samples".to_owned())
-            .and_then(|music| {
-                let start = music.start + 3.0 * SETTLE;
-                let quiet = |window: usize| {
-                    let floor = self.expected.chime.level_db - 40.0;
-                    (start..music.end - 4.0 * SETTLE).contains(&self.levels.time[window])
-                        && self.levels.chime[window] < floor
-                };
-                let windows: Vec<usize> = (0..self.levels.time.len()).filter(|window| quiet(*window)).collect();
-                let first = *windows.first().ok_or("music too short")?;
-                let frames = |tone: &Tone, window: usize| {
-                    let turn = tone.phase[window] - tone.phase[first];
-                    wrapped(turn).abs() * f64::from(content::RATE) / (std::f64::consts::TAU * tone.hz)
-                };
-                let all = self
-                    .tones
-                    .iter()
-                    .flat_map(|tone| windows.iter().map(move |window| frames(tone, *window)));
-                Ok(all.fold(0.0, f64::max))
-            });
         let within = |shift: &f64| *shift <= SHIFT_LIMIT;
         let bound = format!("at most {SHIFT_LIMIT} frames");
-        judged(
-            "music is unbroken",
-            bound,
-            shift,
-            |shift| format!("phase off by {shift:.2} frames"),
-            within,
-        )
+        let text = |shift| format!("phase off by {shift:.2} frames");
+        judged("music is unbroken", bound, self.shift(), text, within)
+    }
+
+    /// Largest shift, frames.
+    fn shift(&self) -> Result<f64, Missing> {
+        let music = self.found.music.as_ref().ok_or("no music in the samples")?;
+        let inside = music.start + 3.0 * SETTLE..music.end - 4.0 * SETTLE;
+        let all = 0..self.levels.time.len();
+        let clear = all.filter(|window| inside.contains(&self.levels.time[*window]) && self.clear(*window));
+        let windows: Vec<usize> = clear.collect();
+        let first = *windows.first().ok_or("music too short")?;
+        let frames = |tone: &Tone, window: usize| {
+            let turn = tone.phase[window] - tone.phase[first];
+            wrapped(turn).abs() * f64::from(content::RATE) / (std::f64::consts::TAU * tone.hz)
+        };
+        let shifts = self
+            .tones
+            .iter()
+            .flat_map(|tone| windows.iter().map(move |window| frames(tone, *window)));
+        Ok(shifts.fold(0.0, f64::max))
+    }
+
+    /// Where a phase can be told: a strike of the chime or a ramp smears the tones into each other.
+    fn clear(&self, window: usize) -> bool {
+        let music = &self.levels.music;
+        let around = music
+            .get(window.saturating_sub(HALF_WINDOW))
+            .zip(music.get(window + HALF_WINDOW));
+        let steady = around.is_some_and(|(before, after)| (before - after).abs() < STEADY);
+        steady && self.levels.chime[window] < self.expected.chime.level_db - 40.0
     }
 
     fn clicks(&self) -> Check {

@@ -184,6 +184,16 @@ fn no_chime_fails_its_check_and_what_it_would_duck_is_not_judged() {
 }
 
 #[test]
+fn a_silent_chime_that_ducks_fails_no_more_than_the_chime() {
+    let scene = Scene {
+        chime: vec![0.0; chime().len()],
+        ..Scene::default()
+    };
+
+    assert_eq!(findings(&scene.play()).0, vec!["chime is there"]);
+}
+
+#[test]
 fn a_chime_of_one_strike_too_few_is_not_the_chime() {
     let scene = Scene {
         chime: chime()[..chime().len() * 2 / 3].to_vec(),
@@ -216,7 +226,7 @@ fn half_a_millisecond_of_silence_in_the_music_is_a_gap() {
 #[test]
 fn a_frame_left_out_breaks_the_music() {
     let mut samples = Scene::default().play();
-    samples.remove(2 * RATE as usize);
+    samples.remove(3 * RATE as usize);
 
     let (failed, _) = findings(&samples);
 

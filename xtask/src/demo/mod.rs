@@ -160,7 +160,8 @@ fn build() -> anyhow::Result<()> {
     let output = cargo.output().context("starting cargo")?;
     if !output.status.success() {
         bail!(
-            "building audiod and audioctl: {}\n{}", output.status,
+            "building audiod and audioctl: {}\n{}",
+            output.status,
             String::from_utf8_lossy(&output.stderr)
         );
     }

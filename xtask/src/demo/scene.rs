@@ -16,7 +16,7 @@ use system_tests::guest::{Finished, Guest, GuestImage, Sound, Vm};
 
 use super::progress::Progress;
 use super::system::System;
-use super::timeline::{Action, Timeline};
+use super::timeline::{self, Action, Timeline};
 
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
 const EVENT_LIMIT: Duration = Duration::from_secs(30);
@@ -143,8 +143,7 @@ fn act(
 }
 
 fn is(line: &str, event: &str, source: &str) -> bool {
-    let line: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-    line["event"] == event && line["source"] == source
+    timeline::event_of(line).is_some_and(|line| line["event"] == event && line["source"] == source)
 }
 
 fn ended(what: &str, end: &Finished) -> anyhow::Result<()> {

@@ -51,10 +51,7 @@ impl Timeline {
     /// carries both the clock's time and the codec's frame; without any line there is no time axis and no row for them.
     #[must_use]
     pub fn new(lines: &[String], actions: &[Action]) -> Self {
-        let lines: Vec<Value> = lines
-            .iter()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
+        let lines: Vec<Value> = lines.iter().filter_map(|line| event_of(line)).collect();
         let mut timeline = Self::default();
         for line in &lines {
             timeline.take(line);
@@ -129,6 +126,14 @@ impl Timeline {
     }
 }
 
+/// The event of a line: `{"event": {"event": NAME, …}}`. Signals, the other lines, say the same in AudioManager's words.
+#[must_use]
+pub fn event_of(line: &str) -> Option<Value> {
+    let mut line: Value = serde_json::from_str(line).ok()?;
+    let event = line.get_mut("event")?.take();
+    event.is_object().then_some(event)
+}
+
 fn frame(line: &Value) -> Option<f64> {
     line["frame"].as_f64()
 }
@@ -173,7 +178,7 @@ fn words(line: &Value) -> Option<String> {
         "guest-closed" => format!("guest {} is gone", field("guest")),
         "stream-started" => format!("{} starts", field("source")),
         "stream-stopped" => format!("{} stops", field("source")),
-        "stream-released" => return None,
+        "stream-released" | "stream" => return None,
         "route" => format!("{} \u{2192} {}: {}", field("source"), field("zone"), state(line)),
         "duck-begin" => format!("{} ducked {} dB by {}", field("source"), decibels(line), field("by")),
         "duck-end" => format!("{} no longer ducked by {}", field("source"), field("by")),
@@ -184,6 +189,8 @@ fn words(line: &Value) -> Option<String> {
             decibels(line)
         ),
         "silent" => format!("{} silent in {}: {}", field("source"), field("zone"), field("cause")),
+        "underrun" => format!("engine late: {} frames since the start were silence", line["frames"]),
+        "xrun" => format!("{}: its guest was late", field("source")),
         "chime-begin" => format!("chime {} begins", field("chime")),
         "chime-end" => format!("chime {} ends", field("chime")),
         _ => line.to_string(),
@@ -197,12 +204,12 @@ mod tests {
 
     fn lines() -> Vec<String> {
         [
-            r#"{"event":"guest-connected","time_ms":1000,"frame":48000,"guest":"ivi"}"#,
+            r#"{"event":{"event":"guest-connected","time_ms":1000,"frame":48000,"guest":"ivi"}}"#,
             "not a line of ours",
-            r#"{"event":"route","time_ms":2000,"frame":96000,"connection":1,"source":"ivi.media","zone":"cabin","state":"connected"}"#,
-            r#"{"event":"duck-begin","time_ms":3000,"frame":144000,"source":"ivi.media","zone":"cabin","by":"cluster.prompt","gain_db":-14.0,"ramp_ms":50,"line":23}"#,
-            r#"{"event":"duck-end","time_ms":3500,"frame":168000,"source":"ivi.media","zone":"cabin","by":"cluster.prompt","gain_db":-14.0,"ramp_ms":500,"line":23}"#,
-            r#"{"event":"route","time_ms":5000,"frame":240000,"connection":1,"source":"ivi.media","zone":"cabin","state":"disconnected"}"#,
+            r#"{"event":{"event":"route","time_ms":2000,"frame":96000,"connection":1,"source":"ivi.media","zone":"cabin","state":"connected"}}"#,
+            r#"{"event":{"event":"duck-begin","time_ms":3000,"frame":144000,"source":"ivi.media","zone":"cabin","by":"cluster.prompt","gain_db":-14.0,"ramp_ms":50,"line":23}}"#,
+            r#"{"event":{"event":"duck-end","time_ms":3500,"frame":168000,"source":"ivi.media","zone":"cabin","by":"cluster.prompt","gain_db":-14.0,"ramp_ms":500,"line":23}}"#,
+            r#"{"event":{"event":"route","time_ms":5000,"frame":240000,"connection":1,"source":"ivi.media","zone":"cabin","state":"disconnected"}}"#,
         ]
         .map(String::from)
         .to_vec()
