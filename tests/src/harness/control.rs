@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
 
-use vhost_sound::device::{Interest, Output, Session, Slot};
+use vhost_sound::device::{Interest, Output, Session, Slot, Token};
 use vhost_sound::memory::{EventFd, GuestMemory};
 
 use super::engine::Order;
@@ -77,21 +77,22 @@ impl Control<'_> {
         }
         for (entry, (guest, token)) in entries[1..].iter().zip(who) {
             if entry.revents != 0 {
-                self.call(guest, |session, _, out| session.on_ready(token, out));
+                let accepts = token == Token::Listener;
+                self.call(guest, accepts, |session, _, out| session.on_ready(token, out));
             }
         }
         for guest in 0..self.sessions.len() {
             if self.sessions[guest].next_poll().is_some() {
                 self.common.polls.fetch_add(1, Ordering::AcqRel);
-                self.call(guest, Session::poll);
+                self.call(guest, false, Session::poll);
             }
         }
     }
 
-    fn call(&mut self, guest: usize, mut what: impl FnMut(&mut Session, u64, &mut Vec<Output>)) {
+    fn call(&mut self, guest: usize, accepts: bool, mut what: impl FnMut(&mut Session, u64, &mut Vec<Output>)) {
         let (now, mut out) = (self.now(), Vec::new());
         let session = &mut self.sessions[guest];
-        if (self.guard)(&mut || what(session, now, &mut out)) {
+        if (self.guard)(accepts, &mut || what(session, now, &mut out)) {
             out.into_iter().for_each(|output| self.carry_out(guest, output));
         } else {
             // What it wanted to say died with it.

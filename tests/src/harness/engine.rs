@@ -25,7 +25,7 @@ const KEPT: usize = 16 << 20;
 struct Flow {
     /// Frames due, times the codec's rate.
     due: u64,
-    /// Bytes pulled into `buffer` and not yet a whole ask.
+    /// Next value to record.
     counter: u32,
     buffer: Vec<u8>,
 }
@@ -49,6 +49,7 @@ pub(super) fn run(common: &Common, inbox: &Receiver<Order>) {
         .iter()
         .map(|d| vec![Flow::default(); d.streams.len()])
         .collect();
+    let mut acks = vec![0; rings.len()];
     let mut next = Instant::now();
     while !common.stop.load(Ordering::Acquire) {
         while let Ok(order) = inbox.try_recv() {
@@ -68,6 +69,10 @@ pub(super) fn run(common: &Common, inbox: &Receiver<Order>) {
                 }
             }
             rings.end_period();
+            let acknowledged = common.blocks[guest].ack_seq.load(Ordering::Acquire);
+            if std::mem::replace(&mut acks[guest], acknowledged) != acknowledged {
+                let _full = common.wake.write(1);
+            }
         }
         next += period;
         match next.checked_duration_since(Instant::now()) {

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use vhost_sound::block::DeviceBlock;
 use vhost_sound::config::{ChannelMapConfig, DeviceConfig, Direction, JackConfig, StreamConfig};
@@ -25,8 +26,9 @@ use vhost_sound::device::StreamChange;
 use vhost_sound::shared::Shared;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-/// Runs what control does; false when it was killed over it.
-pub type Guard = Box<dyn FnMut(&mut dyn FnMut()) -> bool + Send>;
+/// Runs a call into a session; false when it was killed over it. The flag: the call accepts a connection, which ends with a
+/// process that is killed before anybody else has it.
+pub type Guard = Box<dyn FnMut(bool, &mut dyn FnMut()) -> bool + Send>;
 
 /// How the device under test is made.
 pub struct Options {
@@ -173,7 +175,7 @@ impl Sut {
         let (to_engine, from_control) = channel();
         let (for_control, for_engine) = (common.clone(), common.clone());
         let guard = options.guard.unwrap_or_else(|| {
-            Box::new(|work: &mut dyn FnMut()| {
+            Box::new(|_, work: &mut dyn FnMut()| {
                 work();
                 true
             })
@@ -204,6 +206,19 @@ impl Sut {
     #[must_use]
     pub fn seen(&self, guest: usize) -> Seen {
         self.common.seen(guest).clone()
+    }
+
+    /// Waits until what was seen of a guest fulfils `what`; false after 5 s.
+    #[must_use]
+    pub fn wait(&self, guest: usize, what: impl Fn(&Seen) -> bool) -> bool {
+        let end = Instant::now() + Duration::from_secs(5);
+        while !what(&self.common.seen(guest)) {
+            if Instant::now() >= end {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
     }
 
     /// Forgets what was pulled of a guest.

@@ -32,6 +32,10 @@ pub(super) struct State {
     pub(super) inherited: Option<OwnedFd>,
     /// tx and rx are to stay stopped while a message waits.
     hold: bool,
+    /// This connection's control queue has not yet been started.
+    fresh: bool,
+    /// Kept files of regions that are in no table any more.
+    pub(super) stale: Vec<usize>,
 }
 
 struct Done {
@@ -91,7 +95,7 @@ impl Session {
     }
 
     pub(super) fn may_accept(&self) -> bool {
-        self.socket.is_none() && self.link.inherited.is_none() && !self.to_forget()
+        self.socket.is_none() && self.link.inherited.is_none() && !self.deaf && !self.to_forget()
     }
 
     pub(super) fn accept(&mut self, out: &mut Vec<Output>) {
@@ -113,8 +117,13 @@ impl Session {
                 out.push(Output::Keep { slot, fd });
                 out.push(Output::Connected);
                 self.socket = Some(socket);
+                self.link.fresh = true;
             }
-            Err(error) => self.log(out, Level::Warn, format!("a front end could not be accepted: {error}")),
+            Err(error) => {
+                // Out of descriptors, most likely: the caller would be told of the same connection at once again.
+                self.deaf = true;
+                self.log(out, Level::Warn, format!("a front end could not be accepted: {error}"));
+            }
         }
     }
 
@@ -160,6 +169,23 @@ impl Session {
     pub(super) fn to_forget(&self) -> bool {
         let session = &self.block.session;
         session.connected.load(Acquire) == 0 && (self.block.region_count.load(Acquire) > 0 || !self.synced())
+    }
+
+    /// What a predecessor may have wanted to say of memory and could not.
+    pub(super) fn say_memory(&mut self, out: &mut Vec<Output>) {
+        let stale = std::mem::take(&mut self.link.stale);
+        let block = &self.block;
+        if !stale.is_empty() && block.region_count.load(Acquire) == 0 {
+            put32(&block.mem_gen, block.mem_gen.load(Acquire).wrapping_add(1));
+        }
+        if !self.engine_has_memory() {
+            out.push(Output::Memory {
+                generation: self.block.mem_gen.load(Acquire),
+            });
+        }
+        out.extend(stale.into_iter().map(|region| Output::Drop {
+            slot: Slot::Region(region),
+        }));
     }
 
     /// Gives a closed connection's memory up, once the engine has stopped its rings.
@@ -668,15 +694,26 @@ impl Session {
         let block = self.block.clone();
         let ring = &block.queues[queue];
         let features = self.features();
-        let started = match &self.memory {
-            Some(memory) => self.own[queue].start(ring, memory, features),
-            None => Err(fault::OUTSIDE_MEMORY),
-        };
-        match started {
-            // A control queue from the beginning is a driver from the beginning.
-            Ok(true) if queue == CONTROLQ => self.reset_streams(out),
-            Ok(_) => {}
-            Err(code) => self.own[queue].break_with(ring, code),
+        let started = self.start_on(queue, out, features);
+        if let Err(code) = started {
+            self.own[queue].break_with(ring, code);
         }
+    }
+
+    fn start_on(&mut self, queue: usize, out: &mut Vec<Output>, features: u64) -> Result<(), u32> {
+        let block = self.block.clone();
+        let ring = &block.queues[queue];
+        let memory = self.memory.as_ref().ok_or(fault::OUTSIDE_MEMORY)?;
+        if queue == CONTROLQ {
+            // A control queue from the beginning is a driver from the beginning. Before the queue runs: a successor that
+            // finds it running takes the streams for what the driver knows.
+            if !self.own[queue].resumes(ring, memory)? {
+                self.reset_streams(out);
+            } else if std::mem::take(&mut self.link.fresh) {
+                self.say_what_is(out);
+            }
+        }
+        let memory = self.memory.as_ref().ok_or(fault::OUTSIDE_MEMORY)?;
+        self.own[queue].start(ring, memory, features)
     }
 }

@@ -185,6 +185,8 @@ pub struct Session {
     own: [OwnQueue; 2],
     link: connection::State,
     greetings: bool,
+    /// The last accept failed: nobody is accepted until the next poll.
+    deaf: bool,
     soon: bool,
     now: u64,
     lines: u32,
@@ -216,6 +218,9 @@ impl Session {
         let mut session = Self::build(config, block, listener);
         session.greetings = true;
         session.take_over(kept.into_iter().collect());
+        if let Some(decided) = Decided::recorded(&session.block) {
+            decided.carry_out(&session.block);
+        }
         // What the predecessor last wished may not have reached its `cmd_seq`.
         session.raise();
         session
@@ -237,6 +242,7 @@ impl Session {
             own: [OwnQueue::new(), OwnQueue::new()],
             link: connection::State::default(),
             greetings: false,
+            deaf: false,
             soon: false,
             now: 0,
             lines: 0,
@@ -260,6 +266,7 @@ impl Session {
             }
         }
         let count = self.block.region_count.load(Acquire) as usize;
+        self.link.stale = files.keys().copied().filter(|region| *region >= count).collect();
         let files: Vec<OwnedFd> = files
             .into_iter()
             .take_while(|(n, _)| *n < count)
@@ -301,7 +308,12 @@ impl Session {
     /// A descriptor is readable (or its other end gone).
     pub fn on_ready(&mut self, token: Token, out: &mut Vec<Output>) {
         match token {
-            Token::Listener => self.accept(out),
+            Token::Listener => {
+                // The connection must be in other hands before anything is read from it.
+                self.accept(out);
+                self.soon = true;
+                return;
+            }
             Token::Connection => {}
             Token::ControlKick | Token::EventKick => {
                 let queue = if token == Token::ControlKick { CONTROLQ } else { EVENTQ };
@@ -317,6 +329,7 @@ impl Session {
     /// Time has passed, or the engine acknowledged: whatever can go on goes on. `now_ms`: any monotonic clock.
     pub fn poll(&mut self, now_ms: u64, out: &mut Vec<Output>) {
         self.now = now_ms;
+        self.deaf = false;
         self.run(out);
     }
 
@@ -340,6 +353,9 @@ impl Session {
         let running = |stream: &crate::block::StreamBlock| stream.wanted.load(Acquire) == stream_state::RUNNING;
         if connected && (polled(CONTROLQ) || self.block.streams.iter().any(running)) {
             return Some(10);
+        }
+        if self.deaf {
+            return Some(100);
         }
         (self.lines > LOG_LINES).then_some(1000)
     }
@@ -394,6 +410,7 @@ impl Session {
         }
         if std::mem::take(&mut self.greetings) {
             self.say_what_is(out);
+            self.say_memory(out);
         }
         self.greet_inherited(out);
         self.serve_control(out);

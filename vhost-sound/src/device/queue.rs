@@ -117,29 +117,42 @@ impl OwnQueue {
         put32(&block.last_avail, u32::from(used.wrapping_add(ahead)));
     }
 
-    /// Starts the queue as control's wishes describe it. True: from the beginning, false: it goes on where it was stopped.
+    /// Whether the queue, as control's wishes describe it, goes on where it was stopped, over a used ring that stands where
+    /// we left it. Otherwise a driver begins from the beginning.
     ///
     /// # Errors
-    /// A `fault` code.
-    pub fn start(&mut self, block: &QueueBlock, memory: &GuestMemory, features: u64) -> Result<bool, u32> {
+    /// A `fault` code: its areas are not there.
+    pub fn resumes(&self, block: &QueueBlock, memory: &GuestMemory) -> Result<bool, u32> {
         let layout = Layout::wanted(block).ok_or(fault::INDEX)?;
         let vring = layout.open(memory).ok_or(fault::OUTSIDE_MEMORY)?;
-        let base = block.last_avail.load(Acquire) & 0xffff;
-        let (ours, theirs) = (block.used_idx.load(Acquire) as u16, vring.used_idx());
-        let same = block.own_base.load(Acquire) == VALID | base && Layout::own(block) == Some(layout);
-        let resumed = same && theirs.wrapping_sub(ours) <= 1;
+        let base = VALID | block.last_avail.load(Acquire) & 0xffff;
+        let same = block.own_base.load(Acquire) == base && Layout::own(block) == Some(layout);
+        let ours = block.used_idx.load(Acquire) as u16;
+        Ok(same && vring.used_idx().wrapping_sub(ours) <= 1)
+    }
+
+    /// Starts the queue.
+    ///
+    /// # Errors
+    /// A `fault` code: its areas are not there.
+    pub fn start(&mut self, block: &QueueBlock, memory: &GuestMemory, features: u64) -> Result<(), u32> {
+        let resumed = self.resumes(block, memory)?;
+        let layout = Layout::wanted(block).ok_or(fault::INDEX)?;
+        let vring = layout.open(memory).ok_or(fault::OUTSIDE_MEMORY)?;
+        let theirs = vring.used_idx();
         if resumed {
             self.stand_at(block, theirs);
         } else {
+            let base = block.last_avail.load(Acquire) as u16;
             put32(&block.own_base, 0);
             put32(&block.used_idx, u32::from(theirs));
-            put32(&block.done_base, u32::from((base as u16).wrapping_sub(theirs)));
+            put32(&block.done_base, u32::from(base.wrapping_sub(theirs)));
             put32(&block.signalled, u32::from(theirs));
             put64(&block.own_desc, layout.desc);
             put64(&block.own_avail, layout.avail);
             put64(&block.own_used, layout.used);
             put32(&block.own_size, u32::from(layout.size));
-            put32(&block.own_base, VALID | base);
+            put32(&block.own_base, VALID | u32::from(base));
         }
         self.taken_over = false;
         self.call_anyway = true;
@@ -150,7 +163,7 @@ impl OwnQueue {
         }
         put32(&block.fault, fault::NONE);
         put32(&block.actual, ring_state::RUNNING);
-        Ok(!resumed)
+        Ok(())
     }
 
     pub fn stop(&mut self, block: &QueueBlock) {

@@ -174,11 +174,11 @@ pub fn payload_bytes(bytes: &[u8]) -> Result<Option<usize>, ParseError> {
 }
 
 impl Message {
-    /// Reads a whole message (header and payload) that came with `fds` descriptors.
+    /// Reads a whole message: header and payload.
     ///
     /// # Errors
     /// [`ParseError`]: nothing that can be answered.
-    pub fn parse(bytes: &[u8], fds: usize) -> Result<Self, ParseError> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let number = word(bytes, 0).unwrap_or(0);
         let wrong = ParseError::Size {
             request: number,
@@ -187,20 +187,25 @@ impl Message {
         let size = payload_bytes(bytes)?.ok_or(wrong)?;
         let payload = bytes.get(HEADER..HEADER + size).ok_or(wrong)?;
         let request = Payload(payload).request(number, wrong)?;
-        let wanted = request.descriptors();
-        if fds != wanted {
-            return Err(ParseError::Descriptors {
-                request: number,
-                got: fds,
-                wanted,
-            });
-        }
         let need_reply = word(bytes, 4).unwrap_or(0) & NEED_REPLY != 0;
         Ok(Self {
             number,
             request,
             need_reply,
         })
+    }
+
+    /// Checks the number of descriptors that came with it.
+    ///
+    /// # Errors
+    /// [`ParseError::Descriptors`].
+    pub fn came_with(&self, got: usize) -> Result<(), ParseError> {
+        let wanted = self.request.descriptors();
+        if got == wanted {
+            return Ok(());
+        }
+        let request = self.number;
+        Err(ParseError::Descriptors { request, got, wanted })
     }
 
     /// A reply to this message.
@@ -221,7 +226,7 @@ impl Message {
 
 impl Request {
     /// Descriptors that belong to the message.
-    fn descriptors(&self) -> usize {
+    pub fn descriptors(&self) -> usize {
         match self {
             Self::SetMemTable(regions) => regions.len(),
             Self::SetVringKick(_, fd) | Self::SetVringCall(_, fd) | Self::SetVringErr(_, fd) => usize::from(*fd),

@@ -81,25 +81,49 @@ impl Socket {
             Err(error) => return Peeked::Malformed(error),
         };
         let len = HEADER + size;
-        let mut fds = Vec::new();
-        match self.look(&mut bytes[..len], Some(&mut fds)) {
-            Ok(got) if got == len => {}
-            Ok(got) => match self.look_on(&mut bytes[..len], got, &mut fds) {
-                Ok(true) => {}
-                Ok(false) => return self.half(),
-                Err(error) => return Peeked::Failed(error.to_string()),
-            },
+        match self.look_at(&mut bytes[..len], None) {
+            Ok(true) => {}
+            Ok(false) => return self.half(),
             Err(error) => return Peeked::Failed(error.to_string()),
         }
-        match Message::parse(&bytes[..len], fds.len()) {
-            Ok(message) => Peeked::Whole {
-                message,
-                fds,
-                len,
-                more: self.waiting() > len,
-            },
-            Err(error) => Peeked::Malformed(error),
+        let message = match Message::parse(&bytes[..len]) {
+            Ok(message) => message,
+            Err(error) => return Peeked::Malformed(error),
+        };
+        let mut fds = Vec::new();
+        if message.request.descriptors() > 0
+            && let Err(error) = self.look_at(&mut bytes[..len], Some(&mut fds))
+        {
+            return Peeked::Failed(error.to_string());
         }
+        if let Err(error) = message.came_with(fds.len()) {
+            return Peeked::Malformed(error);
+        }
+        Peeked::Whole {
+            message,
+            fds,
+            len,
+            more: self.waiting() > len,
+        }
+    }
+
+    /// Looks at exactly these bytes, and only if asked for at their descriptors: the kernel hands those of the first bytes
+    /// that carry some, even if they lie behind what is looked at. False: not all there.
+    fn look_at(&self, into: &mut [u8], mut fds: Option<&mut Vec<OwnedFd>>) -> io::Result<bool> {
+        let mut from = 0;
+        while from < into.len() {
+            // A look ends at bytes with descriptors; the next begins behind them.
+            self.peek_from(from as libc::c_int)?;
+            let got = self.look(&mut into[from..], fds.as_deref_mut());
+            self.peek_from(-1)?;
+            match got {
+                Ok(0) => return Ok(false),
+                Ok(got) => from += got,
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// `MSG_PEEK`; with `fds`, duplicates of the descriptors that lie at these bytes are appended.
@@ -135,22 +159,6 @@ impl Socket {
             }
         }
         Ok(got as usize)
-    }
-
-    /// The kernel ends a look at the bytes that carry descriptors; looks at what lies behind them. False: not all there.
-    fn look_on(&self, into: &mut [u8], mut from: usize, fds: &mut Vec<OwnedFd>) -> io::Result<bool> {
-        while from < into.len() {
-            self.peek_from(from as libc::c_int)?;
-            let got = self.look(&mut into[from..], Some(fds));
-            self.peek_from(-1)?;
-            match got {
-                Ok(0) => return Ok(false),
-                Ok(got) => from += got,
-                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
     }
 
     fn peek_from(&self, offset: libc::c_int) -> io::Result<()> {
