@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use policy::Event;
-use vhost_sound::block::DeviceBlock;
+use vhost_sound::block::{DeviceBlock, stream_state};
 use vhost_sound::device::{Interest, Level, Output, Session, Slot, StreamChange, Token};
 use vhost_sound::shared::Shared;
 
@@ -88,20 +88,7 @@ impl Guests {
                 due: Some(0),
             });
         }
-        let guests = Self { all, link };
-        guests.ask_for_tables();
-        Ok(guests)
-    }
-
-    /// A predecessor, or a whole daemon before this one, may have ended before the engine heard of a memory table. The engine
-    /// finds the files that were kept, or that there are none (any more).
-    fn ask_for_tables(&self) {
-        for (index, guest) in (0..).zip(&self.all) {
-            let generation = guest.block.mem_gen.load(Acquire);
-            if guest.block.engine_mem_gen.load(Acquire) != generation {
-                self.tell(Record::Memory(index, generation), None);
-            }
-        }
+        Ok(Self { all, link })
     }
 
     /// Everything to wait for now.
@@ -213,6 +200,7 @@ impl Guests {
             Happening::new("guest-connected").with("guest", &*guest.name),
         ));
         self.available(index, true, news);
+        self.all[index].still_running(news);
     }
 
     fn went(&mut self, index: usize, reason: &str, news: &mut Vec<News>) {
@@ -256,6 +244,17 @@ impl Guest {
             }
         };
         news.push(News::Event(event));
+    }
+
+    /// A front end that comes back goes on with what it had started; one that begins anew says so.
+    fn still_running(&mut self, news: &mut Vec<News>) {
+        for stream in 0..self.sources.len() {
+            let block = &self.block.streams[stream];
+            if block.wanted.load(Acquire) == stream_state::RUNNING {
+                let start_gen = block.start_gen.load(Acquire);
+                self.stream_changed(stream, StreamChange::Started { start_gen }, news);
+            }
+        }
     }
 
     fn log(&mut self, level: Level, text: String, news: &mut Vec<News>) {

@@ -129,6 +129,8 @@ impl Control {
         self.gains.publish(&self.heard);
         let mut news = Vec::new();
         self.guests.who_is_there(&mut news);
+        // What ended with the predecessor is closed before anybody new is let in.
+        self.guests.tick(now_ms(), &mut news);
         self.take_news(news);
     }
 

@@ -19,11 +19,12 @@ use std::process::Command;
 use vhost_sound::shared::{Block, Shared};
 
 use crate::blocks::{EngineBlock, SavedBlock};
-use crate::codec::sim;
+use crate::codec::{alsa, sim};
 use crate::engine::chimes::ChimeBank;
 use crate::failure::Failure;
 use crate::plan::Plan;
 use crate::sandbox;
+use crate::supervisor::silence::Hold;
 use crate::supervisor::wire::Thing;
 use crate::supervisor::{Inheritance, entry};
 use crate::system::{Backend, System};
@@ -50,10 +51,17 @@ pub fn run(plan: &Plan, options: &Options) -> Result<Infallible, Failure> {
     things.extend(blocks(&plan.system)?);
     things.push((Thing::Plan, plan.freeze().map_err(Failure::when("the plan's memory"))?));
     let cards = cards(&plan.system)?;
+    let holds = real_cards(&plan.system, &mut things)?;
     for guest in &plan.system.guests {
         eprintln!("audiod: guest {}: listening on {}", guest.name, guest.socket.display());
     }
-    let arguments = entry::arguments(Inheritance { things, cards, ready }).map_err(Failure::when("handing over"))?;
+    let inheritance = Inheritance {
+        things,
+        cards,
+        holds,
+        ready,
+    };
+    let arguments = entry::arguments(inheritance).map_err(Failure::when("handing over"))?;
     let error = Command::new("/proc/self/exe").arg0("audiod").args(arguments).exec();
     Err(Failure::when("starting the supervisor")(error))
 }
@@ -119,6 +127,26 @@ fn cards(system: &System) -> Result<Vec<u32>, Failure> {
         }
     }
     Ok(cards)
+}
+
+/// Opens bare devices, so that they outlive engines. Plugins end with the engine that opens them.
+fn real_cards(system: &System, things: &mut Vec<(Thing, OwnedFd)>) -> Result<Vec<Hold>, Failure> {
+    let mut holds = Vec::new();
+    for (index, codec) in (0..).zip(&system.codecs) {
+        if let Backend::Alsa { device } = &codec.backend
+            && alsa::is_hw(device)
+        {
+            let fd = alsa::open_pcm(codec, device).map_err(|error| Failure::InTheWay(error.to_string()))?;
+            things.push((Thing::Card(index), fd));
+            holds.push(Hold {
+                codec: index,
+                rate: codec.rate,
+                period: codec.period,
+                lead: codec.lead,
+            });
+        }
+    }
+    Ok(holds)
 }
 
 fn writable(path: &Path) -> io::Result<()> {

@@ -1,10 +1,12 @@
-//! The command line between the launcher and the supervisor it becomes: `audiod supervise TAG.INDEX.SUB=FD … card=N ready=FD`.
+//! The command line between the launcher and the supervisor it becomes:
+//! `audiod supervise TAG.INDEX.SUB=FD … card=N hold=CODEC.RATE.PERIOD.LEAD ready=FD`.
 //!
 //! The launcher execs, so that nothing of what read the file is left in the process that must not die.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
+use super::silence::Hold;
 use super::wire::Thing;
 use super::{Inheritance, LINK_FD};
 
@@ -18,6 +20,15 @@ pub fn arguments(inheritance: Inheritance) -> io::Result<Vec<String>> {
         arguments.push(format!("{}={}", thing.to_text(), keep_open(fd)?));
     }
     arguments.extend(inheritance.cards.iter().map(|codec| format!("card={codec}")));
+    for hold in &inheritance.holds {
+        let Hold {
+            codec,
+            rate,
+            period,
+            lead,
+        } = hold;
+        arguments.push(format!("hold={codec}.{rate}.{period}.{lead}"));
+    }
     if let Some(fd) = inheritance.ready {
         arguments.push(format!("ready={}", keep_open(fd)?));
     }
@@ -37,15 +48,22 @@ pub fn inherit(arguments: impl Iterator<Item = String>) -> io::Result<Inheritanc
                 format!("`{argument}`: not from the launcher"),
             )
         };
-        let (name, number) = argument.split_once('=').ok_or_else(wrong)?;
-        let number: u32 = number.parse().map_err(|_| wrong())?;
-        match name {
-            "card" => inheritance.cards.push(number),
-            "ready" => inheritance.ready = Some(take(number)?),
-            thing => {
+        let (name, value) = argument.split_once('=').ok_or_else(wrong)?;
+        let numbers: Result<Vec<u32>, _> = value.split('.').map(str::parse).collect();
+        match (name, numbers.map_err(|_| wrong())?.as_slice()) {
+            ("card", [codec]) => inheritance.cards.push(*codec),
+            ("hold", &[codec, rate, period, lead]) => inheritance.holds.push(Hold {
+                codec,
+                rate,
+                period,
+                lead,
+            }),
+            ("ready", [fd]) => inheritance.ready = Some(take(*fd)?),
+            (thing, [fd]) => {
                 let thing = Thing::from_text(thing).ok_or_else(wrong)?;
-                inheritance.things.push((thing, take(number)?));
+                inheritance.things.push((thing, take(*fd)?));
             }
+            _ => return Err(wrong()),
         }
     }
     hold_link_number()?;
@@ -94,21 +112,29 @@ mod tests {
     #[test]
     fn an_inheritance_survives_the_command_line() {
         let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let hold = Hold {
+            codec: 0,
+            rate: 48_000,
+            period: 48,
+            lead: 2,
+        };
         let given = Inheritance {
             things: vec![(Thing::Plan, null()), (Thing::Listener(3), null())],
             cards: vec![1],
+            holds: vec![hold],
             ready: Some(null()),
         };
         let text = arguments(given).unwrap();
         let back = inherit(text.into_iter().skip(1)).unwrap();
         let things: Vec<_> = back.things.iter().map(|(thing, _)| *thing).collect();
         assert_eq!((things, back.cards), (vec![Thing::Plan, Thing::Listener(3)], vec![1]));
+        assert_eq!(back.holds, [hold]);
         assert!(back.ready.is_some());
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "x=1", "0.0.0=1", "0.0.0=99999", "0.0=4", "card=-1"] {
+        for text in ["", "x=1", "0.0.0=1", "0.0.0=99999", "0.0=4", "card=-1", "hold=1.2.3"] {
             assert!(inherit([text.to_owned()].into_iter()).is_err(), "{text}");
         }
     }

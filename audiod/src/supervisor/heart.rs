@@ -54,6 +54,12 @@ impl Hearts {
         })
     }
 
+    /// A codec's count of beats.
+    pub fn beat(&self, codec: u32) -> u64 {
+        let heart = self.hearts.get(codec as usize);
+        heart.map_or(0, |heart| heart.block.heartbeat.load(Acquire))
+    }
+
     /// Until the next look is due.
     pub fn due_in(&self) -> Duration {
         LOOK.saturating_sub(self.looked.elapsed())

@@ -12,6 +12,7 @@ mod child;
 pub mod entry;
 mod heart;
 mod kept;
+pub mod silence;
 pub mod wire;
 
 use std::io::{self, Write};
@@ -22,8 +23,10 @@ pub use child::LINK_FD;
 use child::{Child, Role};
 use heart::Hearts;
 use kept::Kept;
+use silence::{Hold, Silencer};
 use wire::{Record, Thing};
 
+use crate::codec::alsa::{KernelPcm, Tail};
 use crate::signals;
 
 /// What the launcher leaves behind for the supervisor: descriptors by role.
@@ -33,6 +36,8 @@ pub struct Inheritance {
     pub things: Vec<(Thing, OwnedFd)>,
     /// Codecs whose simulated card writes a file.
     pub cards: Vec<u32>,
+    /// Codecs that are real cards (their PCM is among `things`): silenced ahead while no engine beats.
+    pub holds: Vec<Hold>,
     /// Gets one line, `ready`, when everybody is up.
     pub ready: Option<OwnedFd>,
 }
@@ -70,6 +75,7 @@ struct Supervisor {
     kept: Kept,
     children: Vec<Child>,
     hearts: Hearts,
+    silencers: Vec<(u32, Silencer<Tail<KernelPcm>>)>,
     ready: Option<OwnedFd>,
     watchdog: Option<Duration>,
     fed: Instant,
@@ -83,6 +89,7 @@ impl Supervisor {
             .iter()
             .filter(|(thing, _)| matches!(thing, Thing::Engine(_)));
         let hearts = Hearts::new(blocks.map(|(_, fd)| fd.try_clone()))?;
+        let silencers = silencers(&inheritance)?;
         let mut kept = Kept::default();
         for (thing, fd) in inheritance.things {
             kept.keep(thing, fd);
@@ -93,6 +100,7 @@ impl Supervisor {
             kept,
             children: cards.chain([Role::Engine, Role::Control]).map(Child::new).collect(),
             hearts,
+            silencers,
             ready: inheritance.ready,
             watchdog: sd_notify::watchdog_enabled().map(|period| period / 4),
             fed: Instant::now(),
@@ -126,6 +134,7 @@ impl Supervisor {
                 engine.send(record, thing.and_then(|thing| self.kept.get(thing)));
             }
         }
+        self.silence();
         self.check_heart();
         self.report();
         Ok(None)
@@ -140,13 +149,32 @@ impl Supervisor {
             polls.push(signals::entry(child.pid_fd(), libc::POLLIN));
         }
         let due = self.children.iter().filter_map(Child::due_in);
-        let wait = due.chain([self.hearts.due_in()]).chain(self.watchdog).min();
+        let silence = (!self.silencers.is_empty()).then_some(silence::WATCH);
+        let wait = due
+            .chain([self.hearts.due_in()])
+            .chain(self.watchdog)
+            .chain(silence)
+            .min();
         let wait = wait.unwrap_or_default().as_millis();
         signals::wait(&mut polls, i32::try_from(wait).unwrap_or(i32::MAX).saturating_add(1))?;
         Ok(Ready {
             signal: polls[0].revents != 0,
             children: polls[1..].chunks_exact(2).map(|pair| pair[0].revents != 0).collect(),
         })
+    }
+
+    /// Real cards go on in silence while nobody writes.
+    fn silence(&mut self) {
+        let engine = self
+            .children
+            .iter()
+            .any(|child| child.role == Role::Engine && child.is_running());
+        for (codec, silencer) in &mut self.silencers {
+            let beat = self.hearts.beat(*codec);
+            if let Some(error) = silencer.look(beat, engine, Instant::now()) {
+                eprintln!("audiod: codec {codec}: no silence can be kept ahead: {error}");
+            }
+        }
     }
 
     /// An engine that lives but doesn't beat is replaced.
@@ -201,6 +229,22 @@ impl Supervisor {
             child.stop(Duration::from_secs(2));
         }
     }
+}
+
+fn silencers(inheritance: &Inheritance) -> io::Result<Vec<(u32, Silencer<Tail<KernelPcm>>)>> {
+    let now = Instant::now();
+    let mut silencers = Vec::new();
+    for hold in &inheritance.holds {
+        let card = inheritance
+            .things
+            .iter()
+            .find(|(thing, _)| *thing == Thing::Card(hold.codec));
+        let (_, fd) = card.ok_or(io::ErrorKind::NotFound)?;
+        let lead = u64::from(hold.period) * u64::from(hold.lead);
+        let tail = Tail::of(fd.try_clone()?, hold.rate, lead)?;
+        silencers.push((hold.codec, Silencer::new(tail, hold.patience(), now)));
+    }
+    Ok(silencers)
 }
 
 struct Ready {
