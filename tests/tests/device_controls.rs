@@ -98,7 +98,7 @@ fn a_safety_stream_has_no_elements_and_takes_no_volume() {
     safety.streams[0].safety = true;
     let options = Options {
         devices: vec![safety],
-        guard: None,
+        ..Options::one()
     };
     let sut = Sut::start("safety", options).unwrap();
     let mut fe = connected(&sut);

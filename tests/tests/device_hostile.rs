@@ -69,7 +69,7 @@ fn play_on(socket: &Path, stop: &AtomicBool) -> u32 {
 fn all_held(event_idx: bool) {
     let options = Options {
         devices: vec![device("hostile"), device("good")],
-        guard: None,
+        ..Options::one()
     };
     let sut = Sut::start(&format!("hostile-{event_idx}"), options).unwrap();
     let stop = Arc::new(AtomicBool::new(false));

@@ -5,13 +5,12 @@ use std::time::Duration;
 use system_tests::frontend::pcm::Pcm;
 use system_tests::frontend::proto::{CONTROLQ, RXQ, S_OK, TXQ, code, word, words};
 use system_tests::frontend::{Options as Wanted, SoundFrontend};
-use system_tests::harness::{Options, Sut, device};
+use system_tests::harness::{Options, Sut};
 use vhost_sound::ring::crash::{Outcome, run};
 
 /// Kills calls before a store that a fixed sequence of numbers chooses: the first as often as the hundredth.
 fn killed_everywhere(name: &str, mut seed: u32) -> Sut {
     let options = Options {
-        devices: vec![device("guest")],
         guard: Some(Box::new(move |accepts, work| {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             // Most calls make few stores; a new memory table makes most.
@@ -23,6 +22,7 @@ fn killed_everywhere(name: &str, mut seed: u32) -> Sut {
             };
             run(stores, work) == Outcome::Finished
         })),
+        ..Options::one()
     };
     Sut::start(name, options).unwrap()
 }

@@ -30,12 +30,12 @@ struct Flow {
     buffer: Vec<u8>,
 }
 
-pub(super) fn run(common: &Common, inbox: &Receiver<Order>) {
+pub(super) fn run(common: &Common, inbox: &Receiver<Order>, haste: u32) {
     let (frames, rate) = common
         .devices
         .first()
         .map_or((48, 48_000), |device| device.codec_period);
-    let period = Duration::from_secs(1) * frames / rate;
+    let period = Duration::from_secs(1) * frames / rate / haste;
     let make = || {
         common
             .blocks

@@ -36,6 +36,8 @@ pub struct Options {
     pub devices: Vec<DeviceConfig>,
     /// Runs every call into a session.
     pub guard: Option<Guard>,
+    /// How many times faster than the clock the engine runs, where only order matters.
+    pub haste: u32,
 }
 
 impl Options {
@@ -45,6 +47,7 @@ impl Options {
         Self {
             devices: vec![device("guest")],
             guard: None,
+            haste: 1,
         }
     }
 }
@@ -98,6 +101,15 @@ pub struct Seen {
     pub closed: Vec<String>,
     /// Log lines.
     pub log: Vec<String>,
+}
+
+impl Seen {
+    fn of(device: &DeviceConfig) -> Self {
+        Self {
+            pulled: vec![Vec::new(); device.streams.len()],
+            ..Self::default()
+        }
+    }
 }
 
 enum Command {
@@ -158,12 +170,7 @@ impl Sut {
             seen: options
                 .devices
                 .iter()
-                .map(|d| {
-                    Mutex::new(Seen {
-                        pulled: vec![Vec::new(); d.streams.len()],
-                        ..Seen::default()
-                    })
-                })
+                .map(|device| Mutex::new(Seen::of(device)))
                 .collect(),
             devices: options.devices,
             wake: EventFd::new(EFD_NONBLOCK)?,
@@ -181,7 +188,8 @@ impl Sut {
             })
         });
         let control = std::thread::spawn(move || control::run(&for_control, &inbox, &to_engine, guard));
-        let engine = std::thread::spawn(move || engine::run(&for_engine, &from_control));
+        let haste = options.haste.max(1);
+        let engine = std::thread::spawn(move || engine::run(&for_engine, &from_control, haste));
         Ok(Self {
             sockets,
             common,
@@ -221,9 +229,10 @@ impl Sut {
         true
     }
 
-    /// Forgets what was pulled of a guest.
+    /// Forgets what was seen of a guest.
     pub fn forget(&self, guest: usize) {
-        self.common.seen(guest).pulled.iter_mut().for_each(Vec::clear);
+        let mut seen = self.common.seen(guest);
+        *seen = Seen::of(&self.common.devices[guest]);
     }
 
     /// Times control was killed by the guard.

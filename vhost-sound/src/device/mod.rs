@@ -18,6 +18,8 @@
 mod connection;
 pub mod controls;
 mod events;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzz;
 pub mod pcm;
 mod queue;
 mod request;

@@ -69,7 +69,7 @@ impl Socket {
     /// Looks at the oldest message.
     pub fn peek(&self) -> Peeked {
         let mut bytes = [0; HEADER + MAX_PAYLOAD];
-        let header = match self.look(&mut bytes[..HEADER], None) {
+        let header = match self.look_at(&mut bytes[..HEADER], None) {
             Ok(0) => return Peeked::Closed,
             Ok(got) => got,
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return Peeked::Nothing,
@@ -82,8 +82,8 @@ impl Socket {
         };
         let len = HEADER + size;
         match self.look_at(&mut bytes[..len], None) {
-            Ok(true) => {}
-            Ok(false) => return self.half(),
+            Ok(got) if got == len => {}
+            Ok(_) => return self.half(),
             Err(error) => return Peeked::Failed(error.to_string()),
         }
         let message = match Message::parse(&bytes[..len]) {
@@ -107,9 +107,9 @@ impl Socket {
         }
     }
 
-    /// Looks at exactly these bytes, and only if asked for at their descriptors: the kernel hands those of the first bytes
-    /// that carry some, even if they lie behind what is looked at. False: not all there.
-    fn look_at(&self, into: &mut [u8], mut fds: Option<&mut Vec<OwnedFd>>) -> io::Result<bool> {
+    /// Looks at these bytes, and only if asked for at their descriptors: the kernel hands those of the first bytes that carry
+    /// some, even if they lie behind what is looked at. Fewer bytes: no more are there yet.
+    fn look_at(&self, into: &mut [u8], mut fds: Option<&mut Vec<OwnedFd>>) -> io::Result<usize> {
         let mut from = 0;
         while from < into.len() {
             // A look ends at bytes with descriptors; the next begins behind them.
@@ -117,13 +117,13 @@ impl Socket {
             let got = self.look(&mut into[from..], fds.as_deref_mut());
             self.peek_from(-1)?;
             match got {
-                Ok(0) => return Ok(false),
+                Ok(0) => break,
                 Ok(got) => from += got,
-                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return Ok(false),
+                Err(error) if from > 0 && error.raw_os_error() == Some(libc::EAGAIN) => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(true)
+        Ok(from)
     }
 
     /// `MSG_PEEK`; with `fds`, duplicates of the descriptors that lie at these bytes are appended.
