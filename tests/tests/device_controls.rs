@@ -1,5 +1,7 @@
 //! Control elements, events, jacks and sleep of the device, through a front end.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::{Duration, Instant};
 
 use system_tests::frontend::pcm::Pcm;

@@ -1,5 +1,7 @@
 //! Many lives of a stream: nothing is lost, nothing is left over.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 

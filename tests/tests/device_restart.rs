@@ -1,5 +1,7 @@
 //! Control is killed before any store it makes, and replaced: a front end notices nothing but time.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use system_tests::frontend::pcm::Pcm;

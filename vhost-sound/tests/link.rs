@@ -1,5 +1,7 @@
 //! The connection as a hostile or slow front end uses it. No engine: nothing here needs one.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -20,9 +20,13 @@ pub mod controls;
 mod events;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzz;
+mod messages;
+mod output;
 pub mod pcm;
 mod queue;
 mod request;
+mod rings;
+mod serve;
 mod words;
 
 use std::collections::BTreeMap;
@@ -31,17 +35,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
 
 use controls::Element;
+pub use output::{Interest, Level, Output, Slot, StreamChange, Token};
 use queue::OwnQueue;
-use request::{Judge, Verdict};
-use words::{Decided, Effect};
+use words::Decided;
 
-use crate::block::{CONTROLQ, DeviceBlock, EVENTQ, QUEUES, RXQ, TXQ, fault, ring_state, stream_state};
+use crate::block::{CONTROLQ, DeviceBlock, EVENTQ, QUEUES, ring_state, stream_state};
 use crate::config::DeviceConfig;
 use crate::link::Socket;
 use crate::memory::{EventFd, GuestMemory};
 use crate::ring::store::put32;
 use crate::shared::Shared;
-use crate::wire::{self, F_CTLS, Status};
 
 /// Control requests answered, and messages handled, in one call; the rest has to wait for the next.
 const BUDGET: usize = 64;
@@ -49,124 +52,6 @@ const BUDGET: usize = 64;
 pub const MAX_JACKS: usize = 32;
 /// Lines that guests can cause in the log, a second.
 const LOG_LINES: u32 = 20;
-
-/// What a descriptor is to the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Token {
-    /// The listening socket: somebody wants to connect.
-    Listener,
-    /// The connection: a message.
-    Connection,
-    /// The control queue's kick.
-    ControlKick,
-    /// The event queue's kick.
-    EventKick,
-}
-
-/// What to wait for on a descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interest {
-    /// Readable (level-triggered).
-    Readable,
-    /// Nothing but the other end's going away: its next message waits.
-    Hangup,
-}
-
-/// Descriptors that somebody else must keep, so that they outlive this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Slot {
-    /// The vhost-user connection.
-    Connection,
-    /// File of a memory region.
-    Region(usize),
-    /// Kick of a queue.
-    Kick(usize),
-    /// Call of a queue.
-    Call(usize),
-    /// Error descriptor of a queue.
-    Err(usize),
-}
-
-/// How loud a log line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Something is not as the operator wants it.
-    Warn,
-    /// Worth knowing.
-    Info,
-    /// For finding faults.
-    Debug,
-}
-
-/// What happened to a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamChange {
-    /// SET_PARAMS: parameters are in the block.
-    Params,
-    /// PREPARE.
-    Prepared,
-    /// START, or goes on after a pause (`start_gen` is then the old one).
-    Started {
-        /// `StreamBlock::start_gen`: which START this is.
-        start_gen: u32,
-    },
-    /// STOP: paused.
-    Stopped,
-    /// RELEASE, or the device was reset.
-    Released,
-}
-
-/// What the caller has to do, in order, before it calls again.
-#[derive(Debug)]
-pub enum Output {
-    /// Keep this descriptor (in place of the one kept there).
-    Keep {
-        /// As what.
-        slot: Slot,
-        /// A duplicate.
-        fd: OwnedFd,
-    },
-    /// Close the kept descriptor.
-    Drop {
-        /// Which.
-        slot: Slot,
-    },
-    /// The memory table in the block is complete and its files are kept: the engine is to map it.
-    Memory {
-        /// `DeviceBlock::mem_gen`.
-        generation: u32,
-    },
-    /// A stream changed its state.
-    Stream {
-        /// Stream id.
-        stream: usize,
-        /// How.
-        what: StreamChange,
-    },
-    /// The guest set a stream's volume or mute switch (also said once after `restore`).
-    User {
-        /// Stream id.
-        stream: usize,
-        /// 0.1 dB, at most 0.
-        gain_db10: i16,
-        /// Muted.
-        mute: bool,
-    },
-    /// A front end connected.
-    Connected,
-    /// The connection was closed; all streams are as good as stopped.
-    Closed {
-        /// By whom and why.
-        reason: String,
-    },
-    /// For the log.
-    Log {
-        /// How loud.
-        level: Level,
-        /// What.
-        text: String,
-    },
-}
 
 #[derive(Default)]
 struct QueueFds {
@@ -503,210 +388,6 @@ impl Session {
         events::forget(&self.block);
         if raised {
             self.raise();
-        }
-    }
-
-    /// Answers what can be answered on the control queue.
-    fn serve_control(&mut self, out: &mut Vec<Output>) {
-        let block = self.block.clone();
-        let ring = &block.queues[CONTROLQ];
-        // Out of `self` while its areas are borrowed.
-        let memory = self.memory.take();
-        let features = self.features();
-        match self.own[CONTROLQ].context(ring, memory.as_ref(), features) {
-            Ok(None) => {}
-            Ok(Some(context)) => {
-                let mut left = BUDGET;
-                let done = loop {
-                    match self.answer_next(&context, out) {
-                        Ok(true) if left > 0 => left -= 1,
-                        Ok(true) => {
-                            self.soon = true;
-                            break Ok(());
-                        }
-                        Ok(false) => {
-                            let after = ring.last_avail.load(Acquire) as u16;
-                            let more = self.own[CONTROLQ].ask_for_kick(ring, &context, after);
-                            self.soon |= more && Decided::recorded(&block).is_none();
-                            break Ok(());
-                        }
-                        Err(code) => break Err(code),
-                    }
-                };
-                self.own[CONTROLQ].notify(ring, &context, self.fds[CONTROLQ].call.as_ref());
-                if let Err(code) = done {
-                    self.own[CONTROLQ].break_with(ring, code);
-                }
-            }
-            Err(code) => self.own[CONTROLQ].break_with(ring, code),
-        }
-        self.memory = memory;
-    }
-
-    /// One request. False: there is none, or it must wait for the engine.
-    fn answer_next(&mut self, context: &crate::ring::chain::Context<'_>, out: &mut Vec<Output>) -> Result<bool, u32> {
-        let block = self.block.clone();
-        let ring = &block.queues[CONTROLQ];
-        if let Some(decided) = Decided::recorded(&block) {
-            return self.answer_decided(context, decided);
-        }
-        let Some(chain) = self.own[CONTROLQ].next(ring, context)? else {
-            return Ok(false);
-        };
-        if chain.room() < 4 {
-            self.own[CONTROLQ].used(ring, context, chain.head, 0);
-            return Ok(true);
-        }
-        let judge = Judge {
-            config: &self.config,
-            block: &block,
-            elements: &self.elements,
-            controls: self.features() & F_CTLS != 0,
-            avail: ring.last_avail.load(Acquire) as u16,
-        };
-        let verdict = if chain.fault == fault::NONE {
-            judge.judge(&chain.request, chain.room())
-        } else {
-            Verdict::Answer(wire::words(&[Status::BadMsg as u32]))
-        };
-        let answer = match verdict {
-            Verdict::Answer(answer) => answer,
-            Verdict::Refused(status, why) => {
-                self.log(out, Level::Warn, why);
-                wire::words(&[status as u32])
-            }
-            Verdict::Written { element, changed } => {
-                if changed {
-                    words::raise(&block, words::ELEMENT, element);
-                    out.push(self.user(self.elements[element].stream));
-                }
-                wire::words(&[Status::Ok as u32])
-            }
-            Verdict::Decided(decided) => {
-                decided.record(&block);
-                self.carry_out(decided, out);
-                return Ok(true);
-            }
-        };
-        let written = chain.write(context.memory, &answer);
-        self.own[CONTROLQ].used(ring, context, chain.head, written);
-        Ok(true)
-    }
-
-    fn carry_out(&mut self, decided: Decided, out: &mut Vec<Output>) {
-        if decided.effect == Effect::Start {
-            // A new driver run: its xruns start here.
-            let stream = &self.block.streams[decided.stream];
-            words::set(
-                &self.block,
-                words::xruns_seen(decided.stream),
-                stream.xruns.load(Acquire),
-            );
-        }
-        decided.carry_out(&self.block);
-        self.raise();
-        if let Some(what) = self.change(decided.stream, decided.state) {
-            out.push(Output::Stream {
-                stream: decided.stream,
-                what,
-            });
-        }
-    }
-
-    /// Answers the decided request, if the engine has done its part.
-    fn answer_decided(&mut self, context: &crate::ring::chain::Context<'_>, decided: Decided) -> Result<bool, u32> {
-        let block = self.block.clone();
-        let ring = &block.queues[CONTROLQ];
-        if ring.last_avail.load(Acquire) as u16 != decided.avail {
-            // Answered by a predecessor that died before it struck it out.
-            Decided::strike(&block);
-            return Ok(true);
-        }
-        if !self.synced() {
-            return Ok(false);
-        }
-        let Some(chain) = self.own[CONTROLQ].next(ring, context)? else {
-            return Err(fault::AVAIL_JUMP);
-        };
-        let written = chain.write(context.memory, &wire::words(&[Status::Ok as u32]));
-        self.own[CONTROLQ].used(ring, context, chain.head, written);
-        Decided::strike(&block);
-        Ok(true)
-    }
-
-    /// Puts pending events into the buffers that are there.
-    fn serve_events(&mut self) {
-        let block = self.block.clone();
-        let ring = &block.queues[EVENTQ];
-        let memory = self.memory.take();
-        let features = self.features();
-        let result = match self.own[EVENTQ].context(ring, memory.as_ref(), features) {
-            Ok(Some(context)) => {
-                let done = self.send_events(&context);
-                self.own[EVENTQ].notify(ring, &context, self.fds[EVENTQ].call.as_ref());
-                done
-            }
-            Ok(None) => Ok(()),
-            Err(code) => Err(code),
-        };
-        if let Err(code) = result {
-            self.own[EVENTQ].break_with(ring, code);
-        }
-        self.memory = memory;
-    }
-
-    fn send_events(&mut self, context: &crate::ring::chain::Context<'_>) -> Result<(), u32> {
-        let block = self.block.clone();
-        let ring = &block.queues[EVENTQ];
-        for _ in 0..BUDGET {
-            let Some((event, bit)) = events::next(&block) else {
-                return Ok(());
-            };
-            let Some(chain) = self.own[EVENTQ].next(ring, context)? else {
-                let after = context.vring.avail_idx();
-                self.soon |= self.own[EVENTQ].ask_for_kick(ring, context, after);
-                return Ok(());
-            };
-            // A buffer that is too small goes back empty, and the next one is tried.
-            let fits = chain.room() >= wire::EVENT_BYTES && chain.fault == fault::NONE;
-            let written = if fits {
-                chain.write(context.memory, &wire::words(&event))
-            } else {
-                0
-            };
-            self.own[EVENTQ].used(ring, context, chain.head, written);
-            if written > 0 {
-                events::told(&block, bit);
-            }
-        }
-        self.soon |= events::pending(&block);
-        Ok(())
-    }
-
-    /// Says once of each broken queue that it is: in the log, and to the front end.
-    fn tell_faults(&mut self, out: &mut Vec<Output>) {
-        for queue in [CONTROLQ, EVENTQ, TXQ, RXQ] {
-            let ring = &self.block.queues[queue];
-            let broken = ring.actual.load(Acquire) == ring_state::BROKEN;
-            let told = words::get(&self.block, words::TOLD) >> queue & 1 == 1;
-            if broken == told {
-                continue;
-            }
-            if !broken {
-                words::lower(&self.block, words::TOLD, queue);
-                continue;
-            }
-            words::raise(&self.block, words::TOLD, queue);
-            if let Some(err) = &self.fds[queue].err {
-                // Nobody listens, nobody is told.
-                let _ = err.signal();
-            }
-            let code = ring.fault.load(Acquire);
-            self.log(
-                out,
-                Level::Warn,
-                format!("queue {queue} is broken (fault {code}); the guest has to reset its sound device"),
-            );
         }
     }
 }
