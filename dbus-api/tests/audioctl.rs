@@ -4,7 +4,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use common::fake::Fake;
 use common::{Folder, run};
@@ -12,6 +12,7 @@ use dbus_api::names::{BUS_NAME, COMMAND_INTERFACE};
 use dbus_api::private_bus::PrivateBus;
 use dbus_api::server::{Bus, BusAddress, BusState, start};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 struct Server {
     bus: PrivateBus,
@@ -79,6 +80,18 @@ async fn audioctl(bus: &str, arguments: &str) -> Ran {
         out: String::from_utf8(ran.stdout).unwrap(),
         err: String::from_utf8(ran.stderr).unwrap(),
     }
+}
+
+/// What a running command prints, line by line.
+fn json_lines(child: &mut Child) -> UnboundedReceiver<Value> {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (read, line) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let _ = read.send(serde_json::from_str::<Value>(&line).unwrap());
+        }
+    });
+    line
 }
 
 #[test]
@@ -277,13 +290,7 @@ fn monitor_prints_each_signal_as_a_json_line_with_names() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (read, mut line) = tokio::sync::mpsc::unbounded_channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let _ = read.send(serde_json::from_str::<Value>(&line).unwrap());
-            }
-        });
+        let mut line = json_lines(&mut child);
         assert_eq!(
             line.recv().await.unwrap(),
             json!({"monitor": "listening", "daemon": true})
@@ -311,6 +318,28 @@ fn monitor_prints_each_signal_as_a_json_line_with_names() {
             json!({"signal": "RemovedMainConnection", "connection": 1})
         );
         assert!(child.wait().unwrap().success());
+    });
+}
+
+#[test]
+fn watch_goes_on_while_the_bus_is_away_and_shows_the_daemon_again() {
+    run(async {
+        let mut server = Server::start().await;
+        let watch = "--json status --watch --interval 50";
+        let mut child = command(server.bus.address(), watch)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = json_lines(&mut child);
+        assert_eq!(line.recv().await.unwrap()["version"], "0.1.0");
+
+        server.bus.kill();
+        while line.recv().await.unwrap()["exit"] != 5 {}
+        server.bus.restart().unwrap();
+        while line.recv().await.unwrap()["version"] != "0.1.0" {}
+
+        child.kill().unwrap();
+        child.wait().unwrap();
     });
 }
 

@@ -34,6 +34,9 @@ pub enum Error {
     /// A bus, but nobody has the name.
     #[error("no audio daemon on the bus (nobody owns {BUS_NAME}); is audiod running, with the same bus?")]
     NoDaemon,
+    /// The daemon has the name and doesn't answer, or went away before it did.
+    #[error("the audio daemon did not answer: {0}")]
+    NoAnswer(String),
     /// The bus's policy forbids it.
     #[error("not permitted: {0}")]
     NotPermitted(String),
@@ -60,14 +63,16 @@ impl From<zbus::Error> for Error {
     fn from(error: zbus::Error) -> Self {
         match error {
             zbus::Error::FDO(error) => match *error {
-                fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) | fdo::Error::NoReply(_) => {
-                    Self::NoDaemon
-                }
+                fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) => Self::NoDaemon,
+                fdo::Error::NoReply(text) | fdo::Error::Disconnected(text) => Self::NoAnswer(text),
                 fdo::Error::AccessDenied(text) | fdo::Error::AuthFailed(text) => Self::NotPermitted(text),
                 fdo::Error::LimitsExceeded(text) => Self::Overloaded(text),
                 error => Self::Unexpected(error.to_string()),
             },
-            zbus::Error::InputOutput(error) if error.kind() == std::io::ErrorKind::TimedOut => Self::NoDaemon,
+            zbus::Error::InputOutput(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                Self::NoAnswer(format!("nothing came within {PATIENCE:?}"))
+            }
+            zbus::Error::InputOutput(error) => Self::NoAnswer(format!("the connection to the bus broke: {error}")),
             error => Self::Unexpected(error.to_string()),
         }
     }

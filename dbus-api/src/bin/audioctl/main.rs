@@ -18,7 +18,7 @@ SOURCE is a name as `audioctl list` shows it (ivi.media) or an ID; so is SINK (c
 Environment: CARILLON_BUS is the bus where --bus isn't given; NO_COLOR switches colours off.
 
 Exit codes: 0 ok, 1 refused (AudioManager's code and why are told), 2 wrong usage, 4 not permitted, \
-5 no bus, or no daemon on it.";
+5 no bus, no daemon on it, or no answer.";
 
 /// See who is heard, and say who shall be: the command line of Carillon's audio daemon.
 #[derive(Parser)]
@@ -124,7 +124,7 @@ impl Failure {
         match self {
             Self::Usage(_) => 2,
             Self::Client(client::Error::NotPermitted(_)) => 4,
-            Self::Client(client::Error::NoBus { .. } | client::Error::NoDaemon) => 5,
+            Self::Client(client::Error::NoBus { .. } | client::Error::NoDaemon | client::Error::NoAnswer(_)) => 5,
             Self::Client(_) | Self::Late(_) | Self::Output(_) => 1,
         }
     }

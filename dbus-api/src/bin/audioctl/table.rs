@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dbus_api::status::{Codec, Guest, Status, Stream, StreamState, Zone};
+use dbus_api::status::{Codec, Direction, Guest, Status, Stream, StreamState, Zone};
 
 use crate::print::{Colour, Printer, plain};
 
@@ -101,6 +101,11 @@ fn stream(stream: &Stream) -> Vec<Cell> {
     let zones: Vec<&str> = stream.routes.iter().map(|route| route.zone.as_str()).collect();
     let or_dash = |list: String| if list.is_empty() { "-".to_owned() } else { list };
     let muted = if stream.mute { " muted" } else { "" };
+    let capture = if stream.direction == Direction::Capture {
+        " (capture)"
+    } else {
+        ""
+    };
     let effective = if stream.routes.is_empty() {
         "-".to_owned()
     } else {
@@ -109,7 +114,7 @@ fn stream(stream: &Stream) -> Vec<Cell> {
     vec![
         cell(&stream.name),
         cell(&stream.guest),
-        cell(&stream.role),
+        cell(format!("{}{capture}", stream.role)),
         (stream.state.text().to_owned(), state_colour(stream.state)),
         cell(or_dash(routes.join(", "))),
         cell(or_dash(zones.join(", "))),
