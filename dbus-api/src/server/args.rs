@@ -274,6 +274,16 @@ mod tests {
     }
 
     #[test]
+    fn a_call_of_a_big_endian_client_is_read_as_it_meant_it() {
+        let message = Message::method_call("/a", "Member").endian(zbus::wire::Endian::Big);
+        let message = message.build(&(258_u16, (-3_i16, 4_i32))).unwrap();
+
+        assert_eq!(body_signature(&message), "q(ni)");
+        let args = decode(&message, &[ID, PROPERTY]).unwrap();
+        assert_eq!((args.id(0), args.property(1)), (258, (-3, 4)));
+    }
+
+    #[test]
     fn all_four_integer_types_are_taken_within_the_declared_range() {
         for value in [0_i64, 7, 32767] {
             let bodies = [

@@ -253,3 +253,53 @@ fn error_reply(call: &Message, name: &'static str, text: &str) -> zbus::Result<M
     let text: String = text.chars().take(ERROR_LIMIT).collect();
     Message::error(&call.header(), name).build(&encode::text(&text))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+        /// Whatever is asked of whatever path: it is answered at once or queued, never both, and never without an end.
+        #[test]
+        fn every_call_is_answered_or_queued(
+            path in prop_oneof![
+                Just("/"), Just("/org"), Just("/x"), Just(crate::names::ROOT_PATH), Just(crate::names::COMMAND_PATH),
+                Just(crate::names::OWN_PATH),
+            ],
+            interface in prop_oneof![
+                Just(None), Just(Some(COMMAND_INTERFACE)), Just(Some(OWN_INTERFACE)), Just(Some("a.b")),
+                Just(Some("org.freedesktop.DBus.Properties")),
+            ],
+            member in prop_oneof![
+                "[A-Za-z]{1,12}", Just("Introspect".to_owned()), Just("GetAll".to_owned()), Just("Status".to_owned()),
+                (0..22_usize).prop_map(|row| table::COMMAND[row].member.to_owned()),
+            ],
+            signature in prop_oneof!["[nqiuysobtvg]{0,3}", Just("q(nn)".to_owned()), Just("(nn)".to_owned()), Just("qn".to_owned())],
+            bytes in proptest::collection::vec(prop_oneof![Just(0_u8), any::<u8>()], 0..24),
+        ) {
+            let mut call = Message::method_call(path, member).sender(":1.5");
+            if let Some(interface) = interface {
+                call = call.interface(interface);
+            }
+            // SAFETY: an invalid body is what is tested; it holds no descriptors.
+            let Ok(call) = (unsafe { call.build_raw_body(&bytes, signature.as_str(), vec![]) }) else {
+                return Ok(());
+            };
+            let mut dispatch = Dispatch::new(None);
+
+            dispatch.incoming(&call);
+
+            let answers = dispatch.outbox.take(9);
+            let queued = usize::from(dispatch.fair.next().is_some());
+            prop_assert_eq!(answers.len() + queued, 1);
+            prop_assert_eq!(dispatch.pending.len(), queued);
+            for answer in answers {
+                prop_assert_eq!(answer.header().reply_serial(), Some(call.primary_header().serial_num()));
+            }
+        }
+    }
+}
