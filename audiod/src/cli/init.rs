@@ -199,8 +199,13 @@ fn codec(card: Option<&str>, seen: &Seen, out: &mut String) -> Result<(), String
     if !why.is_empty() {
         let _ = writeln!(out, "# {}", why.replace(char::is_control, " "));
     }
+    let has_lead = lines.iter().any(|line| line.starts_with("lead"));
     for line in lines {
         let _ = writeln!(out, "{line}");
+    }
+    if !has_lead {
+        *out +=
+            "lead = 2                       # periods kept ahead; more, where this machine is late and leaves gaps\n";
     }
     Ok(())
 }
