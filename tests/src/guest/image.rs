@@ -33,6 +33,20 @@ impl GuestImage {
         files: &[(&str, &[u8], u32)],
         initrd: &Path,
     ) -> Result<Self, GuestError> {
+        Self::with_modules(kernel, &[], programs, files, initrd)
+    }
+
+    /// The same with more kernel modules, loaded in this order after those of virtio.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn with_modules(
+        kernel: &Kernel,
+        modules: &[&str],
+        programs: &[&str],
+        files: &[(&str, &[u8], u32)],
+        initrd: &Path,
+    ) -> Result<Self, GuestError> {
         let mut archive = Archive::default();
         for directory in ["proc", "sys", "dev", "tmp", "etc"] {
             archive.directory(directory);
@@ -41,7 +55,7 @@ impl GuestImage {
         archive.file("init", 0o755, INIT.as_bytes().to_vec());
         archive.file("bin/busybox", 0o755, read(&which("busybox")?)?);
         archive.link("bin/sh", "busybox");
-        add_modules(&mut archive, kernel)?;
+        add_modules(&mut archive, kernel, modules)?;
         for program in programs {
             add_program(&mut archive, &which(program)?)?;
         }
@@ -57,9 +71,10 @@ impl GuestImage {
     }
 }
 
-fn add_modules(archive: &mut Archive, kernel: &Kernel) -> Result<(), GuestError> {
+fn add_modules(archive: &mut Archive, kernel: &Kernel, more: &[&str]) -> Result<(), GuestError> {
     let mut order = String::new();
     let wanted = if kernel.driver.is_some() { DRIVER_NEEDS } else { MODULES };
+    let wanted: Vec<&str> = wanted.iter().chain(more).copied().collect();
     for file in Modules::read(&kernel.modules)?.in_order(&wanted)? {
         let path = kernel.modules.join(&file);
         let (name, data) = match file.strip_suffix(".xz") {

@@ -81,6 +81,11 @@ pub enum Sound {
         /// The file.
         wav: PathBuf,
     },
+    /// An HDA codec, bit-transparent, played into a WAV file.
+    Hda {
+        /// The file.
+        wav: PathBuf,
+    },
     /// None.
     None,
 }
@@ -147,6 +152,15 @@ impl Vm {
                     format!("wav,id=sound,out.frequency=48000,path={}", wav.display()),
                 );
                 add("-device", "virtio-sound-pci,audiodev=sound".to_owned());
+            }
+            Sound::Hda { wav } => {
+                let file = format!(
+                    "wav,id=sound,out.frequency=48000,out.fixed-settings=on,path={}",
+                    wav.display()
+                );
+                add("-audiodev", file);
+                add("-device", "intel-hda,id=hda".to_owned());
+                add("-device", "hda-output,bus=hda.0,audiodev=sound,mixer=off".to_owned());
             }
             Sound::None => {}
         }

@@ -196,9 +196,15 @@ impl<K: Kernel> Codec for Hw<K> {
 }
 
 /// The supervisor's hold on a card: silence ahead while no engine beats.
+///
+/// It stays half a tail clear of what an engine may be writing (up to its lead), so an engine that comes back while this is at
+/// work loses nothing; a process that has the card should be of higher priority than the engine all the same.
 pub struct Tail<K: Kernel> {
     kernel: K,
-    ahead: u64,
+    lead: u64,
+    tail: u64,
+    /// Zeroed up to here, by this or by the tail of the engine that beats.
+    silent: u64,
 }
 
 impl Tail<KernelPcm> {
@@ -214,23 +220,29 @@ impl Tail<KernelPcm> {
 impl<K: Kernel> Tail<K> {
     /// The same for any card.
     pub fn new(kernel: K, rate: u32, lead: u64) -> Self {
-        let ahead = lead + 2 * u64::from(rate) * TAIL_MS / 1000;
         Self {
-            ahead: ahead.min(kernel.frames()),
             kernel,
+            lead,
+            tail: u64::from(rate) * TAIL_MS / 1000,
+            silent: 0,
         }
     }
 
-    /// Zeroes what nobody has written, from the last written frame to a lead and two tails ahead of the pointer. To be called
-    /// at least every [`TAIL_MS`] / 2 while the engine's heart stands still, and not while it beats.
+    /// Zeroes what is about to be played again. To be called at least every [`TAIL_MS`] / 4 from [`TAIL_MS`] / 4 after the
+    /// engine's heart last beat on, and not while it beats.
     ///
     /// # Errors
     /// What the driver says; `ENODEV` when the card is gone.
     pub fn zero_ahead(&mut self) -> io::Result<()> {
         let at = self.kernel.sync(None)?;
-        for frame in at.appl.max(at.hw)..at.hw + self.ahead {
+        let clear = at.hw + self.lead + self.tail / 2;
+        let to = (clear + self.tail).min(at.hw + self.kernel.frames());
+        // The engine left a tail of zeros behind its last frame; this goes on from there, or from where it was itself.
+        let known = self.silent.max(at.appl + self.tail);
+        for frame in known.min(clear).max(at.hw)..to {
             put(&self.kernel, frame, None);
         }
+        self.silent = to;
         fence(Release);
         Ok(())
     }
@@ -242,7 +254,8 @@ impl<K: Kernel> Tail<K> {
     /// What the driver says.
     pub fn played(&mut self, from: u64, into: &mut [u8]) -> io::Result<u64> {
         let at = self.kernel.sync(None)?;
-        let oldest = (at.hw + self.ahead).saturating_sub(self.kernel.frames());
+        let ahead = self.lead + 2 * self.tail;
+        let oldest = (at.hw + ahead).saturating_sub(self.kernel.frames());
         let size = self.kernel.frame_bytes();
         let mut next = from;
         for (frame, bytes) in (from..at.hw).zip(into.chunks_exact_mut(size)) {

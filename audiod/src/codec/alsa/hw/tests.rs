@@ -177,8 +177,8 @@ fn the_supervisor_keeps_a_dead_engines_card_silent_and_its_successor_goes_on() {
     drop(hw);
 
     let mut tail = Tail::new(view.clone(), SHAPE.rate, 2 * PERIOD);
-    for _ in 0..40 {
-        view.run(TAIL / 2);
+    for _ in 0..80 {
+        view.run(TAIL / 4);
         tail.zero_ahead().unwrap();
     }
     let mut successor = Hw::new(view.clone(), None, SHAPE, PERIOD).unwrap();
@@ -191,6 +191,29 @@ fn the_supervisor_keeps_a_dead_engines_card_silent_and_its_successor_goes_on() {
         played[first as usize..]
             .iter()
             .take(50 * PERIOD as usize)
+            .zip(1..)
+            .all(|(&frame, n)| frame == n)
+    );
+}
+
+#[test]
+fn zeroing_late_by_a_few_ms_wipes_nothing_of_an_engine_that_is_back() {
+    let (view, mut hw) = started();
+    play(&view, &mut hw, 100);
+    let mut tail = Tail::new(view.clone(), SHAPE.rate, 2 * PERIOD);
+    // The engine is away for 4 ms; the supervisor decides to zero, and is itself held up until the engine has been at work.
+    view.run(4 * PERIOD);
+    tail.zero_ahead().unwrap();
+    let first = hw.position() + PERIOD;
+    hw.write(first, &frames(1, PERIOD));
+    tail.zero_ahead().unwrap();
+    view.run(3 * PERIOD);
+
+    let played = view.played();
+    assert!(
+        played[first as usize..]
+            .iter()
+            .take(PERIOD as usize)
             .zip(1..)
             .all(|(&frame, n)| frame == n)
     );
