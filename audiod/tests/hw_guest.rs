@@ -244,7 +244,7 @@ fn judge(frames: &[u32], punctual: bool) {
             assert!(even, "a hole in what engine {code} played");
         }
     }
-    let gap = of(2).next().unwrap().0 - of(1).last().unwrap().0 - 1;
+    let gap = of(2).next().unwrap().0 - of(1).next_back().unwrap().0 - 1;
     println!("every frame as sent: {punctual}; between the engines {gap} frames of silence");
     assert!(gap > 0);
 }
