@@ -278,7 +278,16 @@ fn chime_returns_when_accepted_or_with_wait_when_played() {
     run(async {
         let server = Server::start().await;
         assert_eq!(server.ok("chime belt").await, "chime belt sounds\n");
+        let text = server.ok("status").await;
+        assert!(
+            text.ends_with("\nchime belt sounds\nguest cluster: 2 violations of the protocol\n"),
+            "{text}"
+        );
+
         assert_eq!(server.ok("chime belt --wait").await, "chime belt was played\n");
+
+        let chime = &server.json("status").await["chimes"][0];
+        assert_eq!((&chime["requested"], &chime["played"]), (&json!(2), &json!(2)));
     });
 }
 

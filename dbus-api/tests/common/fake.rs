@@ -14,6 +14,8 @@ pub struct Fake {
     connections: Vec<MainConnection>,
     next: u16,
     chimed: u64,
+    /// Looks at the status until the chime has ended.
+    sounds: u64,
 }
 
 impl Default for Fake {
@@ -49,6 +51,7 @@ impl Default for Fake {
             connections: Vec::new(),
             next: 1,
             chimed: 0,
+            sounds: 0,
         }
     }
 }
@@ -83,9 +86,14 @@ impl Fake {
 
     fn own(&mut self, call: &OwnCall) -> OwnReply {
         match call {
-            OwnCall::Status => OwnReply::Json(serde_json::to_string(&self.status()).unwrap()),
+            OwnCall::Status => {
+                let status = self.status();
+                self.sounds = self.sounds.saturating_sub(1);
+                OwnReply::Json(serde_json::to_string(&status).unwrap())
+            }
             OwnCall::Chime { name } if name == "belt" => {
                 self.chimed += 1;
+                self.sounds = 3;
                 OwnReply::Result {
                     error: error::OK,
                     text: String::new(),
@@ -299,9 +307,9 @@ impl Fake {
                 name: "belt".to_owned(),
                 zones: vec!["cabin".to_owned()],
                 length_ms: 800,
-                sounding: false,
+                sounding: self.sounds > 0,
                 requested: self.chimed,
-                played: self.chimed,
+                played: self.chimed - u64::from(self.sounds > 0),
             }],
             guests: vec![
                 Guest {

@@ -1,6 +1,6 @@
 //! One function a command.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dbus_api::client::{Client, Error, Names, nearest};
 use dbus_api::server::BusAddress;
@@ -14,7 +14,7 @@ use crate::table;
 
 /// Between two looks at a chime that sounds.
 const LOOK: Duration = Duration::from_millis(50);
-/// A chime that hasn't ended that long after its length has failed.
+/// A chime that was accepted and is neither played nor sounding for that long has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `status`.
@@ -314,27 +314,30 @@ pub async fn chime(client: &Client, out: &Printer, name: &str, wait: bool) -> Re
     client.chime(name).await?;
     let mut word = "sounds";
     if wait {
-        let chime = chime_status(client, name).await?;
-        let patience = Duration::from_millis(chime.length_ms.into()) + PATIENCE;
-        let late = || {
-            Failure::Late(format!(
-                "chime {name} was accepted, but not played to its end in {patience:?}"
-            ))
-        };
-        tokio::time::timeout(patience, played(client, name, chime.requested))
-            .await
-            .map_err(|_| late())??;
+        played(client, name).await?;
         word = "was played";
     }
     let text = plain(&format!("chime {name} {word}"));
     Ok(out.answer(&format!("{text}\n"), &json!({"chime": name, "played": wait}))?)
 }
 
-async fn played(client: &Client, name: &str, requested: u64) -> Result<(), Failure> {
-    while chime_status(client, name).await?.played < requested {
+/// Waits until what was requested so far was played to its end.
+async fn played(client: &Client, name: &str) -> Result<(), Failure> {
+    let requested = chime_status(client, name).await?.requested;
+    let mut silent_since = Instant::now();
+    loop {
+        let chime = chime_status(client, name).await?;
+        if chime.played >= requested {
+            return Ok(());
+        }
+        if chime.sounding {
+            silent_since = Instant::now();
+        }
+        if silent_since.elapsed() > PATIENCE {
+            return Err(Failure::Late(format!("chime {name} was accepted, but is not played")));
+        }
         tokio::time::sleep(LOOK).await;
     }
-    Ok(())
 }
 
 async fn chime_status(client: &Client, name: &str) -> Result<Chime, Failure> {

@@ -81,13 +81,16 @@ pub fn status(out: &Printer, status: &Status) -> String {
         &["CODEC", "BACKEND", "FORMAT", "PERIOD", "PLAYED", "UNDERRUNS", "STATE"],
         &codecs,
     ));
-    for chime in status.chimes.iter().filter(|chime| chime.sounding) {
-        let _ = writeln!(text, "\nchime {} sounds", plain(&chime.name));
+    let chimes = status.chimes.iter().filter(|chime| chime.sounding);
+    let notes: Vec<String> = chimes
+        .map(|chime| format!("chime {} sounds", chime.name))
+        .chain(status.guests.iter().filter_map(guest_line))
+        .collect();
+    if !notes.is_empty() {
+        text.push('\n');
     }
-    for guest in &status.guests {
-        if let Some(line) = guest_line(guest) {
-            let _ = writeln!(text, "\n{}", out.paint(Colour::Yellow, &plain(&line)));
-        }
+    for note in notes {
+        let _ = writeln!(text, "{}", out.paint(Colour::Yellow, &plain(&note)));
     }
     text
 }
@@ -101,6 +104,10 @@ fn stream(stream: &Stream) -> Vec<Cell> {
     let zones: Vec<&str> = stream.routes.iter().map(|route| route.zone.as_str()).collect();
     let or_dash = |list: String| if list.is_empty() { "-".to_owned() } else { list };
     let muted = if stream.mute { " muted" } else { "" };
+    let levels = match (stream.level_dbfs, stream.level_after_dbfs) {
+        (None, None) => "-".to_owned(),
+        (before, after) => format!("{} -> {}", dbfs(before), dbfs(after)),
+    };
     let capture = if stream.direction == Direction::Capture {
         " (capture)"
     } else {
@@ -120,11 +127,7 @@ fn stream(stream: &Stream) -> Vec<Cell> {
         cell(or_dash(zones.join(", "))),
         cell(format!("{}{muted}", db(stream.wanted_db))),
         cell(effective),
-        cell(format!(
-            "{} -> {}",
-            dbfs(stream.level_dbfs),
-            dbfs(stream.level_after_dbfs)
-        )),
+        cell(levels),
         cell(notes(stream)),
     ]
 }
@@ -209,13 +212,11 @@ fn codec(codec: &Codec) -> Vec<Cell> {
     ]
 }
 
+/// What is wrong with a guest. (That it isn't connected is in its streams' state.)
 fn guest_line(guest: &Guest) -> Option<String> {
     let mut notes = guest.memory_warnings.clone();
     if guest.violations > 0 {
         notes.push(format!("{} violations of the protocol", guest.violations));
-    }
-    if !guest.connected {
-        notes.push("not connected".to_owned());
     }
     (!notes.is_empty()).then(|| format!("guest {}: {}", guest.name, notes.join("; ")))
 }
