@@ -31,6 +31,10 @@ impl Kernel {
         )
         .ok_or_else(|| GuestError::Missing(format!("a package linux-image-{series}*")))?;
         let directory = cache.join(&package);
+        // Two may want it at the same time; the lock ends with the file.
+        let lock = cache.join("lock");
+        let lock_file = std::fs::File::create(&lock).map_err(at(&lock))?;
+        lock_file.lock().map_err(at(&lock))?;
         if !directory.join("done").exists() {
             unpack(&package, &directory)?;
         }
