@@ -63,7 +63,7 @@ fn aplay_on_6_1_is_heard_bit_for_bit_in_every_format_offered_by_write_and_by_mma
 fn records_every_frame(name: &str, kernel: &str) {
     let mut rig = Rig::start(name, kernel, CAPTURE, &[]);
 
-    let command = "arecord -q -D hw:0,1 -t raw -f S16_LE -c 2 -r 48000 -s 24000 /tmp/in && xxd -p /tmp/in";
+    let command = "arecord -q -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 -s 24000 /tmp/in && xxd -p /tmp/in";
     let text: String = rig.run(command).split_whitespace().collect();
 
     let byte = |at: usize| u16::from_str_radix(&text[at..at + 2], 16).unwrap();
