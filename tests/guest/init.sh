@@ -18,7 +18,8 @@ exec 3<> "$port"
 job() {
     sh -c "$2" > "/tmp/out.$1" 2>&1 < /dev/null
     status=$?
-    sed "s/^/out $1 /" "/tmp/out.$1" >&3
+    # Not sed: a last line without an end would swallow the next.
+    awk -v id="$1" '{ print "out " id " " $0 }' "/tmp/out.$1" >&3
     echo "done $1 $status $(uptime_s)" >&3
     rm -f "/tmp/out.$1"
 }
