@@ -5,7 +5,8 @@
 use std::time::{Duration, Instant};
 
 use system_tests::frontend::pcm::Pcm;
-use system_tests::frontend::proto::{EVENTQ, S_BAD_MSG, S_NOT_SUPP, S_OK, TXQ, code, word, words};
+use system_tests::frontend::proto::{CONTROLQ, EVENTQ, S_BAD_MSG, S_NOT_SUPP, S_OK, TXQ, code, word, words};
+use system_tests::frontend::vring::Seg;
 use system_tests::frontend::{Options as Wanted, SoundFrontend};
 use system_tests::harness::{Options, Sut, device};
 
@@ -197,4 +198,55 @@ fn a_session_with_nothing_to_do_asks_for_no_poll() {
         "{} polls in an idle 300 ms",
         sut.polls() - before
     );
+}
+
+#[test]
+fn an_answer_is_bounded_whatever_room_the_descriptors_claim() {
+    let sut = Sut::start("room", Options::one()).unwrap();
+    let mut fe = connected(&sut);
+    let at = fe.slots(TXQ, 0, 4096, 1).unwrap()[0].data;
+    fe.ram.write(at, &words(&[code::PCM_INFO, 0, 1, u32::MAX - 8]));
+    let status = at + 64;
+    let mut chain = vec![Seg::ro(at, 16), Seg::wo(status, 4)];
+    chain.extend((0..4).map(|_| Seg::wo(status + 4, u32::MAX)));
+    let before = fe.queues[CONTROLQ].used_index();
+    fe.queues[CONTROLQ].submit(&chain).unwrap();
+    fe.queues[CONTROLQ].force_kick();
+    let end = Instant::now() + Duration::from_secs(2);
+    while fe.queues[CONTROLQ].used_index() == before && Instant::now() < end {
+        fe.pause(CONTROLQ, end);
+    }
+    assert_eq!(word(&fe.ram.read(status, 4), 0), S_BAD_MSG);
+}
+
+#[test]
+fn refusals_are_logged_a_bounded_number_of_times() {
+    let sut = Sut::start("log", Options::one()).unwrap();
+    let mut fe = connected(&sut);
+    for _ in 0..500 {
+        assert_eq!(fe.stream(code::START, 0).unwrap(), S_NOT_SUPP);
+    }
+    let lines = sut
+        .seen(0)
+        .log
+        .iter()
+        .filter(|line| line.contains("not allowed in state idle"))
+        .count();
+    assert!((1..=60).contains(&lines), "{lines} lines for 500 refusals");
+}
+
+#[test]
+fn a_period_the_codec_cannot_serve_is_not_supported_and_named_in_the_log() {
+    let sut = Sut::start("short", Options::one()).unwrap();
+    let mut fe = connected(&sut);
+    let info = fe.pcm_info().unwrap()[0].clone();
+    assert_eq!(fe.set_params(0, &info.params(5, 47, 4)).unwrap(), S_NOT_SUPP);
+    assert_eq!(fe.set_params(0, &info.params(5, 48, 1)).unwrap(), S_NOT_SUPP);
+    assert_eq!(fe.set_params(0, &info.params(5, 48, 2)).unwrap(), S_OK);
+    let named = |seen: &system_tests::harness::Seen| {
+        let about =
+            |line: &&String| line.contains("stream media: SET_PARAMS") && line.contains("48 frames at 48000 Hz");
+        seen.log.iter().filter(about).count() == 2
+    };
+    assert!(sut.wait(0, named), "{:?}", sut.seen(0).log);
 }

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use vhost::VhostBackend;
+
 use system_tests::frontend::pcm::Pcm;
 use system_tests::frontend::proto::{CONTROLQ, RXQ, S_OK, TXQ, code, word, words};
 use system_tests::frontend::{Options as Wanted, SoundFrontend};
@@ -15,8 +17,8 @@ fn killed_everywhere(name: &str, mut seed: u32) -> Sut {
     let options = Options {
         guard: Some(Box::new(move |accepts, work| {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            // Most calls make few stores; a new memory table makes most.
-            let most = if seed >> 28 == 0 { 150 } else { 9 };
+            // Most calls make few stores; a new memory table and a queue's start make most.
+            let most = if seed >> 30 == 0 { 150 } else { 9 };
             let stores = if accepts {
                 u64::MAX
             } else {
@@ -49,7 +51,10 @@ fn ask(fe: &mut SoundFrontend, asked: &mut u16, request: &[u8], response: usize)
 fn a_session_killed_before_any_store_answers_every_request_once_and_plays_every_frame() {
     let sut = killed_everywhere("restart", 1);
     for round in 0..30u32 {
-        let mut fe = SoundFrontend::connect(sut.socket(0), patient()).unwrap();
+        let mut fe = SoundFrontend::connect(sut.socket(0), patient()).unwrap_or_else(|e| {
+            let seen = sut.seen(0);
+            panic!("round {round}: {e}: {:?} {:?}", seen.closed, seen.log)
+        });
         let mut asked = 0;
         for (request, count, size) in [
             (code::JACK_INFO, 2, 24),
@@ -63,6 +68,8 @@ fn a_session_killed_before_any_store_answers_every_request_once_and_plays_every_
                 4 + (count * size) as usize,
             );
         }
+        // Queues run on, over the same memory mapped anew.
+        fe.frontend.set_mem_table(&fe.ram.table()).unwrap();
         let infos = fe.pcm_info().unwrap();
         asked += 1;
         let params = infos[0].params(5, 480, 4);

@@ -17,7 +17,7 @@ use super::words::{self, REPLYING};
 use super::{BUDGET, Level, Output, Session, Slot};
 use crate::block::{QUEUES, ring_state};
 use crate::link::message::protocol;
-use crate::link::{Message, Peeked, Socket};
+use crate::link::{Message, Peeked, Request, Socket};
 use crate::ring::store::{put32, put64};
 
 /// How far the oldest message has come.
@@ -35,6 +35,9 @@ pub(super) struct State {
     pub(super) hold: bool,
     /// This connection's control queue has not yet been started.
     pub(super) fresh: bool,
+    /// Taken over, and not yet known whether the block's memory table and the kept files belong together: a predecessor may
+    /// have died over a new table, which is then the oldest message.
+    pub(super) unsure: bool,
     /// Kept files of regions that are in no table any more.
     pub(super) stale: Vec<usize>,
 }
@@ -103,9 +106,8 @@ impl Session {
         if self.socket.is_some() || (inherited.is_none() && !connected) {
             return;
         }
-        let unmapped = self.memory.is_none() && self.block.region_count.load(Acquire) > 0;
         match inherited.filter(|_| connected).map(Socket::new) {
-            Some(Ok(socket)) if !unmapped => self.socket = Some(socket),
+            Some(Ok(socket)) => self.socket = Some(socket),
             _ => self.close(out, "it did not outlive the control process".into()),
         }
     }
@@ -147,14 +149,14 @@ impl Session {
         if !stale.is_empty() && block.region_count.load(Acquire) == 0 {
             put32(&block.mem_gen, block.mem_gen.load(Acquire).wrapping_add(1));
         }
+        out.extend(stale.into_iter().map(|region| Output::Drop {
+            slot: Slot::Region(region),
+        }));
         if !self.engine_has_memory() {
             out.push(Output::Memory {
                 generation: self.block.mem_gen.load(Acquire),
             });
         }
-        out.extend(stale.into_iter().map(|region| Output::Drop {
-            slot: Slot::Region(region),
-        }));
     }
 
     /// Gives a closed connection's memory up, once the engine has stopped its rings.
@@ -167,10 +169,10 @@ impl Session {
         let generation = self.block.mem_gen.load(Acquire).wrapping_add(1);
         put32(&self.block.mem_gen, generation);
         self.memory = None;
-        out.push(Output::Memory { generation });
         out.extend((0..count).map(|region| Output::Drop {
             slot: Slot::Region(region),
         }));
+        out.push(Output::Memory { generation });
     }
 
     /// Handles what lies on the socket.
@@ -191,7 +193,11 @@ impl Session {
                 }
             }
             let Some(socket) = &self.socket else { return };
-            match socket.peek() {
+            let peeked = socket.peek();
+            if !self.sure(&peeked) {
+                return self.reject(out, "its memory could not be mapped again".into());
+            }
+            match peeked {
                 Peeked::Nothing => return,
                 Peeked::Half => {
                     self.link.half = true;
@@ -213,6 +219,16 @@ impl Session {
             }
         }
         self.soon = true;
+    }
+
+    /// Settles whether the memory taken over is the memory. False: there should be some and it cannot be used.
+    fn sure(&mut self, peeked: &Peeked) -> bool {
+        let table =
+            matches!(peeked, Peeked::Whole { message, .. } if matches!(message.request, Request::SetMemTable(_)));
+        if table || !std::mem::take(&mut self.link.unsure) {
+            return true;
+        }
+        self.memory.is_some() || self.block.region_count.load(Acquire) == 0
     }
 
     fn reject(&mut self, out: &mut Vec<Output>, why: String) {

@@ -273,6 +273,7 @@ impl Session {
             self.log(out, Level::Info, warning.to_string());
         }
         self.memory = Some(memory);
+        self.link.unsure = false;
         let before = self.block.region_count.load(Acquire) as usize;
         for (cell, spec) in self.block.regions.iter().zip(&specs) {
             put64(&cell.gpa, spec.gpa);

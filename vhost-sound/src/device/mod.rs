@@ -160,6 +160,7 @@ impl Session {
             .map(|(_, fd)| fd)
             .collect();
         if count > 0 {
+            self.link.unsure = true;
             self.memory = GuestMemory::map_block_cold(&self.block, &files).ok();
         }
     }
@@ -372,17 +373,18 @@ impl Session {
         let mut raised = false;
         for stream in 0..self.config.streams.len() {
             let block = &self.block.streams[stream];
-            if block.wanted.load(Acquire) == stream_state::IDLE {
+            let before = block.wanted.load(Acquire);
+            if before == stream_state::IDLE {
                 continue;
             }
             put32(&block.release_gen, block.release_gen.load(Acquire).wrapping_add(1));
             put32(&block.features, 0);
             put32(&block.wanted, stream_state::IDLE);
             raised = true;
-            out.push(Output::Stream {
-                stream,
-                what: StreamChange::Released,
-            });
+            if before != stream_state::RELEASED {
+                let what = StreamChange::Released;
+                out.push(Output::Stream { stream, what });
+            }
         }
         Decided::strike(&self.block);
         events::forget(&self.block);

@@ -19,6 +19,8 @@ use crate::wire::{F_EVENT_IDX, F_INDIRECT_DESC};
 
 /// Longest request read; longer ones are cut, and judged by what was read.
 const MAX_REQUEST: usize = 4096;
+/// Longest answer given. A driver's descriptors may claim any length; what is made for them is bounded by this.
+const MAX_ANSWER: u64 = 64 << 10;
 /// `own_base`: the `own_*` fields hold.
 const VALID: u32 = 1 << 16;
 
@@ -34,10 +36,10 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// Bytes there are for an answer.
+    /// Bytes there are for an answer, as far as they matter.
     pub fn room(&self) -> usize {
         let room: u64 = self.writable.iter().map(|(_, len)| u64::from(*len)).sum();
-        usize::try_from(room).unwrap_or(usize::MAX)
+        room.min(MAX_ANSWER) as usize
     }
 
     /// Writes an answer; the bytes written, 0 when some of it would be outside of memory.

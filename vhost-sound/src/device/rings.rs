@@ -101,6 +101,7 @@ impl Session {
         let ring = &self.block.queues[queue];
         let set = ring.size.load(Acquire) != 0 && ring.desc.load(Acquire) != 0;
         self.socket.is_some()
+            && !self.link.unsure
             && set
             && self.memory.is_some()
             && ring.enabled.load(Acquire) == 1

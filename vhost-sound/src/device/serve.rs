@@ -12,6 +12,9 @@ use crate::wire::{self, F_CTLS, Status};
 impl Session {
     /// Answers what can be answered on the control queue.
     pub(super) fn serve_control(&mut self, out: &mut Vec<Output>) {
+        if self.link.unsure {
+            return;
+        }
         let block = self.block.clone();
         let ring = &block.queues[CONTROLQ];
         // Out of `self` while its areas are borrowed.
@@ -140,6 +143,9 @@ impl Session {
 
     /// Puts pending events into the buffers that are there.
     pub(super) fn serve_events(&mut self) {
+        if self.link.unsure {
+            return;
+        }
         let block = self.block.clone();
         let ring = &block.queues[EVENTQ];
         let memory = self.memory.take();

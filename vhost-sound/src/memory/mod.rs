@@ -201,12 +201,18 @@ impl GuestMemory {
         Ok(memory)
     }
 
-    /// Maps the table that stands in a device block; `files[n]` is the kept file of `block.regions[n]`.
+    /// Maps the table that stands in a device block; `files[n]` is the kept file of `block.regions[n]`, further ones are left
+    /// over from a longer table.
     ///
     /// # Errors
     /// As [`GuestMemory::map`].
     pub fn map_block(block: &DeviceBlock, files: &[OwnedFd]) -> Result<Self, MemoryError> {
-        Self::map(block.mem_gen.load(Acquire), &table_of(block), files)
+        let table = table_of(block);
+        Self::map(
+            block.mem_gen.load(Acquire),
+            &table,
+            &files[..files.len().min(table.len())],
+        )
     }
 
     /// As [`GuestMemory::map_block`] without touching a page.
@@ -214,7 +220,12 @@ impl GuestMemory {
     /// # Errors
     /// As [`GuestMemory::map`].
     pub fn map_block_cold(block: &DeviceBlock, files: &[OwnedFd]) -> Result<Self, MemoryError> {
-        Self::map_cold(block.mem_gen.load(Acquire), &table_of(block), files)
+        let table = table_of(block);
+        Self::map_cold(
+            block.mem_gen.load(Acquire),
+            &table,
+            &files[..files.len().min(table.len())],
+        )
     }
 
     /// No memory at all, for a table that was refused: rings that want to run on it break with `OUTSIDE_MEMORY`.
