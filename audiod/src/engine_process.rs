@@ -36,9 +36,9 @@ use crate::supervisor::wire::{Link, Record, Thing};
 use crate::system::System;
 
 /// SCHED_FIFO priority of the codec threads: above the kernel's own threaded interrupts' 50.
-const PRIORITY: i32 = 60;
-/// The helper looks after the real-time threads this often, in milliseconds.
-const ROUND_MS: libc::c_int = 10;
+pub const PRIORITY: i32 = 60;
+/// The helper looks after the real-time threads this often, in milliseconds: while a guest is there, and while none is.
+const ROUND_MS: (libc::c_int, libc::c_int) = (10, 200);
 
 type CodecEngine = Engine<'static, DeviceRings<'static>, Box<dyn Codec>>;
 
@@ -183,7 +183,7 @@ impl Helper {
                 signals::entry(link.as_raw_fd(), libc::POLLIN),
                 signals::entry(signals.as_raw_fd(), libc::POLLIN),
             ];
-            signals::wait(&mut polls, ROUND_MS)?;
+            signals::wait(&mut polls, self.round())?;
             if polls[1].revents != 0 {
                 return Ok(());
             }
@@ -191,6 +191,15 @@ impl Helper {
                 return Ok(());
             }
             self.handles.iter_mut().for_each(EngineHandle::serve);
+        }
+    }
+
+    fn round(&self) -> libc::c_int {
+        let connected = |device: &&DeviceBlock| device.session.connected.load(Relaxed) == 1;
+        if self.devices.iter().any(connected) {
+            ROUND_MS.0
+        } else {
+            ROUND_MS.1
         }
     }
 
@@ -272,7 +281,8 @@ impl Helper {
             GuestMemory::empty(generation)
         });
         for warning in memory.warnings() {
-            tracing::warn!(guest = self.name(guest), "{warning}");
+            // Control has said so already.
+            tracing::debug!(guest = self.name(guest), "{warning}");
         }
         if memory.generation() == generation
             && let Some(handle) = self.handle(guest)

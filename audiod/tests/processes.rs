@@ -193,3 +193,44 @@ fn an_unknown_chime_is_refused_in_words() {
 
     assert!(refusal.contains("bell"), "{refusal}");
 }
+
+#[test]
+fn a_bus_that_dies_and_comes_back_is_served_again_and_the_engine_does_not_notice() {
+    let folder = Folder::new("bus");
+    let mut on_bus = OnBus::new(&folder);
+    let daemon = Daemon::start(&car(&folder, Some(on_bus.bus.address())));
+    on_bus.with(async |client| client.chime("bell").await);
+    let control = daemon.child("control").unwrap();
+
+    on_bus.bus.kill();
+    wait_for_frames(&folder, CHIME_FRAMES);
+    on_bus.bus.restart().unwrap();
+    let status = on_bus.with(async |client| client.status().await);
+
+    assert_eq!(daemon.child("control"), Some(control));
+    assert_eq!((status.chimes[0].requested, status.chimes[0].played), (1, 1));
+    assert!(
+        status.recent.iter().any(|line| line.contains("chime 0 ended")),
+        "{:?}",
+        status.recent
+    );
+    assert_eq!(daemon.end().code(), Some(0));
+    find_chime(&frames(&folder.path().join("cabin.wav")), 0);
+}
+
+#[test]
+fn a_codec_that_cannot_be_opened_ends_the_daemon_with_its_reason() {
+    let folder = Folder::new("codec");
+    let file = car(&folder, None);
+    let text = fs::read_to_string(&file).unwrap();
+    let text = text.replace(
+        "backend = \"wav\"\npath = \"cabin.wav\"",
+        "backend = \"alsa\"\ndevice = \"plug:nosuch\"",
+    );
+    fs::write(&file, text).unwrap();
+
+    let (code, said) = run_to_end(&file);
+
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("nosuch"), "{said}");
+}

@@ -22,6 +22,8 @@ pub struct Status {
     pub chimes: Vec<Chime>,
     /// Guests.
     pub guests: Vec<Guest>,
+    /// The last events of the engines' flight recorders, in words, oldest first.
+    pub recent: Vec<String>,
 }
 
 /// One codec.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use policy::Event;
-use vhost_sound::block::{DeviceBlock, stream_state};
+use vhost_sound::block::{DeviceBlock, MAX_REGIONS, stream_state};
 use vhost_sound::device::{Interest, Level, Output, Session, Slot, StreamChange, Token};
 use vhost_sound::shared::Shared;
 
@@ -34,6 +34,8 @@ pub struct Guest {
     pub block: Arc<Shared<DeviceBlock>>,
     /// Log lines at warning level since it connected: broken rules, refused requests.
     pub violations: u64,
+    /// What was said of its memory since it connected.
+    pub memory_warnings: Vec<String>,
     session: Session,
     /// The policy's source of each stream.
     sources: Vec<Option<usize>>,
@@ -79,6 +81,7 @@ impl Guests {
             all.push(Guest {
                 name: config.name.clone(),
                 violations: 0,
+                memory_warnings: Vec::new(),
                 session,
                 sources: streams.clone().map(source_of).collect(),
                 xruns: streams
@@ -195,6 +198,7 @@ impl Guests {
     fn came(&mut self, index: usize, news: &mut Vec<News>) {
         let guest = &mut self.all[index];
         guest.violations = 0;
+        guest.memory_warnings.clear();
         tracing::info!(guest = guest.name, "connected");
         news.push(News::Happening(
             Happening::new("guest-connected").with("guest", &*guest.name),
@@ -258,6 +262,9 @@ impl Guest {
     }
 
     fn log(&mut self, level: Level, text: String, news: &mut Vec<News>) {
+        if text.starts_with("memory region") && self.memory_warnings.len() < MAX_REGIONS {
+            self.memory_warnings.push(text.clone());
+        }
         match level {
             Level::Warn => {
                 tracing::warn!(guest = self.name, "{text}");

@@ -42,6 +42,9 @@ const FORMATS: [&str; 25] = [
     "IEC958_SUBFRAME",
 ];
 
+/// Events of each flight recorder that are shown.
+const RECENT: u64 = 32;
+
 impl Control {
     /// The JSON.
     pub(super) fn status(&self) -> String {
@@ -54,6 +57,7 @@ impl Control {
                 .collect(),
             chimes: (0..self.system.chimes.len()).map(|chime| self.chime(chime)).collect(),
             guests: self.guests.all.iter().map(guest).collect(),
+            recent: self.recorders.last(RECENT),
         };
         // A structure of numbers and texts; there is nothing in it that JSON can't say.
         serde_json::to_string(&status).unwrap_or_default()
@@ -232,7 +236,7 @@ fn guest(guest: &super::guests::Guest) -> Guest {
     Guest {
         name: guest.name.clone(),
         connected: guest.block.session.connected.load(Acquire) == 1,
-        memory_warnings: Vec::new(),
+        memory_warnings: guest.memory_warnings.clone(),
         violations: guest.violations,
     }
 }

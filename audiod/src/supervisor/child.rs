@@ -36,10 +36,14 @@ struct Running {
     pid_fd: OwnedFd,
     link: Link,
     since: Instant,
+    /// It closed its link: it is ending, or will be ended.
+    closed: Option<Instant>,
 }
 
 /// Starts of a child that never comes up.
 const ATTEMPTS: u32 = 3;
+/// Time that a child which closed its link has to end.
+const CLOSED: Duration = Duration::from_secs(1);
 /// Records that wait for a slow child.
 const BACKLOG: usize = 4096;
 
@@ -128,22 +132,27 @@ impl Child {
         }
     }
 
-    /// The next record the child sent, if any. One that closed its link or speaks something else is ended.
+    /// The next record the child sent, if any. One that speaks something else is ended.
     pub fn receive(&mut self) -> Option<(Record, Option<OwnedFd>)> {
-        match self.running.as_ref()?.link.receive() {
-            Ok(Some(record)) => Some(record),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Ok(None) | Err(_) => {
-                self.kill();
-                None
+        let running = self.running.as_mut()?;
+        match running.link.receive() {
+            Ok(Some(record)) => return Some(record),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(None) => {
+                running.closed.get_or_insert_with(Instant::now);
             }
+            Err(_) => self.kill(),
         }
+        None
     }
 
     /// Notices the child's death and plans its successor.
     pub fn reap(&mut self) {
         let Some(running) = &mut self.running else { return };
         let Ok(Some(status)) = running.process.try_wait() else {
+            if running.closed.is_some_and(|since| since.elapsed() > CLOSED) {
+                self.kill();
+            }
             return;
         };
         let lived = running.since.elapsed();
@@ -216,7 +225,8 @@ impl Child {
 
     /// For poll; -1 when not running.
     pub fn link_fd(&self) -> RawFd {
-        self.running.as_ref().map_or(-1, |running| running.link.as_raw_fd())
+        let open = self.running.as_ref().filter(|running| running.closed.is_none());
+        open.map_or(-1, |running| running.link.as_raw_fd())
     }
 
     /// For poll; -1 when not running.
@@ -279,5 +289,6 @@ fn spawn(role: Role) -> io::Result<Running> {
         pid_fd,
         link: ours,
         since: Instant::now(),
+        closed: None,
     })
 }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::child::Role;
 use super::wire::Thing;
 use crate::blocks::MAX_GUESTS;
+use vhost_sound::block::{MAX_REGIONS, QUEUES};
 
 /// Most descriptors kept: per guest a connection, listener, block, 32 regions and 12 eventfds. Control can't make us hold more.
 const MOST: usize = MAX_GUESTS * (3 + 32 + 12) + 64;
@@ -37,7 +38,9 @@ impl Kept {
 
     /// Remembers the latest complete memory table of a guest.
     pub fn memory(&mut self, guest: u32, generation: u32) {
-        self.memory.insert(guest, generation);
+        if is_guest(guest) {
+            self.memory.insert(guest, generation);
+        }
     }
 
     /// What a new child of `role` must be given, in order.
@@ -52,6 +55,23 @@ impl Kept {
     pub fn tables(&self) -> impl Iterator<Item = (u32, u32)> {
         self.memory.iter().map(|(guest, generation)| (*guest, *generation))
     }
+}
+
+fn is_guest(guest: u32) -> bool {
+    (guest as usize) < MAX_GUESTS
+}
+
+/// Whether a child may have this kept or dropped: control what its guests hand over, and nobody anything that the launcher
+/// made. A child that was taken over by its guest can't forge a plan or a block for the others.
+pub fn may_change(role: Role, thing: Thing) -> bool {
+    let queue = |queue: u32| (queue as usize) < QUEUES;
+    let theirs = match thing {
+        Thing::Connection(guest) => is_guest(guest),
+        Thing::Region(guest, region) => is_guest(guest) && (region as usize) < MAX_REGIONS,
+        Thing::Kick(guest, of) | Thing::Call(guest, of) | Thing::Err(guest, of) => is_guest(guest) && queue(of),
+        _ => false,
+    };
+    role == Role::Control && theirs
 }
 
 /// Whether the engine is told about changes of this one.
@@ -70,5 +90,39 @@ fn needs(role: Role, thing: Thing) -> bool {
                 )
         }
         Role::Control => !matches!(thing, Thing::ChimeBank(_) | Thing::Card(_)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_may_keep_what_guests_hand_over_and_nothing_else() {
+        for thing in [
+            Thing::Connection(0),
+            Thing::Region(1, 31),
+            Thing::Call(2, 3),
+            Thing::Kick(0, 0),
+        ] {
+            assert!(may_change(Role::Control, thing), "{thing:?}");
+            assert!(!may_change(Role::Engine, thing), "{thing:?}");
+        }
+        let launchers = [
+            Thing::Plan,
+            Thing::Saved,
+            Thing::Engine(0),
+            Thing::Card(0),
+            Thing::Device(0),
+            Thing::Listener(0),
+        ];
+        let outside = [
+            Thing::Connection(MAX_GUESTS as u32),
+            Thing::Region(0, 32),
+            Thing::Err(0, 4),
+        ];
+        for thing in launchers.into_iter().chain(outside) {
+            assert!(!may_change(Role::Control, thing), "{thing:?}");
+        }
     }
 }

@@ -257,24 +257,24 @@ fn serve(child: &mut Child, kept: &mut Kept, forward: &mut Vec<(Record, Option<T
     for _ in 0..RECORDS_A_ROUND {
         let Some((record, fd)) = child.receive() else { return };
         match (record, fd) {
-            (Record::Have(thing), Some(fd)) => {
+            (Record::Have(thing), Some(fd)) if kept::may_change(child.role, thing) => {
                 kept.keep(thing, fd);
                 if kept::engine_uses(thing) {
                     forward.push((record, Some(thing)));
                 }
             }
-            (Record::Drop(thing), _) => {
+            (Record::Drop(thing), _) if kept::may_change(child.role, thing) => {
                 kept.forget(thing);
                 if kept::engine_uses(thing) {
                     forward.push((record, None));
                 }
             }
-            (Record::Memory(guest, generation), _) => {
+            (Record::Memory(guest, generation), _) if child.role == Role::Control => {
                 kept.memory(guest, generation);
                 forward.push((record, None));
             }
             (Record::Up, _) => child.came_up(),
-            (Record::Have(_) | Record::AllGiven, _) => {}
+            (record, _) => eprintln!("audiod: {:?} may not send {record:?}; not done", child.role),
         }
     }
 }

@@ -284,6 +284,7 @@ impl Fake {
             limiter_db: 0.0,
         };
         Status {
+            recent: Vec::new(),
             version: "0.1.0".to_owned(),
             codecs: vec![Codec {
                 name: "main".to_owned(),
