@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use policy::Event;
-use vhost_sound::block::{DeviceBlock, MAX_REGIONS, stream_state};
+use vhost_sound::block::{DeviceBlock, MAX_REGIONS};
 use vhost_sound::device::{Interest, Level, Output, Session, Slot, StreamChange, Token};
 use vhost_sound::shared::Shared;
 
@@ -204,7 +204,6 @@ impl Guests {
             Happening::new("guest-connected").with("guest", &*guest.name),
         ));
         self.available(index, true, news);
-        self.all[index].still_running(news);
     }
 
     fn went(&mut self, index: usize, reason: &str, news: &mut Vec<News>) {
@@ -248,17 +247,6 @@ impl Guest {
             }
         };
         news.push(News::Event(event));
-    }
-
-    /// A front end that comes back goes on with what it had started; one that begins anew says so.
-    fn still_running(&mut self, news: &mut Vec<News>) {
-        for stream in 0..self.sources.len() {
-            let block = &self.block.streams[stream];
-            if block.wanted.load(Acquire) == stream_state::RUNNING {
-                let start_gen = block.start_gen.load(Acquire);
-                self.stream_changed(stream, StreamChange::Started { start_gen }, news);
-            }
-        }
     }
 
     fn log(&mut self, level: Level, text: String, news: &mut Vec<News>) {
