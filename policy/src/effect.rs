@@ -1,6 +1,7 @@
 //! What comes out of a step.
 
 use crate::command::{Reply, Signal};
+use crate::routing_command::{DomainRequest, RoutingReply};
 use crate::{Db10, Time};
 
 /// One effect, to be carried out in order.
@@ -24,9 +25,26 @@ pub enum Effect {
         /// User mute.
         mute: bool,
     },
+    /// The answer to a domain's call.
+    RoutingReply {
+        /// The call's token.
+        token: u64,
+        /// The answer.
+        reply: RoutingReply,
+    },
+    /// To a domain of another process ([`crate::Machine::domain`] says where it is).
+    Domain {
+        /// domainID.
+        domain: u16,
+        /// What is asked of it.
+        request: DomainRequest,
+    },
     /// What is heard from now on, whole; at most one a step, the last effect.
     Heard(Heard),
 }
+
+/// Index of the domains' source with sourceID 0, were there one: see [`CauseKind`].
+pub const EXTERNAL: usize = 1 << 16;
 
 /// What the engine does with a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +99,7 @@ pub struct Cause {
     pub line: Option<u32>,
 }
 
-/// See [`Cause`]. Indices are the model's.
+/// See [`Cause`]. Indices are the model's; [`EXTERNAL`] and more are sources of domains: the rest is the sourceID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CauseKind {
     /// No connection to this sink.

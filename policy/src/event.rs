@@ -2,6 +2,7 @@
 
 use crate::Db10;
 use crate::command::Call;
+use crate::routing_command::RoutingCall;
 
 /// One event. `source` and `sink` are indices in the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,27 @@ pub enum Event {
         source: usize,
         /// Begins.
         on: bool,
+    },
+    /// A domain's call; answered by exactly one [`crate::Effect::RoutingReply`] with the same token.
+    Routing {
+        /// The caller's token.
+        token: u64,
+        /// The caller's connection to the bus: it speaks for the domains it registered, and for no others.
+        peer: String,
+        /// The call.
+        call: RoutingCall,
+    },
+    /// A request could not be delivered, or its domain answered it with an error: as an ack with that error.
+    RequestFailed {
+        /// The domain's connection.
+        peer: String,
+        /// The request's handle.
+        handle: u16,
+    },
+    /// A connection has left the bus: its domains are deregistered.
+    PeerLost {
+        /// The connection.
+        peer: String,
     },
     /// Nothing but time.
     Tick,

@@ -9,6 +9,8 @@
 //! | [`matrix`] | what two sources at one sink do to each other |
 //! | [`curve`] | mainVolume to dB |
 //! | [`machine`] | the state machine: connections, volumes, what is heard |
+//! | [`routing`] | domains of other processes: their sources, sinks, gateways, and routes over them |
+//! | [`routing_command`] | the AudioManager routing interface as data: what domains call, what is asked of them |
 //!
 //! `step(event, time) → effects`: it never waits; time is the event's timestamp only. What is heard is computed anew at each
 //! step from connections, interrupts, user volumes and standing limits, so no action ever has to undo another.
@@ -22,6 +24,8 @@ pub mod machine;
 pub mod matrix;
 pub mod model;
 pub mod report;
+pub mod routing;
+pub mod routing_command;
 
 pub use command::{Call, Reply, ReplyBody, Signal};
 pub use effect::{Cause, Effect, Heard, Mode, SourceHeard, Tap};

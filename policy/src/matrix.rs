@@ -64,18 +64,28 @@ impl Model {
 
     /// What the later source `newcomer` does to `holder`, both indices of sources. A protected holder: nothing.
     pub fn pressure(&self, holder: usize, newcomer: usize) -> Verdict<Holder> {
-        let cell = self.cell(self.class_of(holder), self.class_of(newcomer));
+        let verdict = self.class_pressure(self.class_of(holder), self.class_of(newcomer));
         let action = if self.protected(holder) {
             Holder::Mix
         } else {
-            cell.holder
+            verdict.action
         };
-        Verdict::new(action, cell)
+        Verdict { action, ..verdict }
+    }
+
+    /// [`Model::pressure`] for sources of two classes, neither protected.
+    pub fn class_pressure(&self, holder: usize, newcomer: usize) -> Verdict<Holder> {
+        let cell = self.cell(holder, newcomer);
+        Verdict::new(cell.holder, cell)
     }
 
     /// What becomes of the source `newcomer` when it arrives where `holder` is. Never asked for a protected newcomer.
     pub fn arrival(&self, holder: usize, newcomer: usize) -> Verdict<Arrival> {
-        let (held, coming) = (self.class_of(holder), self.class_of(newcomer));
+        self.class_arrival(self.class_of(holder), self.class_of(newcomer))
+    }
+
+    /// [`Model::arrival`] for sources of two classes.
+    pub fn class_arrival(&self, held: usize, coming: usize) -> Verdict<Arrival> {
         let cell = self.cell(held, coming);
         if let Some(written) = self.cells.get(&(held, coming)) {
             let action = match written.newcomer {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::Db10;
+use crate::routing::Rules;
 
 /// A class of sources (AudioManager: source class and sink class of the same name).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +128,8 @@ pub struct Model {
     pub cells: BTreeMap<(usize, usize), Cell>,
     /// Duck of unwritten cells.
     pub default_duck: Duck,
+    /// Routes and domains.
+    pub routing: Rules,
 }
 
 impl Default for Duck {

@@ -219,6 +219,8 @@ impl Control {
                     self.bus.send(Out::Signal(signal));
                 }
                 Effect::GuestControl { source, gain, mute } => self.guests.set_user_gain(source, gain, mute),
+                // Answers and requests to domains: nobody can register one before the bus side carries the routing interface.
+                Effect::RoutingReply { .. } | Effect::Domain { .. } => {}
                 Effect::Heard(heard) => {
                     for happening in monitor::differences(&self.heard, &heard, &self.names) {
                         self.tell(happening);

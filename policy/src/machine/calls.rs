@@ -61,6 +61,9 @@ impl Answer<'_> {
 
 impl Machine {
     pub(super) fn call(&mut self, token: u64, call: &Call, effects: &mut Vec<Effect>) {
+        if self.domain_call(token, call, effects) {
+            return;
+        }
         let mut answer = Answer { token, effects };
         match *call {
             Call::Connect { source, sink } => self.connect(source, sink, answer),
@@ -213,9 +216,9 @@ impl Machine {
             Call::GetListSourceMainNotificationConfigurations { source } => no_notifications(self.source_index(source)),
             Call::GetListMainConnections => {
                 let shown = self.state.connections.keys().filter(|id| self.shown(**id));
-                ok(ReplyBody::Connections(
-                    shown.filter_map(|id| self.main_connection(*id)).collect(),
-                ))
+                let built_in = shown.filter_map(|id| self.main_connection(*id));
+                let over_domains = self.domain_connections().filter_map(|id| self.domain_connection(id));
+                ok(ReplyBody::Connections(built_in.chain(over_domains).collect()))
             }
             Call::GetListMainSinks => ok(ReplyBody::Sinks(self.list_sinks())),
             Call::GetListMainSources => ok(ReplyBody::Sources(self.list_sources())),
@@ -239,7 +242,7 @@ impl Machine {
                     class: 0,
                 })
             });
-        shown.collect()
+        shown.chain(self.domain_sinks()).collect()
     }
 
     fn list_sources(&self) -> Vec<MainSource> {
@@ -254,7 +257,7 @@ impl Machine {
                     class: self.state.ids.classes.id(source.class).unwrap_or(0),
                 })
             });
-        shown.collect()
+        shown.chain(self.domain_sources()).collect()
     }
 
     fn list_classes(&self) -> Vec<ClassInfo> {

@@ -65,6 +65,7 @@ struct Scene {
     places: BTreeMap<usize, Place>,
     present: Vec<Present>,
     heard: Vec<Present>,
+    interrupts: Vec<(usize, usize)>,
 }
 
 impl Scene {
@@ -77,6 +78,7 @@ impl Scene {
             places: connections.map(|c| (c.source, c.place)).collect(),
             heard: present.iter().filter(heard).copied().collect(),
             present,
+            interrupts: state.interrupts(),
         }
     }
 }
@@ -107,7 +109,7 @@ fn standing(model: &Model, state: &State, source: usize, scene: &Scene) -> Stand
             if let Some((by, verdict)) = pauser(model, &scene.present, own) {
                 return Standing::Paused(by_cell(by, verdict.duck, verdict.line));
             }
-            let ducked = ducker(model, state, &scene.heard, own);
+            let ducked = ducker(model, state, &scene.heard, &scene.interrupts, own);
             Standing::Heard(ducked.map(|(by, verdict)| by_cell(by, verdict.duck, verdict.line)))
         }
     }

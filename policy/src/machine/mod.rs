@@ -32,10 +32,12 @@
 //! * A running source that is heard nowhere any more stays [`Mode::Play`](crate::Mode::Play) for its ramp to silence, so that it
 //!   fades instead of being cut; [`Machine::next_deadline`] says when that is over.
 //!
-//! All elements are built in (the mixer is ours), so a connection's transition completes in the step that begins it.
+//! Guests' streams and zones are built in (the mixer is ours): a connection between them completes its transition in the step that
+//! begins it. Connections over domains of other processes go on as these acknowledge: see `domains`.
 
 mod calls;
 mod connections;
+mod domains;
 mod heard;
 mod ids;
 mod presence;
@@ -48,9 +50,12 @@ mod tests;
 
 pub use snapshot::RestoreError;
 
+use std::collections::BTreeSet;
+
 use crate::command::{ConnectionState, Signal};
-use crate::effect::{Effect, Heard};
+use crate::effect::{EXTERNAL, Effect, Heard};
 use crate::event::Event;
+use crate::routing::{Domain, Registry};
 use crate::{Db10, Model, Time};
 use heard::{Before, Fades, Standings};
 use state::State;
@@ -116,8 +121,10 @@ impl Machine {
     pub fn step(&mut self, event: Event, now: Time) -> Vec<Effect> {
         self.state.now = self.state.now.max(now);
         let mut effects = Vec::new();
+        self.expire(&mut effects);
         self.take(event, &mut effects);
         self.settle(&mut effects);
+        self.settle_domains(&mut effects);
         let before = self.heard.clone();
         self.listen();
         if self.heard != before {
@@ -135,6 +142,9 @@ impl Machine {
             Event::Available { source, available } => self.available(source, available, effects),
             Event::UserGain { source, gain, mute } => self.user_gain(source, gain, mute, effects),
             Event::Sounding { source, on } => self.sounding(source, on, effects),
+            Event::Routing { token, peer, call } => self.routing_call(token, &peer, call, effects),
+            Event::RequestFailed { peer, handle } => self.request_failed(&peer, handle, effects),
+            Event::PeerLost { peer } => self.peer_lost(&peer, effects),
             Event::Tick => {}
         }
     }
@@ -154,9 +164,32 @@ impl Machine {
     }
 
     /// When [`Event::Tick`] is due at the latest: a source that was paused, stopped or disconnected has faded and is no longer
-    /// pulled from then on. `None`: nothing changes by time alone.
+    /// pulled from then on, or a domain's ack is late. `None`: nothing changes by time alone.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.fades.iter().flatten().min().copied()
+        let fade = self.fades.iter().flatten().min().copied();
+        fade.into_iter().chain(self.domains_deadline()).min()
+    }
+
+    /// A registered domain: its peer, and where it takes requests.
+    pub fn domain(&self, domain: u16) -> Option<&Domain> {
+        self.state.routing.registry.domains.get(&domain)
+    }
+
+    /// Connections to the bus that have registered domains: for each that is gone after a restart, tell
+    /// [`Event::PeerLost`].
+    pub fn peers(&self) -> BTreeSet<&str> {
+        let domains = self.state.routing.registry.domains.values();
+        domains.map(|domain| domain.peer.as_str()).collect()
+    }
+
+    /// Everything domains have registered.
+    pub fn registry(&self) -> &Registry {
+        &self.state.routing.registry
+    }
+
+    /// Acks that were too late, of nobody's request, or another's.
+    pub fn dropped_acks(&self) -> u64 {
+        self.state.routing.dropped_acks()
     }
 
     /// What is heard since the last step.
@@ -169,7 +202,7 @@ impl Machine {
         &self.model
     }
 
-    /// All main connections, those of invisible elements too, by ID.
+    /// All main connections between guests' streams and zones, those of invisible elements too, by ID.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionStatus> + '_ {
         self.state.connections.iter().map(|(id, connection)| ConnectionStatus {
             id: *id,
@@ -184,6 +217,20 @@ impl Machine {
     /// A source's sourceID.
     pub fn source_id(&self, source: usize) -> Option<u16> {
         self.state.ids.sources.id(source)
+    }
+
+    /// The name of a source, the model's or (from [`EXTERNAL`] on) a domain's.
+    pub fn source_name(&self, source: usize) -> Option<&str> {
+        if let Some(source) = self.model.sources.get(source) {
+            return Some(&source.name);
+        }
+        let id = u16::try_from(source.checked_sub(EXTERNAL)?).ok()?;
+        self.state
+            .routing
+            .registry
+            .sources
+            .get(&id)
+            .map(|source| source.name.as_str())
     }
 
     /// A sink's sinkID.

@@ -66,11 +66,13 @@ pub(super) fn pauser(model: &Model, present: &[Present], holder: Present) -> Opt
 }
 
 /// The duck of `source` at a sink: of all ducks by others *heard* there the deepest alone, of equal ones the oldest's. Ducks
-/// don't add up: two prompts at once are no reason to lose the music twice.
+/// don't add up: two prompts at once are no reason to lose the music twice. `interrupts` are domains' sources that sound on their
+/// own, and their classes.
 pub(super) fn ducker(
     model: &Model,
     state: &State,
     heard: &[Present],
+    interrupts: &[(usize, usize)],
     source: Present,
 ) -> Option<(usize, matrix::Verdict<()>)> {
     #[cfg(test)]
@@ -95,6 +97,14 @@ pub(super) fn ducker(
         if deepest.is_none_or(|(_, verdict)| duck.depth < verdict.duck.depth) {
             let action = ();
             deepest = Some((other.source, Verdict { action, duck, line }));
+        }
+    }
+    let own = model.sources.get(source.source).map_or(usize::MAX, |it| it.class);
+    for (by, class) in interrupts {
+        let Verdict { action, duck, line } = model.class_pressure(own, *class);
+        if action == Holder::Duck && duck.depth < deepest.map_or(0, |(_, verdict)| verdict.duck.depth) {
+            let action = ();
+            deepest = Some((*by, Verdict { action, duck, line }));
         }
     }
     deepest

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
+use super::domains::Routing;
 use super::ids::{self, Ids};
 use super::state::{Connection, LAST_ORDER, MAX_CONNECTIONS, Place, Refusal, State, clamp_gain};
 use crate::command::ConnectionState;
@@ -54,6 +55,16 @@ struct Snapshot {
     sources: BTreeMap<String, SavedSource>,
     sinks: BTreeMap<String, SavedSink>,
     connections: BTreeMap<u16, SavedConnection>,
+    /// IDs of domains, gateways, converters, crossfaders.
+    #[serde(default, skip_serializing_if = "no_names")]
+    domain_ids: [BTreeMap<String, u16>; 4],
+    /// By IDs, which names keep.
+    #[serde(default, skip_serializing_if = "Routing::is_new")]
+    routing: Routing,
+}
+
+fn no_names(ids: &[BTreeMap<String, u16>; 4]) -> bool {
+    ids.iter().all(BTreeMap::is_empty)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -125,6 +136,8 @@ impl Machine {
             sources: self.save_sources(),
             sinks: self.save_sinks(),
             connections: self.save_connections(),
+            domain_ids: state.ids.of_domains().map(Clone::clone),
+            routing: state.routing.clone(),
         };
         // Strings, numbers and maps with string or number keys: there is nothing serde_json can't write.
         serde_json::to_vec(&snapshot).unwrap_or_default()
@@ -168,7 +181,7 @@ impl Machine {
             .map(|it| it.taps.as_slice())
             .unwrap_or_default();
         let saved = taps.iter().zip(&self.model.sinks).map(|(tap, sink)| {
-            let causes = tap.causes.iter().map(|cause| save_cause(&self.model, cause));
+            let causes = tap.causes.iter().map(|cause| self.save_cause(cause));
             let saved = SavedTap {
                 ramp_ms: tap.ramp_ms,
                 causes: causes.collect(),
@@ -225,6 +238,7 @@ impl Machine {
             heard: Heard::default(),
             standings: Vec::new(),
         };
+        machine.fit_domains();
         // With a changed file some may wait for nobody now; clients of a new process ask for the lists anyway.
         machine.settle(&mut Vec::new());
         machine.listen();
@@ -233,7 +247,8 @@ impl Machine {
     }
 
     fn restore_taps(&mut self, saved: &Snapshot) {
-        for (row, source) in self.heard.sources.iter_mut().zip(&self.model.sources) {
+        let mut heard = std::mem::take(&mut self.heard);
+        for (row, source) in heard.sources.iter_mut().zip(&self.model.sources) {
             let Some(saved) = saved.sources.get(&source.name) else {
                 continue;
             };
@@ -243,7 +258,7 @@ impl Machine {
                 };
                 let mut known = 0;
                 for cause in &mut tap.causes {
-                    let now = save_cause(&self.model, cause);
+                    let now = self.save_cause(cause);
                     let same = |it: &&SavedCause| it.kind == now.kind && it.by == now.by && it.gain == now.gain;
                     if let Some(same) = saved.causes.iter().find(same) {
                         cause.since = same.since;
@@ -255,15 +270,16 @@ impl Machine {
                 }
             }
         }
+        self.heard = heard;
     }
-}
 
-fn save_cause(model: &Model, cause: &Cause) -> SavedCause {
-    SavedCause {
-        kind: cause.kind.name().to_owned(),
-        by: cause.kind.by().map(|by| model.sources[by].name.clone()),
-        gain: cause.gain,
-        since: cause.since,
+    fn save_cause(&self, cause: &Cause) -> SavedCause {
+        SavedCause {
+            kind: cause.kind.name().to_owned(),
+            by: cause.kind.by().and_then(|by| self.source_name(by)).map(str::to_owned),
+            gain: cause.gain,
+            since: cause.since,
+        }
     }
 }
 
@@ -282,19 +298,20 @@ fn restore_state(model: &Model, saved: &Snapshot) -> Result<State, RestoreError>
     state.now = saved.now;
     state.order = saved.order;
     state.last_connection = saved.last_connection.min(MAX_CONNECTIONS);
-    for (kind, known) in [
-        ("source", &saved.source_ids),
-        ("sink", &saved.sink_ids),
-        ("class", &saved.class_ids),
-    ] {
-        check_ids(kind, known)?;
+    check_ids("source", &saved.source_ids, |name| saved.sources.contains_key(name))?;
+    check_ids("sink", &saved.sink_ids, |name| saved.sinks.contains_key(name))?;
+    check_ids("class", &saved.class_ids, |_| true)?;
+    for known in &saved.domain_ids {
+        check_ids("element of a domain", known, |_| false)?;
     }
-    let before = Ids::known(
+    let mut before = Ids::known(
         saved.source_ids.clone(),
         saved.sink_ids.clone(),
         saved.class_ids.clone(),
     );
+    before.set_of_domains(saved.domain_ids.clone());
     state.ids = Ids::new(model, before);
+    state.routing = saved.routing.clone();
     for (index, source) in model.sources.iter().enumerate() {
         if let Some(saved) = saved.sources.get(&source.name) {
             restore_source(model, &mut state, index, saved);
@@ -312,10 +329,12 @@ fn restore_state(model: &Model, saved: &Snapshot) -> Result<State, RestoreError>
     Ok(state)
 }
 
-fn check_ids(kind: &str, known: &BTreeMap<String, u16>) -> Result<(), RestoreError> {
+/// Each name an ID of its own; those of domains' elements may be static.
+fn check_ids(kind: &str, known: &BTreeMap<String, u16>, built_in: impl Fn(&str) -> bool) -> Result<(), RestoreError> {
     let mut seen = BTreeSet::new();
     for (name, id) in known {
-        if !(ids::FIRST..=ids::LAST).contains(id) || !seen.insert(id) {
+        let first = if built_in(name) { ids::FIRST } else { 1 };
+        if !(first..=ids::LAST).contains(id) || !seen.insert(id) {
             return Err(contradiction(format!(
                 "{kind} `{name}` has ID {id}, out of range or another's"
             )));

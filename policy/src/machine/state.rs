@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::domains::Routing;
 use super::ids::Ids;
 use crate::command::ConnectionState;
+use crate::effect::EXTERNAL;
 use crate::model::{Duck, Model};
 use crate::{Db10, MUTE, Time, curve};
 
@@ -82,6 +84,7 @@ pub(super) struct State {
     pub sinks: Vec<SinkState>,
     pub connections: BTreeMap<u16, Connection>,
     pub ids: Ids,
+    pub routing: Routing,
 }
 
 /// A chime's name says so (`chime.NAME`); it has no guest that could be away.
@@ -129,6 +132,7 @@ impl State {
                 .collect(),
             connections: BTreeMap::new(),
             ids: Ids::new(model, Ids::default()),
+            routing: Routing::default(),
         }
     }
 
@@ -143,6 +147,15 @@ impl State {
         self.sources
             .get(source)
             .is_some_and(|source| source.running || source.sounding)
+    }
+
+    /// Domains' sources that sound on their own and are connected nowhere, so perhaps everywhere: what causes call them, and
+    /// their classes.
+    pub fn interrupts(&self) -> Vec<(usize, usize)> {
+        let interrupts = self.routing.interrupts().into_iter();
+        let known =
+            interrupts.filter_map(|(id, class)| Some((EXTERNAL + usize::from(id), self.ids.classes.index(class)?)));
+        known.collect()
     }
 
     pub fn connection_between(&self, source: usize, sink: usize) -> Option<u16> {
@@ -162,6 +175,6 @@ impl State {
         let after = self.last_connection % MAX_CONNECTIONS + 1;
         (after..=MAX_CONNECTIONS)
             .chain(1..after)
-            .find(|id| !self.connections.contains_key(id))
+            .find(|id| !self.connections.contains_key(id) && !self.routing.has_main(*id))
     }
 }

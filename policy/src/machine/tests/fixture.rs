@@ -106,6 +106,7 @@ pub(in crate::machine) fn car() -> Model {
             attack_ms: 52,
             release_ms: 502,
         },
+        routing: crate::routing::Rules::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the machine promises.
 
 mod calls;
+mod domains;
 mod example;
 mod fixture;
 mod judge;

@@ -1,0 +1,439 @@
+//! Clients' calls about domains' sources, sinks and connections.
+//!
+//! | situation | code |
+//! |---|---|
+//! | Connect: unknown end | 8, ID 0 |
+//! | Connect: no route, refused by the matrix, no room for requests or connections | 7, ID 0 |
+//! | Connect: an end is unavailable | 4, ID 0; the connection is kept, DISCONNECTED |
+//! | Connect: connected pair | 0, the same ID |
+//!
+//! A Connect's first request leaves before its reply, everything else after it.
+
+use std::collections::BTreeSet;
+
+use super::matrix::Found;
+use super::register::{is_available, main_sink, main_source};
+use super::requests::Sent;
+use super::state::{Goal, MAX_MAINS, Main, Target, What};
+use crate::command::{
+    Call, ConnectionState, MainSink, MainSource, Notification, Property, Reply, ReplyBody, Signal, error,
+};
+use crate::curve;
+use crate::effect::Effect;
+use crate::machine::{Machine, signal};
+use crate::routing::Route;
+use crate::routing::search::Graph;
+use crate::routing_command::{End, Kind};
+
+fn reply(error: i16, body: ReplyBody) -> Reply {
+    Reply { error, body }
+}
+
+fn code(error: i16) -> Reply {
+    reply(error, ReplyBody::Nothing)
+}
+
+impl Machine {
+    /// Answers a call that is about domains; `false` = it isn't.
+    pub(in crate::machine) fn domain_call(&mut self, token: u64, call: &Call, effects: &mut Vec<Effect>) -> bool {
+        let registry = &self.state.routing.registry;
+        let is = |end: End| registry.has(end.kind(), end.id());
+        let mut late = Vec::new();
+        let reply = match *call {
+            Call::Connect { source, sink } => {
+                if !is(End::Source(source)) && !is(End::Sink(sink)) {
+                    return false;
+                }
+                self.connect_over_domains(token, source, sink, effects);
+                self.settle_domains(effects);
+                return true;
+            }
+            Call::Disconnect { connection } if self.state.routing.has_main(connection) => {
+                self.disconnect_main(connection);
+                code(error::OK)
+            }
+            Call::SetVolume { sink, volume } if is(End::Sink(sink)) => self.set_domain_volume(sink, |_| volume),
+            Call::VolumeStep { sink, step } if is(End::Sink(sink)) => {
+                self.set_domain_volume(sink, |now| now.saturating_add(step))
+            }
+            Call::SetSinkMuteState { sink, state } if is(End::Sink(sink)) => self.set_domain_mute(sink, state),
+            Call::SetMainSinkSoundProperty { sink, property } if is(End::Sink(sink)) => {
+                self.set_main_property(End::Sink(sink), property, &mut late, effects)
+            }
+            Call::SetMainSourceSoundProperty { source, property } if is(End::Source(source)) => {
+                self.set_main_property(End::Source(source), property, &mut late, effects)
+            }
+            Call::SetSinkMainNotificationConfiguration { sink, notification } if is(End::Sink(sink)) => {
+                self.set_main_notification(End::Sink(sink), notification, &mut late, effects)
+            }
+            Call::SetSourceMainNotificationConfiguration { source, notification } if is(End::Source(source)) => {
+                self.set_main_notification(End::Source(source), notification, &mut late, effects)
+            }
+            ref query => match self.domain_query(query) {
+                Some(reply) => reply,
+                None => return false,
+            },
+        };
+        effects.push(Effect::Reply { token, reply });
+        effects.extend(late.into_iter().map(Effect::Signal));
+        self.settle_domains(effects);
+        true
+    }
+
+    fn domain_query(&self, call: &Call) -> Option<Reply> {
+        let registry = &self.state.routing.registry;
+        let sink = |id: u16| registry.sinks.get(&id);
+        let source = |id: u16| registry.sources.get(&id);
+        let body = match *call {
+            Call::GetVolume { sink: id } => ReplyBody::Volume(sink(id)?.main_volume),
+            Call::GetListMainSinkSoundProperties { sink: id } => {
+                ReplyBody::Properties(sink(id)?.lists.main_sound.clone())
+            }
+            Call::GetListMainSourceSoundProperties { source: id } => {
+                ReplyBody::Properties(source(id)?.lists.main_sound.clone())
+            }
+            Call::GetListSinkMainNotificationConfigurations { sink: id } => {
+                ReplyBody::Notifications(sink(id)?.lists.main_notifications.clone())
+            }
+            Call::GetListSourceMainNotificationConfigurations { source: id } => {
+                ReplyBody::Notifications(source(id)?.lists.main_notifications.clone())
+            }
+            Call::GetTimingInformation { connection } => {
+                let delay = self.state.routing.mains.get(&connection)?.delay;
+                let error = if delay < 0 { error::NOT_POSSIBLE } else { error::OK };
+                return Some(reply(error, ReplyBody::Delay(delay)));
+            }
+            _ => return None,
+        };
+        Some(reply(error::OK, body))
+    }
+
+    /// Domains' visible sinks.
+    pub(in crate::machine) fn domain_sinks(&self) -> impl Iterator<Item = MainSink> + '_ {
+        let sinks = self.state.routing.registry.sinks.iter().filter(|it| it.1.visible);
+        sinks.map(|(id, it)| main_sink(*id, it))
+    }
+
+    /// Domains' visible sources.
+    pub(in crate::machine) fn domain_sources(&self) -> impl Iterator<Item = MainSource> + '_ {
+        let sources = self.state.routing.registry.sources.iter().filter(|it| it.1.visible);
+        sources.map(|(id, it)| main_source(*id, it))
+    }
+
+    /// IDs of visible connections over domains.
+    pub(in crate::machine) fn domain_connections(&self) -> impl Iterator<Item = u16> + '_ {
+        let mains = self.state.routing.mains.iter().filter(|it| it.1.shown);
+        mains.map(|it| *it.0)
+    }
+
+    fn main_between(&self, source: u16, sink: u16) -> Option<u16> {
+        let mut mains = self.state.routing.mains.iter();
+        let of_pair = |it: &Main| it.source == source && it.sink == sink && it.goal != Goal::Gone;
+        mains.find(|it| of_pair(it.1)).map(|it| *it.0)
+    }
+
+    fn connect_over_domains(&mut self, token: u64, source: u16, sink: u16, effects: &mut Vec<Effect>) {
+        let answer = |error: i16, id: u16| Effect::Reply {
+            token,
+            reply: reply(error, ReplyBody::Connection(id)),
+        };
+        let route = match self.route(source, sink) {
+            Ok(route) => route,
+            Err(error) => return effects.push(answer(error, 0)),
+        };
+        self.forgive_route(&route, sink);
+        let known = self.main_between(source, sink);
+        let class = self
+            .state
+            .routing
+            .registry
+            .sources
+            .get(&source)
+            .map_or(0, |it| it.class);
+        let found = self.find_at(class, sink, known);
+        let available = self.ends_are_available(source, sink);
+        let there = known.is_some_and(|id| self.there(sink).iter().any(|it| it.0 == id));
+        if found == Found::Closed && !there {
+            return effects.push(answer(error::NOT_POSSIBLE, 0));
+        }
+        if let (Some(id), true) = (known, available) {
+            effects.push(answer(error::OK, id));
+            return self.connect_main_again(id, route, found, there);
+        }
+        if let Some(_kept) = known {
+            return effects.push(answer(error::DATABASE_ERROR, 0));
+        }
+        if available && !self.has_room(&route) {
+            return effects.push(answer(error::NOT_POSSIBLE, 0));
+        }
+        let Some(id) = self.new_main(source, sink, class, route) else {
+            return effects.push(answer(error::NOT_POSSIBLE, 0));
+        };
+        if !available {
+            effects.push(answer(error::DATABASE_ERROR, 0));
+            self.announce(id, effects);
+            if let Some(main) = self.state.routing.mains.get_mut(&id) {
+                main.goal = Goal::Parked;
+            }
+            return self.transit(id, ConnectionState::Disconnected, effects);
+        }
+        match found {
+            Found::Free => self.admit_main(id),
+            _ => self.wait_main(id),
+        }
+        self.settle_levels(effects);
+        effects.push(answer(error::OK, id));
+        self.announce(id, effects);
+    }
+
+    fn route(&self, source: u16, sink: u16) -> Result<Route, i16> {
+        let rules = &self.model.routing;
+        let registry = &self.state.routing.registry;
+        let busy: BTreeSet<(u16, u16)> = self
+            .state
+            .routing
+            .segments
+            .values()
+            .map(|it| (it.hop.source, it.hop.sink))
+            .collect();
+        let graph = Graph::of(registry, rules.only_free.then_some(&busy));
+        let built_in = self.state.ids.sources.index(source).is_some() || self.state.ids.sinks.index(sink).is_some();
+        if built_in {
+            // Guests' streams and zones have no gateway to other domains.
+            return Err(error::NOT_POSSIBLE);
+        }
+        let routes = graph.routes(source, sink, rules)?;
+        // A segment that is there already has its format.
+        let fits = |route: &Route| {
+            let mut known = route
+                .iter()
+                .filter_map(|hop| Some((hop, self.state.routing.segment_of(hop)?.1)));
+            known.all(|(hop, segment)| hop.format == segment.hop.format)
+        };
+        let best = routes.iter().position(fits);
+        best.and_then(|best| routes.into_iter().nth(best))
+            .ok_or(error::NOT_POSSIBLE)
+    }
+
+    /// Whoever asks anew gets a new try.
+    fn forgive_route(&mut self, route: &Route, sink: u16) {
+        self.state.routing.forgive(Target::SinkVolume(sink));
+        for hop in route {
+            self.state.routing.forgive(Target::SourceState(hop.source));
+        }
+    }
+
+    fn ends_are_available(&self, source: u16, sink: u16) -> bool {
+        let registry = &self.state.routing.registry;
+        registry
+            .sources
+            .get(&source)
+            .is_some_and(|it| is_available(it.availability))
+            && registry
+                .sinks
+                .get(&sink)
+                .is_some_and(|it| is_available(it.availability))
+    }
+
+    /// Every domain on the way could be sent at least what connects it: for each hop a segment and a state, and a mute.
+    fn has_room(&mut self, route: &Route) -> bool {
+        let domains: BTreeSet<u16> = route.iter().map(|hop| hop.domain).collect();
+        domains.into_iter().all(|domain| {
+            let hops = route.iter().filter(|hop| hop.domain == domain).count();
+            self.room_for_requests(domain) > 2 * hops
+        })
+    }
+
+    fn new_main(&mut self, source: u16, sink: u16, class: u16, route: Route) -> Option<u16> {
+        if self.state.routing.mains.len() >= MAX_MAINS {
+            return None;
+        }
+        let id = self.state.free_connection_id()?;
+        self.state.last_connection = id;
+        let registry = &self.state.routing.registry;
+        let shown = registry.sources.get(&source).is_some_and(|it| it.visible)
+            && registry.sinks.get(&sink).is_some_and(|it| it.visible);
+        let main = Main {
+            source,
+            sink,
+            class,
+            route,
+            state: ConnectionState::Unknown,
+            since: self.state.now,
+            order: 0,
+            waiting: false,
+            goal: Goal::Up,
+            hold: true,
+            failed: false,
+            shown,
+            delay: -1,
+        };
+        self.state.routing.mains.insert(id, main);
+        Some(id)
+    }
+
+    fn wait_main(&mut self, id: u16) {
+        let order = self.state.tick_order();
+        if let Some(main) = self.state.routing.mains.get_mut(&id) {
+            main.waiting = true;
+            main.order = order;
+        }
+    }
+
+    fn announce(&mut self, id: u16, effects: &mut Vec<Effect>) {
+        let Some(new) = self.domain_connection(id) else { return };
+        if !self.state.routing.mains.get(&id).is_some_and(|it| it.shown) {
+            return;
+        }
+        signal(effects, Signal::NewMainConnection(new));
+        self.transit(id, ConnectionState::Unknown, effects);
+        let delay = -1;
+        signal(effects, Signal::TimingInformationChanged { connection: id, delay });
+    }
+
+    /// Connect on a known pair: as at its first time, with the route there is now if it had been taken down.
+    fn connect_main_again(&mut self, id: u16, route: Route, found: Found, there: bool) {
+        let Some(main) = self.state.routing.mains.get_mut(&id) else {
+            return;
+        };
+        if main.state == ConnectionState::Disconnected {
+            main.route = route;
+        }
+        main.goal = Goal::Up;
+        main.failed = false;
+        match found {
+            Found::Free => self.admit_main(id),
+            _ if there => {}
+            _ => self.wait_main(id),
+        }
+    }
+
+    fn disconnect_main(&mut self, id: u16) {
+        if let Some(main) = self.state.routing.mains.get_mut(&id) {
+            main.goal = Goal::Gone;
+            main.waiting = false;
+        }
+    }
+
+    fn set_domain_volume(&mut self, id: u16, wanted: impl FnOnce(i16) -> i16) -> Reply {
+        self.state.routing.forgive(Target::SinkVolume(id));
+        if let Some(sink) = self.state.routing.registry.sinks.get_mut(&id) {
+            let curve = self.model.routing.curve_of(&sink.name);
+            sink.wanted_volume = curve::clamp(curve, wanted(sink.wanted_volume));
+        }
+        code(error::OK)
+    }
+
+    fn set_domain_mute(&mut self, id: u16, state: i16) -> Reply {
+        if state != 1 && state != 2 {
+            return code(error::OUT_OF_RANGE);
+        }
+        self.state.routing.forgive(Target::SinkVolume(id));
+        if let Some(sink) = self.state.routing.registry.sinks.get_mut(&id) {
+            sink.wanted_mute = state == 1;
+        }
+        code(error::OK)
+    }
+
+    /// A main sound property; where the domain has the sound property of that type, it decides.
+    fn set_main_property(
+        &mut self,
+        end: End,
+        (kind, value): Property,
+        late: &mut Vec<Signal>,
+        effects: &mut Vec<Effect>,
+    ) -> Reply {
+        let (low, high) = self.model.routing.property_range;
+        let property = (kind, value.clamp(low, high.max(low)));
+        let Some(lists) = self.lists_mut(end) else {
+            return code(error::OUT_OF_RANGE);
+        };
+        if !lists.main_sound.iter().any(|it| it.0 == kind) {
+            return code(error::UNKNOWN);
+        }
+        if !lists.sound.iter().any(|it| it.0 == kind) {
+            self.main_property_done(end, property, late);
+            return code(error::OK);
+        }
+        let what = match end {
+            End::Sink(sink) => What::SinkSound { sink, property },
+            End::Source(source) => What::SourceSound { source, property },
+        };
+        self.send_setting(end, what, effects)
+    }
+
+    fn send_setting(&mut self, end: End, what: What, effects: &mut Vec<Effect>) -> Reply {
+        let domain = self.state.routing.registry.domain_of(end.kind(), end.id()).unwrap_or(0);
+        if self.send(domain, what, self.model.routing.ack_ms, effects) != Sent::Yes {
+            return code(error::NOT_POSSIBLE);
+        }
+        code(error::OK)
+    }
+
+    pub(super) fn main_property_done(&mut self, end: End, property: Property, signals: &mut Vec<Signal>) {
+        let Some(lists) = self.lists_mut(end) else { return };
+        if super::acks::set_property(&mut lists.main_sound, property) {
+            signals.push(match end {
+                End::Sink(sink) => Signal::MainSinkSoundPropertyChanged { sink, property },
+                End::Source(source) => Signal::MainSourceSoundPropertyChanged { source, property },
+            });
+        }
+    }
+
+    /// A main notification configuration; where the domain has one of that type, it decides.
+    fn set_main_notification(
+        &mut self,
+        end: End,
+        notification: Notification,
+        late: &mut Vec<Signal>,
+        effects: &mut Vec<Effect>,
+    ) -> Reply {
+        let Some(lists) = self.lists_mut(end) else {
+            return code(error::OUT_OF_RANGE);
+        };
+        if !lists.main_notifications.iter().any(|it| it.0 == notification.0) {
+            return code(error::UNKNOWN);
+        }
+        if !lists.notifications.iter().any(|it| it.0 == notification.0) {
+            self.notification_done(end, notification, late);
+            return code(error::OK);
+        }
+        let what = match end {
+            End::Sink(sink) => What::SinkNotification { sink, notification },
+            End::Source(source) => What::SourceNotification { source, notification },
+        };
+        self.send_setting(end, what, effects)
+    }
+
+    pub(super) fn notification_done(&mut self, end: End, notification: Notification, signals: &mut Vec<Signal>) {
+        let Some(lists) = self.lists_mut(end) else { return };
+        let write = |list: &mut Vec<Notification>| {
+            let known = list.iter_mut().find(|it| it.0 == notification.0);
+            known.is_some_and(|known| std::mem::replace(known, notification) != notification)
+        };
+        write(&mut lists.notifications);
+        if write(&mut lists.main_notifications) {
+            signals.push(match end {
+                End::Sink(sink) => Signal::SinkMainNotificationConfigurationChanged { sink, notification },
+                End::Source(source) => Signal::SourceMainNotificationConfigurationChanged { source, notification },
+            });
+        }
+    }
+}
+
+impl End {
+    /// Source or sink.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Source(_) => Kind::Source,
+            Self::Sink(_) => Kind::Sink,
+        }
+    }
+
+    /// Its ID.
+    pub fn id(self) -> u16 {
+        match self {
+            Self::Source(id) | Self::Sink(id) => id,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The policy's matrix at a domain's sink: who is there, who is paused, who ducks whom.
+
+use super::state::{Goal, Main};
+use crate::command::ConnectionState;
+use crate::machine::Machine;
+use crate::matrix::{Arrival, Verdict};
+use crate::model::{Duck, Holder};
+
+/// What a newcomer finds at a domain's sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Free,
+    Busy,
+    Closed,
+}
+
+impl Machine {
+    fn class(&self, id: u16) -> Option<usize> {
+        self.state.ids.classes.index(id)
+    }
+
+    /// What the later `coming` does to `held`, both classIDs. Classes the policy doesn't know are mixed.
+    fn pressure_of(&self, held: u16, coming: u16) -> Option<Verdict<Holder>> {
+        Some(self.model.class_pressure(self.class(held)?, self.class(coming)?))
+    }
+
+    fn arrival_of(&self, held: u16, coming: u16) -> Option<Verdict<Arrival>> {
+        Some(self.model.class_arrival(self.class(held)?, self.class(coming)?))
+    }
+
+    /// Main connections admitted at a sink, oldest first.
+    pub(super) fn there(&self, sink: u16) -> Vec<(u16, &Main)> {
+        let all = self.state.routing.mains.iter();
+        let there = all.filter(|(_, it)| it.sink == sink && it.goal == Goal::Up && !it.waiting);
+        let mut there: Vec<(u16, &Main)> = there.map(|(id, it)| (*id, it)).collect();
+        there.sort_by_key(|(_, it)| it.order);
+        there
+    }
+
+    /// What a connection of this class finds at a sink; `own` is not in its own way.
+    pub(super) fn find_at(&self, class: u16, sink: u16, own: Option<u16>) -> Found {
+        let mut found = Found::Free;
+        for (id, holder) in self.there(sink) {
+            if Some(id) == own {
+                continue;
+            }
+            match self.arrival_of(holder.class, class).map(|it| it.action) {
+                Some(Arrival::Reject) => return Found::Closed,
+                Some(Arrival::Delay) => found = Found::Busy,
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Puts a connection among those that are there, as the newest, and takes away whom its class stops.
+    pub(super) fn admit_main(&mut self, id: u16) {
+        let order = self.state.tick_order();
+        let Some(main) = self.state.routing.mains.get_mut(&id) else {
+            return;
+        };
+        main.order = order;
+        main.waiting = false;
+        let (class, sink) = (main.class, main.sink);
+        let stopped = self.there(sink).into_iter().filter(|(other, holder)| {
+            let verdict = self.pressure_of(holder.class, class);
+            *other != id && verdict.is_some_and(|it| it.action == Holder::Stop)
+        });
+        for other in stopped.map(|it| it.0).collect::<Vec<_>>() {
+            if let Some(main) = self.state.routing.mains.get_mut(&other) {
+                main.goal = Goal::Displaced { by: id };
+            }
+        }
+    }
+
+    /// Whether a newer one pauses this one.
+    pub(super) fn is_paused(&self, main: &Main) -> bool {
+        let newer = self
+            .there(main.sink)
+            .into_iter()
+            .filter(|(_, it)| it.order > main.order);
+        let mut verdicts = newer.filter_map(|(_, it)| self.pressure_of(main.class, it.class));
+        verdicts.any(|it| it.action == Holder::Pause)
+    }
+
+    /// To be connected now.
+    pub(super) fn aims_up(&self, main: &Main) -> bool {
+        main.goal == Goal::Up && !main.waiting && !self.is_paused(main)
+    }
+
+    /// The deepest duck of a source by others heard at its sinks, and by interrupts.
+    pub(super) fn duck_of(&self, source: u16) -> Option<Duck> {
+        let own = self
+            .state
+            .routing
+            .mains
+            .values()
+            .filter(|it| it.source == source && self.aims_up(it));
+        let mut deepest: Option<Duck> = None;
+        for main in own {
+            for duck in self.ducks_at(main) {
+                if deepest.is_none_or(|it| duck.depth < it.depth) {
+                    deepest = Some(duck);
+                }
+            }
+        }
+        deepest.filter(|it| it.depth < 0)
+    }
+
+    fn ducks_at(&self, main: &Main) -> Vec<Duck> {
+        let mut ducks = Vec::new();
+        for (_, other) in self.there(main.sink) {
+            if other.source == main.source || other.state != ConnectionState::Connected {
+                continue;
+            }
+            let duck = if other.order > main.order {
+                let verdict = self.pressure_of(main.class, other.class);
+                verdict.filter(|it| it.action == Holder::Duck).map(|it| it.duck)
+            } else {
+                let verdict = self.arrival_of(other.class, main.class);
+                verdict.filter(|it| it.action == Arrival::Ducked).map(|it| it.duck)
+            };
+            ducks.extend(duck);
+        }
+        let classes = self
+            .interrupts_at_sink(main.sink)
+            .filter(|(source, _)| *source != main.source);
+        let verdicts = classes.filter_map(|(_, class)| self.pressure_of(main.class, class));
+        ducks.extend(verdicts.filter(|it| it.action == Holder::Duck).map(|it| it.duck));
+        ducks
+    }
+
+    /// Sources that sound on their own at a domain's sink: those connected to it, and those connected nowhere, of which nobody
+    /// knows where they sound.
+    fn interrupts_at_sink(&self, sink: u16) -> impl Iterator<Item = (u16, u16)> + '_ {
+        let routing = &self.state.routing;
+        let sounding = routing.registry.sources.iter().filter(|(_, it)| it.interrupts());
+        sounding.filter_map(move |(id, it)| {
+            let mut mains = routing.mains.values().filter(|main| main.source == *id).peekable();
+            let here = mains.peek().is_none() || mains.any(|main| main.sink == sink);
+            here.then_some((*id, it.class))
+        })
+    }
+}

@@ -1,0 +1,635 @@
+//! What domains register, change and take away, and what they tell.
+
+use super::state::{Goal, Target};
+use super::{code_reply, id_reply};
+use crate::command::{MainSink, MainSource, Signal, error};
+use crate::machine::Machine;
+use crate::machine::ids::Table;
+use crate::machine::state::MAX_CONNECTIONS;
+use crate::routing::{Conversion, Crossfader, Domain, Gateway, Sink, Source};
+use crate::routing_command::{
+    CrossfaderData, DomainData, End, GatewayData, Kind, Lists, RoutingCall, RoutingReply, SinkData, SourceData,
+};
+
+/// Elements of one kind that may be registered, by all and by one peer.
+const MAX_OF_KIND: usize = 128;
+const MAX_OF_PEER: usize = 64;
+/// Bytes of a name, entries of a list, cells of a matrix.
+const MAX_NAME: usize = 128;
+const MAX_LIST: usize = 32;
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MAX_NAME
+}
+
+fn are_lists(lists: &Lists) -> bool {
+    let lengths = [
+        lists.formats.len(),
+        lists.sound.len(),
+        lists.main_sound.len(),
+        lists.notifications.len(),
+        lists.main_notifications.len(),
+    ];
+    lengths.iter().all(|length| *length <= MAX_LIST)
+}
+
+/// One notification a type: the first.
+fn without_doubles(mut lists: Lists) -> Lists {
+    for list in [&mut lists.notifications, &mut lists.main_notifications] {
+        let mut seen = std::collections::BTreeSet::new();
+        list.retain(|it| seen.insert(it.0));
+    }
+    lists
+}
+
+impl Machine {
+    /// Everything but acks.
+    pub(super) fn registration(&mut self, peer: &str, call: RoutingCall, signals: &mut Vec<Signal>) -> RoutingReply {
+        match call {
+            RoutingCall::RegisterDomain(data) => id_reply(self.register_domain(peer, data)),
+            RoutingCall::RegisterSource(data) => id_reply(self.register_source(peer, data, signals)),
+            RoutingCall::RegisterSink(data) => id_reply(self.register_sink(peer, data, signals)),
+            RoutingCall::RegisterGateway(data) => id_reply(self.register_gateway(peer, Kind::Gateway, data)),
+            RoutingCall::RegisterConverter(data) => id_reply(self.register_gateway(peer, Kind::Converter, data)),
+            RoutingCall::RegisterCrossfader(data) => id_reply(self.register_crossfader(peer, data)),
+            RoutingCall::Deregister { kind, id } => code_reply(self.deregister(peer, kind, id, signals)),
+            RoutingCall::Peek { kind, name } => id_reply(self.peek(kind, &name)),
+            RoutingCall::PeekClass { name } => {
+                let class = self.model.classes.iter().position(|class| class.name == name);
+                id_reply(
+                    class
+                        .and_then(|it| self.state.ids.classes.id(it))
+                        .ok_or(error::NON_EXISTENT),
+                )
+            }
+            RoutingCall::GetDomainOf { end } => id_reply(
+                self.state
+                    .routing
+                    .registry
+                    .domain_of(end.kind(), end.id())
+                    .ok_or(error::NON_EXISTENT),
+            ),
+            RoutingCall::Update { end, class, lists } => code_reply(self.update(peer, end, class, lists, signals)),
+            RoutingCall::UpdateGateway {
+                kind,
+                id,
+                source_formats,
+                sink_formats,
+                matrix,
+            } => {
+                let conversion = Conversion::new(sink_formats, source_formats, matrix);
+                code_reply(self.update_gateway(peer, kind, id, conversion))
+            }
+            told => {
+                self.told(peer, told, signals);
+                RoutingReply::Nothing
+            }
+        }
+    }
+
+    /// A peer may speak for its own domains only.
+    fn owns(&self, peer: &str, domain: u16) -> bool {
+        self.state.routing.registry.peer(domain) == Some(peer)
+    }
+
+    /// The domain an element is to be registered in.
+    fn in_domain(&self, peer: &str, domain: u16) -> Result<(), i16> {
+        match self.state.routing.registry.peer(domain) {
+            None => Err(error::DATABASE_ERROR),
+            Some(owner) if owner != peer => Err(error::NOT_POSSIBLE),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether a peer may change what is registered.
+    fn may_change(&self, peer: &str, kind: Kind, id: u16) -> Result<(), i16> {
+        let domain = self
+            .state
+            .routing
+            .registry
+            .domain_of(kind, id)
+            .ok_or(error::NON_EXISTENT)?;
+        if self.owns(peer, domain) {
+            Ok(())
+        } else {
+            Err(error::NOT_POSSIBLE)
+        }
+    }
+
+    /// Takes an ID for a name.
+    fn claim(&mut self, peer: &str, kind: Kind, name: &str, wanted: u16) -> Result<u16, i16> {
+        if !is_name(name) {
+            return Err(error::OUT_OF_RANGE);
+        }
+        let registry = &self.state.routing.registry;
+        let all = registry.ids(kind).len();
+        if all >= MAX_OF_KIND || registry.count_of(kind, peer) >= MAX_OF_PEER {
+            return Err(error::NOT_POSSIBLE);
+        }
+        let live: Vec<u16> = registry.ids(kind);
+        let table = self.table(kind);
+        table.claim(name, wanted, |id| live.contains(&id))
+    }
+
+    fn table(&mut self, kind: Kind) -> &mut Table {
+        let ids = &mut self.state.ids;
+        match kind {
+            Kind::Source => &mut ids.sources,
+            Kind::Sink => &mut ids.sinks,
+            Kind::Domain => &mut ids.domains,
+            Kind::Gateway => &mut ids.gateways,
+            Kind::Converter => &mut ids.converters,
+            Kind::Crossfader => &mut ids.crossfaders,
+        }
+    }
+
+    fn peek(&mut self, kind: Kind, name: &str) -> Result<u16, i16> {
+        if !is_name(name) {
+            return Err(error::OUT_OF_RANGE);
+        }
+        let live: Vec<u16> = self.state.routing.registry.ids(kind);
+        self.table(kind).reserve(name, |id| live.contains(&id))
+    }
+
+    fn register_domain(&mut self, peer: &str, data: DomainData) -> Result<u16, i16> {
+        let texts = [&data.node_name, &data.bus_name, &data.path, &data.interface];
+        if texts.iter().any(|text| text.len() > 2 * MAX_NAME) {
+            return Err(error::OUT_OF_RANGE);
+        }
+        let id = self.claim(peer, Kind::Domain, &data.name, data.id)?;
+        let domain = Domain {
+            name: data.name,
+            peer: peer.to_owned(),
+            bus_name: data.bus_name,
+            path: data.path,
+            interface: data.interface,
+            node_name: data.node_name,
+            early: data.early,
+            complete: data.complete,
+            state: data.state,
+        };
+        self.state.routing.registry.domains.insert(id, domain);
+        Ok(id)
+    }
+
+    fn register_source(&mut self, peer: &str, data: SourceData, signals: &mut Vec<Signal>) -> Result<u16, i16> {
+        self.in_domain(peer, data.domain)?;
+        if !are_lists(&data.lists) {
+            return Err(error::OUT_OF_RANGE);
+        }
+        let id = self.claim(peer, Kind::Source, &data.name, data.id)?;
+        let source = Source {
+            name: data.name,
+            domain: data.domain,
+            class: data.class,
+            visible: data.visible,
+            availability: data.availability,
+            state: data.state,
+            volume: data.volume,
+            base_volume: data.volume,
+            release_ms: None,
+            interrupt: data.interrupt,
+            lists: without_doubles(data.lists),
+        };
+        if source.visible {
+            signals.push(Signal::SourceAdded(main_source(id, &source)));
+        }
+        self.state.routing.registry.sources.insert(id, source);
+        Ok(id)
+    }
+
+    fn register_sink(&mut self, peer: &str, data: SinkData, signals: &mut Vec<Signal>) -> Result<u16, i16> {
+        self.in_domain(peer, data.domain)?;
+        if !are_lists(&data.lists) {
+            return Err(error::OUT_OF_RANGE);
+        }
+        let id = self.claim(peer, Kind::Sink, &data.name, data.id)?;
+        let main_volume = crate::curve::clamp(self.model.routing.curve_of(&data.name), data.main_volume);
+        let sink = Sink {
+            name: data.name,
+            domain: data.domain,
+            class: data.class,
+            visible: data.visible,
+            availability: data.availability,
+            volume: data.volume,
+            main_volume,
+            wanted_volume: main_volume,
+            mute: data.mute == 1,
+            wanted_mute: data.mute == 1,
+            lists: without_doubles(data.lists),
+        };
+        if sink.visible {
+            signals.push(Signal::SinkAdded(main_sink(id, &sink)));
+        }
+        self.state.routing.registry.sinks.insert(id, sink);
+        Ok(id)
+    }
+
+    fn register_gateway(&mut self, peer: &str, kind: Kind, data: GatewayData) -> Result<u16, i16> {
+        self.in_domain(peer, data.control_domain)?;
+        let registry = &self.state.routing.registry;
+        let sink = registry.domain_of(Kind::Sink, data.sink);
+        let source = registry.domain_of(Kind::Source, data.source);
+        if sink != Some(data.domain_sink) || source != Some(data.domain_source) {
+            return Err(error::NON_EXISTENT);
+        }
+        if kind == Kind::Converter && sink != source {
+            return Err(error::OUT_OF_RANGE);
+        }
+        let mut all = registry.gateways.values().chain(registry.converters.values());
+        if all.any(|it| it.sink == data.sink && it.source == data.source) {
+            return Err(error::ALREADY_EXISTS);
+        }
+        if data.sink_formats.len() > MAX_LIST || data.source_formats.len() > MAX_LIST {
+            return Err(error::OUT_OF_RANGE);
+        }
+        let conversion = Conversion::new(data.sink_formats, data.source_formats, data.matrix);
+        let conversion = conversion.ok_or(error::OUT_OF_RANGE)?;
+        let id = self.claim(peer, kind, &data.name, data.id)?;
+        let gateway = Gateway {
+            name: data.name,
+            sink: data.sink,
+            source: data.source,
+            domain: data.control_domain,
+            conversion,
+        };
+        let registry = &mut self.state.routing.registry;
+        match kind {
+            Kind::Converter => registry.converters.insert(id, gateway),
+            _ => registry.gateways.insert(id, gateway),
+        };
+        Ok(id)
+    }
+
+    fn register_crossfader(&mut self, peer: &str, data: CrossfaderData) -> Result<u16, i16> {
+        let registry = &self.state.routing.registry;
+        let ends = [
+            registry.domain_of(Kind::Sink, data.sink_a),
+            registry.domain_of(Kind::Sink, data.sink_b),
+            registry.domain_of(Kind::Source, data.source),
+        ];
+        let [Some(domain), Some(b), Some(source)] = ends else {
+            return Err(error::NON_EXISTENT);
+        };
+        if domain != b || domain != source || data.sink_a == data.sink_b {
+            return Err(error::OUT_OF_RANGE);
+        }
+        self.in_domain(peer, domain)?;
+        let id = self.claim(peer, Kind::Crossfader, &data.name, data.id)?;
+        let crossfader = Crossfader {
+            name: data.name,
+            domain,
+            sink_a: data.sink_a,
+            sink_b: data.sink_b,
+            source: data.source,
+            hot_sink: data.hot_sink,
+        };
+        self.state.routing.registry.crossfaders.insert(id, crossfader);
+        Ok(id)
+    }
+
+    fn deregister(&mut self, peer: &str, kind: Kind, id: u16, signals: &mut Vec<Signal>) -> Result<(), i16> {
+        self.may_change(peer, kind, id)?;
+        match kind {
+            Kind::Domain => self.deregister_domain(id, signals),
+            _ => self.lose(kind, id, signals),
+        }
+        Ok(())
+    }
+
+    /// A domain goes, and all it registered. Requests to it end.
+    pub(super) fn deregister_domain(&mut self, domain: u16, signals: &mut Vec<Signal>) {
+        let registry = &self.state.routing.registry;
+        let kinds = [
+            Kind::Crossfader,
+            Kind::Converter,
+            Kind::Gateway,
+            Kind::Source,
+            Kind::Sink,
+        ];
+        let all = kinds.into_iter().flat_map(|kind| {
+            let ids = registry.of_domain(kind, domain);
+            ids.into_iter().map(move |id| (kind, id))
+        });
+        for (kind, id) in all.collect::<Vec<_>>() {
+            self.lose(kind, id, signals);
+        }
+        self.close(|open| open.domain == domain);
+        self.state.routing.registry.remove(Kind::Domain, domain);
+    }
+
+    /// An element goes: connections over it are disconnected and removed, what they had in other domains is taken down.
+    fn lose(&mut self, kind: Kind, id: u16, signals: &mut Vec<Signal>) {
+        let routing = &mut self.state.routing;
+        let bridge = match kind {
+            Kind::Gateway => routing.registry.gateways.get(&id),
+            Kind::Converter => routing.registry.converters.get(&id),
+            _ => None,
+        };
+        let bridge = bridge.map(|it| (it.sink, it.source));
+        let over = |main: &super::state::Main| match kind {
+            Kind::Source => main.source == id || main.uses_source(id),
+            Kind::Sink => main.sink == id || main.route.iter().any(|hop| hop.sink == id),
+            _ => bridge.is_some_and(|(sink, source)| {
+                let mut pairs = main.route.windows(2);
+                pairs.any(|hops| matches!(hops, [from, to] if from.sink == sink && to.source == source))
+            }),
+        };
+        for main in routing.mains.values_mut().filter(|it| over(it)) {
+            main.goal = Goal::Gone;
+            main.failed = true;
+        }
+        match kind {
+            Kind::Source => self.lose_source(id, signals),
+            Kind::Sink => self.lose_sink(id, signals),
+            _ => {}
+        }
+        self.state.routing.registry.remove(kind, id);
+    }
+
+    /// After a restart, perhaps with another file: what contradicts the model or itself is left out.
+    pub(in crate::machine) fn fit_domains(&mut self) {
+        let mut signals = Vec::new();
+        for kind in [Kind::Source, Kind::Sink] {
+            for id in self.state.routing.registry.ids(kind) {
+                let built_in = match kind {
+                    Kind::Source => self.state.ids.sources.index(id),
+                    _ => self.state.ids.sinks.index(id),
+                };
+                if built_in.is_some() {
+                    self.lose(kind, id, &mut signals);
+                }
+            }
+        }
+        let order = self.state.order;
+        let connections = &self.state.connections;
+        let mains = &mut self.state.routing.mains;
+        mains.retain(|id, _| (1..=MAX_CONNECTIONS).contains(id) && !connections.contains_key(id));
+        for main in mains.values_mut() {
+            main.order = main.order.min(order);
+        }
+    }
+
+    fn lose_source(&mut self, id: u16, signals: &mut Vec<Signal>) {
+        self.lose_segments(|hop| hop.source == id);
+        let targets = [
+            Target::SourceState(id),
+            Target::SourceVolume(id),
+            Target::SourceSound(id),
+            Target::SourceNotification(id),
+        ];
+        self.close(|open| targets.contains(&open.what.target()));
+        let routing = &mut self.state.routing;
+        routing.refused.retain(|it| !targets.contains(&it.0));
+        routing.driven.remove(&id);
+        if routing.registry.sources.get(&id).is_some_and(|it| it.visible) {
+            signals.push(Signal::SourceRemoved { source: id });
+        }
+    }
+
+    fn lose_sink(&mut self, id: u16, signals: &mut Vec<Signal>) {
+        self.lose_segments(|hop| hop.sink == id);
+        let targets = [
+            Target::SinkVolume(id),
+            Target::SinkSound(id),
+            Target::SinkNotification(id),
+        ];
+        self.close(|open| targets.contains(&open.what.target()));
+        let routing = &mut self.state.routing;
+        routing.refused.retain(|it| !targets.contains(&it.0));
+        if routing.registry.sinks.get(&id).is_some_and(|it| it.visible) {
+            signals.push(Signal::SinkRemoved { sink: id });
+        }
+    }
+
+    fn lose_segments(&mut self, is: impl Fn(&crate::routing::Hop) -> bool) {
+        let segments = self.state.routing.segments.iter().filter(|(_, it)| is(&it.hop));
+        for id in segments.map(|it| *it.0).collect::<Vec<_>>() {
+            self.close(|open| open.what.target() == Target::Segment(id));
+            self.state.routing.segments.remove(&id);
+        }
+    }
+
+    fn update(&mut self, peer: &str, end: End, class: u16, lists: Lists, signals: &mut Vec<Signal>) -> Result<(), i16> {
+        self.may_change(peer, end.kind(), end.id())?;
+        if !are_lists(&lists) {
+            return Err(error::OUT_OF_RANGE);
+        }
+        let lists = without_doubles(lists);
+        let properties = lists.main_sound.clone();
+        let registry = &mut self.state.routing.registry;
+        match end {
+            End::Source(source) => {
+                let Some(known) = registry.sources.get_mut(&source) else {
+                    return Ok(());
+                };
+                known.class = class;
+                known.lists = lists;
+                if known.visible {
+                    signals.push(Signal::SourceUpdated {
+                        source,
+                        class,
+                        properties,
+                    });
+                }
+                for main in self.state.routing.mains.values_mut().filter(|it| it.source == source) {
+                    main.class = class;
+                }
+            }
+            End::Sink(sink) => {
+                let Some(known) = registry.sinks.get_mut(&sink) else {
+                    return Ok(());
+                };
+                known.class = class;
+                known.lists = lists;
+                if known.visible {
+                    signals.push(Signal::SinkUpdated {
+                        sink,
+                        class,
+                        properties,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn update_gateway(&mut self, peer: &str, kind: Kind, id: u16, conversion: Option<Conversion>) -> Result<(), i16> {
+        self.may_change(peer, kind, id)?;
+        let conversion = conversion
+            .filter(|it| it.rows().max(it.columns()) <= MAX_LIST)
+            .ok_or(error::OUT_OF_RANGE)?;
+        let registry = &mut self.state.routing.registry;
+        let known = match kind {
+            Kind::Converter => registry.converters.get_mut(&id),
+            _ => registry.gateways.get_mut(&id),
+        };
+        if let Some(known) = known {
+            known.conversion = conversion;
+        }
+        Ok(())
+    }
+
+    /// What a domain tells about its own elements. What it tells about others is dropped.
+    fn told(&mut self, peer: &str, call: RoutingCall, signals: &mut Vec<Signal>) {
+        match call {
+            RoutingCall::HookInterruptStatusChange { source, state } => {
+                if self.may_change(peer, Kind::Source, source).is_ok()
+                    && let Some(source) = self.state.routing.registry.sources.get_mut(&source)
+                {
+                    source.interrupt = state;
+                }
+            }
+            RoutingCall::HookDomainRegistrationComplete { domain } => {
+                self.with_domain(peer, domain, |domain| domain.complete = true);
+            }
+            RoutingCall::HookDomainStateChange { domain, state } => {
+                self.with_domain(peer, domain, |domain| domain.state = state);
+            }
+            RoutingCall::HookNotificationDataChange { end, payload } => self.notified(peer, end, payload, signals),
+            RoutingCall::HookAvailabilityStatusChange { end, availability } => {
+                self.availability_told(peer, end, availability, signals);
+            }
+            RoutingCall::HookTimingInformationChanged { connection, delay } => {
+                let segment = self.state.routing.segments.get(&connection).map(|it| it.hop.domain);
+                let own = segment.is_some_and(|domain| self.owns(peer, domain));
+                if let Some(segment) = self.state.routing.segments.get_mut(&connection).filter(|_| own) {
+                    segment.delay = delay.max(-1);
+                }
+            }
+            RoutingCall::SendChangedData { volumes, properties } => {
+                for (end, volume) in volumes {
+                    self.volume_told(peer, end, volume);
+                }
+                for (end, property) in properties {
+                    self.property_told(peer, end, property);
+                }
+            }
+            // Confirmations: a domain that didn't confirm is served all the same.
+            _ => {}
+        }
+    }
+
+    fn with_domain(&mut self, peer: &str, domain: u16, change: impl FnOnce(&mut Domain)) {
+        let domain = self.state.routing.registry.domains.get_mut(&domain);
+        if let Some(domain) = domain.filter(|it| it.peer == peer) {
+            change(domain);
+        }
+    }
+
+    fn notified(&mut self, peer: &str, end: End, payload: (i16, i16), signals: &mut Vec<Signal>) {
+        if self.may_change(peer, end.kind(), end.id()).is_err() {
+            return;
+        }
+        let registry = &self.state.routing.registry;
+        match end {
+            End::Source(source) if registry.sources.get(&source).is_some_and(|it| it.visible) => {
+                signals.push(Signal::SourceNotification { source, payload });
+            }
+            End::Sink(sink) if registry.sinks.get(&sink).is_some_and(|it| it.visible) => {
+                signals.push(Signal::SinkNotification { sink, payload });
+            }
+            _ => {}
+        }
+    }
+
+    /// Connections of an end that is no longer available are disconnected and kept.
+    fn availability_told(&mut self, peer: &str, end: End, availability: (i16, i16), signals: &mut Vec<Signal>) {
+        if self.may_change(peer, end.kind(), end.id()).is_err() {
+            return;
+        }
+        let registry = &mut self.state.routing.registry;
+        let changed = |known: &mut (i16, i16)| std::mem::replace(known, availability) != availability;
+        match end {
+            End::Source(source) => {
+                let Some(known) = registry.sources.get_mut(&source) else {
+                    return;
+                };
+                if changed(&mut known.availability) && known.visible {
+                    signals.push(Signal::SourceAvailabilityChanged { source, availability });
+                }
+            }
+            End::Sink(sink) => {
+                let Some(known) = registry.sinks.get_mut(&sink) else {
+                    return;
+                };
+                if changed(&mut known.availability) && known.visible {
+                    signals.push(Signal::SinkAvailabilityChanged { sink, availability });
+                }
+            }
+        }
+        if is_available(availability) {
+            return;
+        }
+        for main in self.state.routing.mains.values_mut().filter(|it| it.goal == Goal::Up) {
+            if End::Source(main.source) == end || End::Sink(main.sink) == end {
+                main.goal = Goal::Parked;
+                main.waiting = false;
+            }
+        }
+    }
+
+    fn volume_told(&mut self, peer: &str, end: End, volume: i16) {
+        if self.may_change(peer, end.kind(), end.id()).is_err() {
+            return;
+        }
+        let registry = &mut self.state.routing.registry;
+        match end {
+            End::Source(source) => {
+                if let Some(source) = registry.sources.get_mut(&source) {
+                    source.volume = volume;
+                    source.base_volume = volume;
+                }
+            }
+            End::Sink(sink) => {
+                if let Some(sink) = registry.sinks.get_mut(&sink) {
+                    sink.volume = volume;
+                }
+            }
+        }
+    }
+
+    fn property_told(&mut self, peer: &str, end: End, property: (i16, i16)) {
+        if self.may_change(peer, end.kind(), end.id()).is_err() {
+            return;
+        }
+        if let Some(lists) = self.lists_mut(end) {
+            super::acks::set_property(&mut lists.sound, property);
+        }
+    }
+
+    pub(super) fn lists_mut(&mut self, end: End) -> Option<&mut Lists> {
+        let registry = &mut self.state.routing.registry;
+        match end {
+            End::Source(source) => registry.sources.get_mut(&source).map(|it| &mut it.lists),
+            End::Sink(sink) => registry.sinks.get_mut(&sink).map(|it| &mut it.lists),
+        }
+    }
+}
+
+/// `A_UNAVAILABLE` is; not knowing isn't.
+pub(super) fn is_available(availability: (i16, i16)) -> bool {
+    availability.0 != 2
+}
+
+/// A domain's source as clients see it.
+pub(super) fn main_source(id: u16, source: &Source) -> MainSource {
+    MainSource {
+        id,
+        name: source.name.clone(),
+        availability: source.availability,
+        class: source.class,
+    }
+}
+
+/// A domain's sink as clients see it.
+pub(super) fn main_sink(id: u16, sink: &Sink) -> MainSink {
+    MainSink {
+        id,
+        name: sink.name.clone(),
+        availability: sink.availability,
+        volume: sink.main_volume,
+        mute: if sink.mute { 1 } else { 2 },
+        class: sink.class,
+    }
+}

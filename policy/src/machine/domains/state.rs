@@ -1,0 +1,255 @@
+//! What is remembered of domains and of connections over them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::{ConnectionState, Notification, Property};
+use crate::routing::handles::Handles;
+use crate::routing::{Hop, Registry, Route};
+use crate::{Db10, Time};
+
+/// Main connections over domains at a time.
+pub(in crate::machine) const MAX_MAINS: usize = 256;
+/// Largest connection ID (`AM_MAX_CONNECTIONS`).
+pub(super) const MAX_SEGMENTS: u16 = 4096;
+
+/// What is to become of a main connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Goal {
+    /// Connected, or suspended where the matrix says so.
+    Up,
+    /// Disconnected and kept: an end was unavailable. Connecting again raises it.
+    Parked,
+    /// Disconnected and kept until the one that stopped it is connected.
+    Displaced { by: u16 },
+    /// Disconnected and removed.
+    Gone,
+}
+
+/// A main connection over domains.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Main {
+    pub source: u16,
+    pub sink: u16,
+    pub class: u16,
+    pub route: Route,
+    pub state: ConnectionState,
+    pub since: Time,
+    /// When it arrived at its sink, in the order of events.
+    pub order: u64,
+    /// It waits for others at its sink to end.
+    pub waiting: bool,
+    pub goal: Goal,
+    /// Its sink is muted until it is connected.
+    pub hold: bool,
+    /// Something of it was refused or timed out.
+    pub failed: bool,
+    /// Clients see it.
+    pub shown: bool,
+    /// As last told.
+    pub delay: i16,
+}
+
+impl Main {
+    /// Whether this source and sink are one of its segments.
+    pub fn uses(&self, source: u16, sink: u16) -> bool {
+        self.route.iter().any(|hop| hop.source == source && hop.sink == sink)
+    }
+
+    pub fn uses_source(&self, source: u16) -> bool {
+        self.route.iter().any(|hop| hop.source == source)
+    }
+}
+
+/// A segment: asked for, or acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Segment {
+    pub hop: Hop,
+    pub up: bool,
+    /// ms, -1 = unknown.
+    pub delay: i16,
+}
+
+/// What a request is about: one at a time for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Target {
+    Segment(u16),
+    SourceState(u16),
+    SinkVolume(u16),
+    SourceVolume(u16),
+    SinkSound(u16),
+    SourceSound(u16),
+    SinkNotification(u16),
+    SourceNotification(u16),
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum What {
+    Connect {
+        segment: u16,
+    },
+    Disconnect {
+        segment: u16,
+    },
+    SourceState {
+        source: u16,
+        state: i16,
+    },
+    SinkVolume {
+        sink: u16,
+        volume: Db10,
+        main_volume: i16,
+        mute: bool,
+    },
+    SourceVolume {
+        source: u16,
+        volume: Db10,
+        ramp_ms: u16,
+    },
+    SinkSound {
+        sink: u16,
+        property: Property,
+    },
+    SourceSound {
+        source: u16,
+        property: Property,
+    },
+    SinkNotification {
+        sink: u16,
+        notification: Notification,
+    },
+    SourceNotification {
+        source: u16,
+        notification: Notification,
+    },
+}
+
+impl What {
+    pub fn target(self) -> Target {
+        match self {
+            Self::Connect { segment } | Self::Disconnect { segment } => Target::Segment(segment),
+            Self::SourceState { source, .. } => Target::SourceState(source),
+            Self::SinkVolume { sink, .. } => Target::SinkVolume(sink),
+            Self::SourceVolume { source, .. } => Target::SourceVolume(source),
+            Self::SinkSound { sink, .. } => Target::SinkSound(sink),
+            Self::SourceSound { source, .. } => Target::SourceSound(source),
+            Self::SinkNotification { sink, .. } => Target::SinkNotification(sink),
+            Self::SourceNotification { source, .. } => Target::SourceNotification(source),
+        }
+    }
+
+    /// The value that was refused, if it is.
+    pub fn value(self) -> i16 {
+        match self {
+            Self::SourceState { state, .. } => state,
+            Self::SinkVolume { volume, .. } | Self::SourceVolume { volume, .. } => volume,
+            _ => 0,
+        }
+    }
+}
+
+/// A request without its ack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Open {
+    pub domain: u16,
+    pub what: What,
+    pub deadline: Time,
+    /// It took too long; its domain was told to give it up.
+    pub aborted: bool,
+}
+
+/// Everything about domains.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::machine) struct Routing {
+    pub registry: Registry,
+    pub(super) mains: BTreeMap<u16, Main>,
+    pub(super) segments: BTreeMap<u16, Segment>,
+    pub(super) last_segment: u16,
+    /// By peer.
+    pub(super) handles: BTreeMap<String, Handles>,
+    /// By peer, then handle.
+    pub(super) open: BTreeMap<String, BTreeMap<u16, Open>>,
+    /// What was refused or never acknowledged, and so is not sent again.
+    pub(super) refused: Vec<(Target, i16)>,
+    /// Sources switched on or paused from here.
+    pub(super) driven: BTreeSet<u16>,
+    /// Something waits for a handle.
+    pub(super) starved: bool,
+    /// Acks that were too late, of nobody's request, or another's.
+    pub(super) dropped_acks: u64,
+}
+
+impl Routing {
+    pub fn is_new(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether this main connection ID is taken.
+    pub fn has_main(&self, id: u16) -> bool {
+        self.mains.contains_key(&id)
+    }
+
+    /// Sources that sound on their own and have no connection: sourceID and classID.
+    pub fn interrupts(&self) -> Vec<(u16, u16)> {
+        let sounding = self.registry.sources.iter().filter(|(_, it)| it.interrupts());
+        let lone = sounding.filter(|(id, _)| !self.mains.values().any(|main| main.source == **id));
+        lone.map(|(id, it)| (*id, it.class)).collect()
+    }
+
+    /// See [`crate::Machine::dropped_acks`].
+    pub fn dropped_acks(&self) -> u64 {
+        self.dropped_acks
+    }
+
+    pub(super) fn all_open(&self) -> impl Iterator<Item = &Open> {
+        self.open.values().flat_map(BTreeMap::values)
+    }
+
+    /// What is under way for a target.
+    pub(super) fn under_way(&self, target: Target) -> Option<&Open> {
+        self.all_open().find(|open| open.what.target() == target)
+    }
+
+    pub(super) fn segment_of(&self, hop: &Hop) -> Option<(u16, &Segment)> {
+        let mut segments = self.segments.iter();
+        segments
+            .find(|(_, it)| it.hop.source == hop.source && it.hop.sink == hop.sink)
+            .map(|(id, it)| (*id, it))
+    }
+
+    pub(super) fn free_segment(&self) -> Option<u16> {
+        let after = self.last_segment % MAX_SEGMENTS + 1;
+        (after..=MAX_SEGMENTS)
+            .chain(1..after)
+            .find(|id| !self.segments.contains_key(id))
+    }
+
+    pub(super) fn is_refused(&self, target: Target, value: i16) -> bool {
+        self.refused.contains(&(target, value))
+    }
+
+    pub(super) fn refuse(&mut self, target: Target, value: i16) {
+        self.refused.retain(|it| it.0 != target);
+        self.refused.push((target, value));
+    }
+
+    /// Someone asks anew.
+    pub(super) fn forgive(&mut self, target: Target) {
+        self.refused.retain(|it| it.0 != target);
+    }
+
+    /// The sum over a route, -1 where anything is unknown.
+    pub(super) fn delay_of(&self, route: &[Hop]) -> i16 {
+        let mut sum: i16 = 0;
+        for hop in route {
+            match self.segment_of(hop) {
+                Some((_, segment)) if segment.up && segment.delay >= 0 => sum = sum.saturating_add(segment.delay),
+                _ => return -1,
+            }
+        }
+        sum
+    }
+}

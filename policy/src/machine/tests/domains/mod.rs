@@ -1,0 +1,10 @@
+//! Domains of other processes: a behaviour each, and what holds for every order of events.
+
+mod connections;
+mod ducking;
+mod failures;
+mod registration;
+mod requests;
+mod rig;
+mod settings;
+mod snapshots;

@@ -1,0 +1,24 @@
+//! The routing model, with AudioManager's semantics: domains that own sources and sinks, gateways between domains, converters and
+//! crossfaders inside one, connection formats, and the search for routes.
+//!
+//! ```text
+//!   domain A                     domain B
+//!   source ──hop──► sink ─gateway─► source ──hop──► sink
+//!                   rows             columns of the conversion matrix
+//! ```
+//!
+//! Everything here is pure data and functions of it; what happens over time is in [`crate::machine`].
+
+pub mod conversion;
+pub mod handles;
+pub mod registry;
+pub mod rules;
+pub mod search;
+
+#[cfg(test)]
+mod tests;
+
+pub use conversion::Conversion;
+pub use registry::{Crossfader, Domain, Gateway, Registry, Sink, Source};
+pub use rules::Rules;
+pub use search::{Hop, Route};

@@ -1,0 +1,4 @@
+//! What the routing model promises.
+
+mod model;
+mod search;
