@@ -18,11 +18,11 @@ pub fn config(target: &Target) -> Outcome {
         return vacuous("the back end doesn't serve the configuration space");
     }
     let controls = fe.negotiated.acked & F_CTLS != 0;
-    let before = link::read_config(&mut fe.frontend, 16)?;
-    let _refused = fe.frontend.set_config(0, VhostUserConfigFlags::WRITABLE, &[9; 12]);
-    let after = match link::read_config(&mut fe.frontend, 16) {
+    let before = link::read_config(&mut fe.frontend(), 16)?;
+    let _refused = fe.frontend().set_config(0, VhostUserConfigFlags::WRITABLE, &[9; 12]);
+    let after = match link::read_config(&mut fe.frontend(), 16) {
         Ok(after) => after,
-        Err(_closed) => link::read_config(&mut target.connect()?.frontend, 16)?,
+        Err(_closed) => link::read_config(&mut target.connect()?.frontend(), 16)?,
     };
     let mut complaints = Vec::new();
     if before != after {
@@ -86,7 +86,7 @@ pub fn never_silent(target: &Target) -> Outcome {
         let mut fe = target.connect()?;
         let answered = offence(&mut fe);
         let alive = answered.and_then(|()| fe.pcm_info());
-        let closed = fe.frontend.get_protocol_features().is_err() || fe.queues.iter().any(|q| q.err.read().is_ok());
+        let closed = fe.is_closed() || fe.queues.iter().any(|q| q.err.read().is_ok());
         if alive.is_err() && !closed {
             complaints.push(format!("silent after: {name}"));
         }

@@ -1,8 +1,11 @@
 //! The vhost-user connection: negotiation, memory, rings. Protocol encoding is the `vhost` crate's.
 
 use std::io::ErrorKind;
+use std::net::Shutdown;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use vhost::vhost_user::message::{VhostUserConfigFlags, VhostUserHeaderFlag};
@@ -44,6 +47,47 @@ pub fn dial(path: &Path, wait: Duration, timeout: Duration) -> Result<UnixStream
             }
             Err(e) => return Err(e.into()),
         }
+    }
+}
+
+/// Ends a connection that has not done what it should in time: the `vhost` crate waits for an answer for ever.
+#[derive(Debug)]
+pub struct Deadline(#[expect(dead_code, reason = "its drop calls the deadline off")] Sender<()>);
+
+impl Deadline {
+    /// Shuts the connection down after `limit` unless dropped before.
+    ///
+    /// # Errors
+    /// No descriptor left.
+    pub fn on(connection: &UnixStream, limit: Duration) -> std::io::Result<Self> {
+        let connection = connection.try_clone()?;
+        let (sender, receiver) = channel::<()>();
+        std::thread::spawn(move || {
+            if receiver.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                let _already_gone = connection.shutdown(Shutdown::Both);
+            }
+        });
+        Ok(Self(sender))
+    }
+}
+
+/// The protocol end, for one statement: what is not answered in time ends the connection.
+pub struct Armed<'a> {
+    pub(super) frontend: &'a mut Frontend,
+    pub(super) _deadline: Option<Deadline>,
+}
+
+impl Deref for Armed<'_> {
+    type Target = Frontend;
+
+    fn deref(&self) -> &Frontend {
+        self.frontend
+    }
+}
+
+impl DerefMut for Armed<'_> {
+    fn deref_mut(&mut self) -> &mut Frontend {
+        self.frontend
     }
 }
 

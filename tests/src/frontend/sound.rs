@@ -5,12 +5,13 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use vhost::VhostBackend;
 use vhost::vhost_user::{Frontend, VhostUserFrontend, VhostUserProtocolFeatures};
 
-use super::link::{self, Negotiated};
+use super::link::{self, Armed, Deadline, Negotiated};
 use super::memory::{DATA, Ram};
 use super::proto::{self, CONTROLQ, EVENTQ, PcmInfo, S_OK, code, word, words};
 use super::vring::{Seg, Vring};
@@ -20,6 +21,8 @@ const REQUEST_MAX: usize = 1024;
 const RESPONSE_MAX: usize = 16 * 1024;
 const CONTROL_SLOTS: usize = 32;
 const EVENTS: usize = 16;
+/// Time-outs that negotiation and set-up of all rings may take together.
+const HANDSHAKES: u32 = 5;
 /// What response buffers hold before the device writes them.
 pub const FILL: u8 = 0xA5;
 
@@ -72,8 +75,7 @@ pub struct Completion {
 
 /// A connected device.
 pub struct SoundFrontend {
-    /// The protocol end, for raw messages.
-    pub frontend: Frontend,
+    frontend: Frontend,
     /// The same connection, for bytes that the `vhost` crate would not send.
     pub raw: UnixStream,
     /// Guest memory.
@@ -92,6 +94,7 @@ pub struct SoundFrontend {
     seen_events: VecDeque<(u32, u32)>,
     messages: HashMap<(usize, u16), Slot>,
     done: Vec<Completion>,
+    calls: [AtomicU64; 4],
 }
 
 impl SoundFrontend {
@@ -102,6 +105,7 @@ impl SoundFrontend {
     pub fn connect(path: &Path, options: Options) -> Result<Self, FrontendError> {
         let raw = link::dial(path, options.dial, options.timeout)?;
         let mut frontend = Frontend::from_stream(raw.try_clone()?, 4);
+        let _deadline = Deadline::on(&raw, HANDSHAKES * options.timeout)?;
         let negotiated = link::negotiate(&mut frontend, &options)?;
         let has = |bit| negotiated.acked & bit != 0;
         let per_queue = usize::from(options.queue_size) * (super::vring::MAX_INDIRECT * 16 + 32) + 16 * 4096;
@@ -140,6 +144,7 @@ impl SoundFrontend {
             seen_events: VecDeque::new(),
             messages: HashMap::new(),
             done: Vec::new(),
+            calls: Default::default(),
         };
         this.offer_events(EVENTS)?;
         Ok(this)
@@ -154,12 +159,34 @@ impl SoundFrontend {
         self.disconnect();
         self.raw = link::dial(&self.path, self.options.dial, self.options.timeout)?;
         self.frontend = Frontend::from_stream(self.raw.try_clone()?, 4);
+        let _deadline = Deadline::on(&self.raw, HANDSHAKES * self.options.timeout)?;
         self.negotiated = link::negotiate(&mut self.frontend, &self.options)?;
         link::set_up(&mut self.frontend, &self.ram, &self.queues)?;
         for queue in &self.queues {
             queue.force_kick();
         }
         Ok(())
+    }
+
+    /// The protocol end, for messages of the caller's; one that is not answered in time ends the connection.
+    pub fn frontend(&mut self) -> Armed<'_> {
+        Armed {
+            _deadline: Deadline::on(&self.raw, self.options.timeout).ok(),
+            frontend: &mut self.frontend,
+        }
+    }
+
+    /// Whether the device has closed the connection, now or within 200 ms.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let mut entry = libc::pollfd {
+            fd: self.raw.as_raw_fd(),
+            events: libc::POLLRDHUP,
+            revents: 0,
+        };
+        // SAFETY: one valid pollfd.
+        let ready = unsafe { libc::poll(&raw mut entry, 1, 200) };
+        ready > 0 && entry.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
     }
 
     /// Closes the connection, as seen by the device.
@@ -174,10 +201,16 @@ impl SoundFrontend {
     pub fn stop(&mut self) -> Result<Vec<u32>, FrontendError> {
         let mut bases = Vec::new();
         for index in 0..self.queues.len() {
-            self.frontend.set_vring_enable(index, false)?;
-            bases.push(self.frontend.get_vring_base(index)?);
+            self.frontend().set_vring_enable(index, false)?;
+            bases.push(self.frontend().get_vring_base(index)?);
         }
         Ok(bases)
+    }
+
+    /// Calls (interrupts) of a queue, as far as they were waited for.
+    #[must_use]
+    pub fn calls(&self, queue: usize) -> u64 {
+        self.calls.get(queue).map_or(0, |calls| calls.load(Ordering::Relaxed))
     }
 
     /// The options it was made with.
@@ -284,7 +317,7 @@ impl SoundFrontend {
         let wait = left.min(Duration::from_millis(20)).as_millis().max(1) as i32;
         // SAFETY: one valid pollfd.
         if unsafe { libc::poll(&raw mut entry, 1, wait) } > 0 {
-            let _count = call.read();
+            self.calls[queue].fetch_add(call.read().unwrap_or(0), Ordering::Relaxed);
         }
     }
 

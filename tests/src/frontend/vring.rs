@@ -67,6 +67,8 @@ pub struct Vring {
     next_avail: u16,
     kicked: u16,
     next_used: u16,
+    /// Kicks that the device asked for.
+    pub kicks: u64,
 }
 
 impl Vring {
@@ -96,6 +98,7 @@ impl Vring {
             next_avail: 0,
             kicked: 0,
             next_used: 0,
+            kicks: 0,
         })
     }
 
@@ -182,6 +185,7 @@ impl Vring {
         };
         self.kicked = self.next_avail;
         if needed {
+            self.kicks += 1;
             self.force_kick();
         }
     }

@@ -20,7 +20,7 @@ fn and_one_more(r: &mut Rig, file: RawFd, change: impl FnOnce(&mut VhostUserMemo
     };
     change(&mut entry);
     table.push(entry);
-    let _refused = r.fe.frontend.set_mem_table(&table);
+    let _refused = r.fe.frontend().set_mem_table(&table);
 }
 
 /// Sends the own memory table with the region of samples changed.
@@ -29,7 +29,7 @@ fn changed(r: &mut Rig, change: impl FnOnce(&mut VhostUserMemoryRegionInfo)) {
     if let Some(last) = table.last_mut() {
         change(last);
     }
-    let _refused = r.fe.frontend.set_mem_table(&table);
+    let _refused = r.fe.frontend().set_mem_table(&table);
 }
 
 /// Cuts a hole into the memory of the samples while they are played: the pages come back as zeros, by a fault each.
@@ -133,7 +133,7 @@ pub const CASES: &[Case] = &[
         let _running = r.running()?;
         for _ in 0..100 {
             let table = r.fe.ram.table();
-            if r.fe.frontend.set_mem_table(&table).is_err() {
+            if r.fe.frontend().set_mem_table(&table).is_err() {
                 break;
             }
         }

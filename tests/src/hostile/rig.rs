@@ -146,17 +146,6 @@ impl Rig {
 
     /// Whether the device has said that it gave up: an error eventfd rung, or the connection closed.
     pub fn gave_up(&mut self) -> bool {
-        self.fe.queues.iter().any(|q| q.err.read().is_ok()) || self.closed()
-    }
-
-    fn closed(&self) -> bool {
-        let mut entry = libc::pollfd {
-            fd: std::os::fd::AsRawFd::as_raw_fd(&self.fe.raw),
-            events: libc::POLLRDHUP,
-            revents: 0,
-        };
-        // SAFETY: one valid pollfd.
-        let ready = unsafe { libc::poll(&raw mut entry, 1, 200) };
-        ready > 0 && entry.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+        self.fe.queues.iter().any(|q| q.err.read().is_ok()) || self.fe.is_closed()
     }
 }
