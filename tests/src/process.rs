@@ -67,6 +67,14 @@ pub fn descriptors(pid: u32) -> usize {
     numbers(&format!("/proc/{pid}/fd")).count()
 }
 
+/// Resident memory of a process, bytes.
+#[must_use]
+pub fn resident(pid: u32) -> Option<usize> {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: usize = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * 4096)
+}
+
 /// CPU time that a process has used, its ended threads included.
 ///
 /// # Errors
@@ -145,10 +153,19 @@ impl SystemCalls {
     /// # Errors
     /// The kernel has no tracepoints, or this user may not use them.
     pub fn count(pids: &[u32]) -> io::Result<Self> {
+        let threads: Vec<u32> = pids.iter().flat_map(|pid| threads(*pid)).collect();
+        Self::count_threads(&threads)
+    }
+
+    /// As [`SystemCalls::count`], of these threads.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn count_threads(threads: &[u32]) -> io::Result<Self> {
         let id = tracepoint_id("raw_syscalls/sys_enter")?;
-        let threads = pids.iter().flat_map(|pid| threads(*pid));
         let events = threads
-            .map(|thread| open_event(id, thread))
+            .iter()
+            .map(|thread| open_event(id, *thread))
             .collect::<io::Result<_>>()?;
         Ok(Self { events })
     }
