@@ -9,3 +9,5 @@ pub mod hostile;
 pub mod peer;
 pub mod process;
 pub mod reference;
+pub mod rig;
+pub mod witness;

@@ -219,7 +219,8 @@ fn system(case: Case, sockets: &[PathBuf]) -> String {
     let period = case.period_ms * RATE / 1000;
     let mut text = format!(
         "version = 1\n\n[codecs.main]\nbackend = \"alsa\"\ndevice = \"card\"\nrate = {RATE}\nperiod = {period}\nformat = \"S16\"\n\n\
-         [zones.cabin]\ncodec = \"main\"\nchannels = [0, 1]\n\n[classes.media]\npriority = 10\n\n"
+         [zones.cabin]\ncodec = \"main\"\nchannels = [0, 1]\n\n[classes.media]\npriority = 10\n\n\
+         [[matrix]]\nholder = \"media\"\nnewcomer = \"media\"\naction = \"mix\"\n\n"
     );
     for (n, socket) in sockets.iter().enumerate() {
         let socket = socket.display();
