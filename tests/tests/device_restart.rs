@@ -69,7 +69,8 @@ fn a_session_killed_before_any_store_answers_every_request_once_and_plays_every_
             );
         }
         // Queues run on, over the same memory mapped anew.
-        fe.frontend.set_mem_table(&fe.ram.table()).unwrap();
+        let table = fe.ram.table();
+        fe.frontend().set_mem_table(&table).unwrap();
         let infos = fe.pcm_info().unwrap();
         asked += 1;
         let params = infos[0].params(5, 480, 4);
