@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what Carillon costs beside its peer, in one run, on one paced card.
+//! `cargo xtask bench vds`: what Carillon costs beside its peer, in one run, on one paced card. `bench mix`: [`mix`].
 //!
 //! ```text
 //!  fe-play x N ── vhost-user ── N guests of one audiod ── ALSA codec, period = guest period ──┐
@@ -8,6 +8,7 @@
 //! The two take turns, round by round. CPU time is the kernel's, of all processes of a side, its front ends with it and
 //! apart; system calls are counted by the kernel's tracepoint in the same seconds, without a tracer.
 
+mod mix;
 mod side;
 mod table;
 
@@ -32,6 +33,8 @@ pub struct Options {
 enum What {
     /// CPU time and system calls beside vhost-device-sound 0.3.0. Exit code 0: ahead in every case; 1: otherwise
     Vds(VdsOptions),
+    /// Instructions a stream and period cost the engine
+    Mix(mix::Options),
 }
 
 #[derive(clap::Args)]
@@ -70,7 +73,13 @@ enum Profile {
 /// # Errors
 /// A side does not start or play, or Carillon is not ahead in every case.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let What::Vds(options) = &options.what;
+    match &options.what {
+        What::Vds(options) => beside_the_peer(options),
+        What::Mix(options) => mix::run(options),
+    }
+}
+
+fn beside_the_peer(options: &VdsOptions) -> anyhow::Result<()> {
     let peers = directory().join("peers");
     let programs = build(options.profile)?;
     let bench = Bench {
@@ -113,8 +122,13 @@ fn build(profile: Profile) -> anyhow::Result<PathBuf> {
     if !status.success() {
         bail!("building audiod and fe-play failed ({status})");
     }
+    Ok(programs(folder))
+}
+
+/// Where cargo puts the programs of a profile.
+fn programs(folder: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| directory().join(".."), PathBuf::from);
-    Ok(target.join(folder))
+    target.join(folder)
 }
 
 fn compare(options: &VdsOptions, bench: &Bench) -> anyhow::Result<Vec<Comparison>> {
