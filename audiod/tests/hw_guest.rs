@@ -63,7 +63,7 @@ fn supervisor() {
     let config = config();
     let pcm = alsa::open_pcm(&config, "hw:0,0").unwrap();
     let lead = u64::from(config.period * config.lead);
-    let mut tail = alsa::Tail::of(pcm.try_clone().unwrap(), config.rate, lead).unwrap();
+    let mut tail = alsa::Tail::of(pcm.try_clone().unwrap(), config.rate, u64::from(config.period), lead).unwrap();
     let block = Shared::<EngineBlock>::create().unwrap();
     rt::enter(60);
     let mut watch = Watch {

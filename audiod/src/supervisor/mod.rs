@@ -241,7 +241,7 @@ fn silencers(inheritance: &Inheritance) -> io::Result<Vec<(u32, Silencer<Tail<Ke
             .find(|(thing, _)| *thing == Thing::Card(hold.codec));
         let (_, fd) = card.ok_or(io::ErrorKind::NotFound)?;
         let lead = u64::from(hold.period) * u64::from(hold.lead);
-        let tail = Tail::of(fd.try_clone()?, hold.rate, lead)?;
+        let tail = Tail::of(fd.try_clone()?, hold.rate, u64::from(hold.period), lead)?;
         silencers.push((hold.codec, Silencer::new(tail, hold.patience(), now)));
     }
     Ok(silencers)

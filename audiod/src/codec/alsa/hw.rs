@@ -16,8 +16,8 @@ use std::sync::atomic::{
 
 use alsa::Direction;
 
-use super::TAIL_MS;
 use super::kernel::{Kernel, KernelPcm, Pointers, cells, state};
+use super::tail_frames;
 use crate::codec::{Codec, Shape};
 
 /// A prepared card begins to play: silence, `period` frames of which count as written.
@@ -66,7 +66,7 @@ impl<K: Kernel> Hw<K> {
             input,
             shape,
             period,
-            tail: u64::from(shape.rate) * TAIL_MS / 1000,
+            tail: tail_frames(shape.rate, period),
             offset: 0,
             position: at.hw,
             written,
@@ -208,28 +208,33 @@ pub struct Tail<K: Kernel> {
 }
 
 impl Tail<KernelPcm> {
-    /// Holds the card of `fd` ([`super::open_pcm`]), whose rate is `rate` and whose lead is `lead` frames.
+    /// Holds the card of `fd` ([`super::open_pcm`]), whose rate is `rate`; `period` and `lead` in frames.
     ///
     /// # Errors
     /// What the system says.
-    pub fn of(fd: OwnedFd, rate: u32, lead: u64) -> io::Result<Self> {
-        Ok(Self::new(KernelPcm::new(fd, Direction::Playback, None)?, rate, lead))
+    pub fn of(fd: OwnedFd, rate: u32, period: u64, lead: u64) -> io::Result<Self> {
+        Ok(Self::new(
+            KernelPcm::new(fd, Direction::Playback, None)?,
+            rate,
+            period,
+            lead,
+        ))
     }
 }
 
 impl<K: Kernel> Tail<K> {
     /// The same for any card.
-    pub fn new(kernel: K, rate: u32, lead: u64) -> Self {
+    pub fn new(kernel: K, rate: u32, period: u64, lead: u64) -> Self {
         Self {
             kernel,
             lead,
-            tail: u64::from(rate) * TAIL_MS / 1000,
+            tail: tail_frames(rate, period),
             silent: 0,
         }
     }
 
-    /// Zeroes what is about to be played again. To be called at least every [`TAIL_MS`] / 4 from [`TAIL_MS`] / 4 after the
-    /// engine's heart last beat on, and not while it beats.
+    /// Zeroes what is about to be played again. To be called at least every [`super::TAIL_MS`] / 2, from less than a tail
+    /// ([`tail_frames`]) after the engine's heart last beat on, and not while it beats.
     ///
     /// # Errors
     /// What the driver says; `ENODEV` when the card is gone.

@@ -10,7 +10,7 @@
 //!   │ history: played, readable │ lead: frames │ tail: zeros, written by the engine each period │ history ...
 //!                               ▲ hw           ▲ appl = written
 //! ```
-//! The card never stops by itself (`stop_threshold = boundary`) and never loops: the tail lasts [`TAIL_MS`], by when the
+//! The card never stops by itself (`stop_threshold = boundary`) and never loops: the tail lasts [`tail_frames`], by when the
 //! supervisor has taken the zeroing over. Kernel silence filling is off: it would wipe the history (measured:
 //! facts of the project's emulated board).
 
@@ -31,8 +31,14 @@ pub use plugin::Plugin;
 use super::{Codec, CodecError, Shape};
 use crate::system::CodecConfig;
 
-/// How long the card goes on in silence without anybody, ms.
+/// How long the card goes on in silence without anybody, at least, ms.
 pub const TAIL_MS: u64 = 10;
+
+/// Frames of silence behind the last frame written: [`TAIL_MS`], or three periods where they are longer, so that a missing
+/// beat is noticed in time.
+pub fn tail_frames(rate: u32, period: u64) -> u64 {
+    (u64::from(rate) * TAIL_MS / 1000).max(3 * period)
+}
 
 /// A name that is the hardware itself, with no plugin in between.
 pub fn is_hw(device: &str) -> bool {

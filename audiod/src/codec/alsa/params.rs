@@ -3,7 +3,7 @@
 use alsa::pcm::{Access, Format, HwParams, PCM};
 use alsa::{Direction, ValueOr};
 
-use super::{CodecError, TAIL_MS, failed};
+use super::{CodecError, failed, tail_frames};
 use crate::system::{CodecConfig, CodecFormat};
 
 /// Played frames that stay readable behind the pointer, ms.
@@ -19,7 +19,7 @@ pub(super) fn set(pcm: &PCM, config: &CodecConfig, device: &str, direction: Dire
                 config,
                 device,
                 format!(
-                    "its ring holds {frames} frames at most; period, lead and {TAIL_MS} ms of silence take {least}"
+                    "its ring holds {frames} frames at most; period, lead and the silence behind them take {least}"
                 ),
             ));
         }
@@ -37,8 +37,8 @@ pub(super) fn set(pcm: &PCM, config: &CodecConfig, device: &str, direction: Dire
 
 /// Lead, tail and one period to write.
 fn least_ring(config: &CodecConfig) -> u64 {
-    let (period, rate) = (u64::from(config.period), u64::from(config.rate));
-    period * (u64::from(config.lead) + 1) + rate * TAIL_MS / 1000
+    let period = u64::from(config.period);
+    period * (u64::from(config.lead) + 1) + tail_frames(config.rate, period)
 }
 
 /// Hardware parameters; returns the ring's frames. Whatever can't be had exactly is an error that says what can.

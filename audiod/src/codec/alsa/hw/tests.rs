@@ -176,7 +176,7 @@ fn the_supervisor_keeps_a_dead_engines_card_silent_and_its_successor_goes_on() {
     let appl = view.0.pointers.lock().unwrap().appl;
     drop(hw);
 
-    let mut tail = Tail::new(view.clone(), SHAPE.rate, 2 * PERIOD);
+    let mut tail = Tail::new(view.clone(), SHAPE.rate, PERIOD, 2 * PERIOD);
     for _ in 0..80 {
         view.run(TAIL / 4);
         tail.zero_ahead().unwrap();
@@ -200,7 +200,7 @@ fn the_supervisor_keeps_a_dead_engines_card_silent_and_its_successor_goes_on() {
 fn zeroing_late_by_a_few_ms_wipes_nothing_of_an_engine_that_is_back() {
     let (view, mut hw) = started();
     play(&view, &mut hw, 100);
-    let mut tail = Tail::new(view.clone(), SHAPE.rate, 2 * PERIOD);
+    let mut tail = Tail::new(view.clone(), SHAPE.rate, PERIOD, 2 * PERIOD);
     // The engine is away for 4 ms; the supervisor decides to zero, and is itself held up until the engine has been at work.
     view.run(4 * PERIOD);
     tail.zero_ahead().unwrap();
@@ -290,7 +290,7 @@ fn an_unplugged_card_stands_and_is_left_alone() {
 fn what_was_played_can_be_read_back_by_another_process() {
     let (view, mut hw) = started();
     let first = play(&view, &mut hw, 20);
-    let mut tail = Tail::new(view.clone(), SHAPE.rate, 2 * PERIOD);
+    let mut tail = Tail::new(view.clone(), SHAPE.rate, PERIOD, 2 * PERIOD);
     let mut bytes = vec![9; 10 * PERIOD as usize * 4];
 
     let next = tail.played(first, &mut bytes).unwrap();
