@@ -68,6 +68,8 @@ pub struct Car {
     pub mixed: bool,
     /// Keys of each guest's stream beside class and zone.
     pub stream: &'static str,
+    /// Each guest also has a capture stream, which hears the card's counter, and a jack.
+    pub whole: bool,
 }
 
 impl Default for Car {
@@ -79,6 +81,7 @@ impl Default for Car {
             guests: 1,
             mixed: false,
             stream: "",
+            whole: false,
         }
     }
 }
@@ -101,9 +104,14 @@ impl Car {
     #[must_use]
     pub fn file(&self, bus: &str) -> String {
         let (period, lead, format, channels) = (self.period, self.lead, self.format, 2 * self.zones());
+        let capture = if self.whole {
+            "capture_channels = 2\ncapture = \"counter\"\n"
+        } else {
+            ""
+        };
         let mut text = format!(
             "version = 1\nbus = \"{bus}\"\n\n[codecs.main]\nbackend = \"wav\"\npath = \"cabin.wav\"\nperiod = {period}\n\
-             lead = {lead}\nformat = \"{format}\"\nchannels = {channels}\n\n[classes.media]\npriority = 10\n\n\
+             lead = {lead}\nformat = \"{format}\"\nchannels = {channels}\n{capture}\n[classes.media]\npriority = 10\n\n\
              [[matrix]]\nholder = \"media\"\nnewcomer = \"media\"\naction = \"mix\"\n\n"
         );
         for zone in 0..self.zones() {
@@ -113,8 +121,12 @@ impl Car {
         for guest in 0..self.guests {
             let (zone, more) = (if self.mixed { 0 } else { guest }, self.stream);
             text += &format!(
-                "[guests.g{guest}]\nsocket = \"g{guest}.sock\"\nstreams.media = {{ class = \"media\", zone = \"z{zone}\"{more} }}\n\n"
+                "[guests.g{guest}]\nsocket = \"g{guest}.sock\"\nstreams.media = {{ class = \"media\", zone = \"z{zone}\"{more} }}\n"
             );
+            if self.whole {
+                text += "streams.microphone = { direction = \"capture\", capture = true }\njacks.phones = { kind = \"headphone\" }\n";
+            }
+            text += "\n";
         }
         text
     }
