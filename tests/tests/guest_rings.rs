@@ -11,6 +11,6 @@ fn a_ring_of_two_times_10_ms_on_6_12_loses_no_frame_though_the_machine_is_stoppe
 }
 
 #[test]
-fn a_ring_of_two_times_10_ms_on_6_1_loses_no_frame_though_the_machine_is_stopped_again_and_again() {
+fn a_ring_of_two_times_10_ms_on_6_1_loses_no_frame_but_by_its_own_xruns_though_the_machine_is_stopped() {
     rings::plays("ring-6.1", "6.1", 8);
 }
