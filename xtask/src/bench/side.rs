@@ -1,6 +1,7 @@
 //! One side of the bench: a device, its front ends, and what they cost while they play.
 
 use std::fmt::Write;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -17,7 +18,6 @@ const RATE: u32 = 48_000;
 const RING: u32 = 20;
 /// Played before and after the measured time.
 const MARGIN: Duration = Duration::from_millis(1500);
-const START: Duration = Duration::from_secs(10);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -91,9 +91,18 @@ impl Bench {
         let fronts: Vec<u32> = front_ends.iter().map(|front| front.0.id()).collect();
         let mut figures = measured(&running.pids, &fronts, self.time)?;
         for front_end in front_ends {
-            figures.completions += self.finished(front_end, case).with_context(|| format!("{device:?}"))?;
+            figures.completions += self.finished(front_end, case).with_context(|| self.blame(device))?;
         }
         Ok(figures)
+    }
+
+    /// Which device it was, and what ours said.
+    fn blame(&self, device: Device) -> String {
+        let said = std::fs::read_to_string(self.scratch.join("audiod.log")).unwrap_or_default();
+        match device {
+            Device::Audiod => format!("audiod, which said:\n{said}"),
+            Device::Vds => "vhost-device-sound".to_owned(),
+        }
     }
 
     fn start_vds(&self, case: Case) -> anyhow::Result<Running> {
@@ -114,31 +123,27 @@ impl Bench {
         self.card.configure(&config, None)?;
         let socket = |n| self.scratch.join(format!("ours{n}.sock"));
         let sockets: Vec<PathBuf> = (0..case.streams).map(socket).collect();
-        for socket in &sockets {
-            let _none = std::fs::remove_file(socket);
-        }
         let file = self.scratch.join("system.toml");
         std::fs::write(&file, system(case, &sockets))?;
         let log = std::fs::File::create(self.scratch.join("audiod.log"))?;
         let child = Command::new(&self.audiod)
             .arg("run")
             .arg(&file)
+            .args(["--ready-fd", "1"])
             .env("ALSA_CONFIG_PATH", &config)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
             .with_context(|| self.audiod.display().to_string())?;
-        let ours = Owned(child);
-        let listening = process::until("audiod listens", START, || {
-            sockets.iter().all(|socket| socket.exists()).then_some(())
-        });
-        if let Err(error) = listening {
-            let said = std::fs::read_to_string(self.scratch.join("audiod.log")).unwrap_or_default();
-            bail!("{error}; it said:\n{said}");
+        let mut ours = Owned(child);
+        let mut line = String::new();
+        if let Some(output) = ours.0.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
         }
-        // The engine may come a moment after the sockets.
-        std::thread::sleep(Duration::from_millis(300));
+        if line.trim() != "ready" {
+            bail!("{}: not ready", self.blame(Device::Audiod));
+        }
         let mut pids = vec![ours.0.id()];
         pids.extend(process::descendants(ours.0.id()));
         Ok(Running {
