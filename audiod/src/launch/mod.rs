@@ -15,6 +15,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::Ordering::Release;
 
 use vhost_sound::shared::{Block, Shared};
 
@@ -98,6 +99,8 @@ fn blocks(system: &System) -> Result<Vec<(Thing, OwnedFd)>, Failure> {
     for (index, guest) in (0..).zip(&system.guests) {
         let device = keeper.device(guest).map_err(memory(&guest.name))?;
         device.configure(&guest.device);
+        // No engine has it mapped: control is to say so even if it is there before the engine.
+        device.engine_mem_gen.store(0, Release);
         things.push((Thing::Device(index), file_of(&device).map_err(memory(&guest.name))?));
     }
     Ok(things)
