@@ -9,6 +9,9 @@ use crate::routing::Hop;
 use crate::routing_command::source_state::{OFF, ON, PAUSED, UNKNOWN};
 use crate::{MUTE, Time};
 
+#[cfg(test)]
+use crate::machine::tests::mutant::{self, Mutant};
+
 use ConnectionState::{Connected, Connecting, Disconnected, Disconnecting, Suspended};
 
 /// What a move came to.
@@ -40,7 +43,8 @@ impl Machine {
 
     fn raise(&mut self, id: u16, main: &Main, effects: &mut Vec<Effect>) -> bool {
         match main.state {
-            Connected => false,
+            // It was on its way to being suspended, and no longer is.
+            Connected => self.raise_sources(id, main, effects) == Move::Done,
             Connecting => {
                 let mut next = self.raise_hold(id, main);
                 if next == Move::Through {
@@ -282,6 +286,10 @@ impl Machine {
             let Some(state) = self.state.routing.registry.sources.get(&hop.source).map(|it| it.state) else {
                 continue;
             };
+            #[cfg(test)]
+            if to == OFF && mutant::is(Mutant::SkipsOff) {
+                continue;
+            }
             let wanted = self.wanted_by_others(id, hop.source).unwrap_or(to);
             let lowers = (state == ON && wanted != ON) || (state == PAUSED && wanted == OFF);
             if !lowers || self.state.routing.is_refused(target, wanted) {
@@ -340,6 +348,10 @@ impl Machine {
 
     /// Another connection that is to stay runs over this segment.
     fn is_shared(&self, id: u16, hop: &Hop) -> bool {
+        #[cfg(test)]
+        if mutant::is(Mutant::ForgetsShared) {
+            return false;
+        }
         let mains = self.state.routing.mains.iter();
         let mut others = mains.filter(|(other, it)| **other != id && it.goal == Goal::Up);
         others.any(|(_, it)| it.uses(hop.source, hop.sink))

@@ -52,7 +52,7 @@ impl Machine {
     /// A domain's call, answered once.
     pub(super) fn routing_call(&mut self, token: u64, peer: &str, call: RoutingCall, effects: &mut Vec<Effect>) {
         let mut signals = Vec::new();
-        let reply = self.take_routing_call(peer, call, &mut signals, effects);
+        let reply = self.take_routing_call(peer, call, &mut signals);
         let reply = Effect::RoutingReply { token, reply };
         effects.push(reply);
         self.settle_domains(effects);
@@ -73,16 +73,10 @@ impl Machine {
         effects.extend(signals.into_iter().map(Effect::Signal));
     }
 
-    fn take_routing_call(
-        &mut self,
-        peer: &str,
-        call: RoutingCall,
-        signals: &mut Vec<crate::Signal>,
-        effects: &mut Vec<Effect>,
-    ) -> RoutingReply {
+    fn take_routing_call(&mut self, peer: &str, call: RoutingCall, signals: &mut Vec<crate::Signal>) -> RoutingReply {
         match call {
             RoutingCall::Ack { handle, result, error } => {
-                self.ack(peer, handle, result, error, signals, effects);
+                self.ack(peer, handle, result, error, signals);
                 RoutingReply::Nothing
             }
             RoutingCall::AckVolumeTick { handle, end, volume } => {

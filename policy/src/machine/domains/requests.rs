@@ -6,6 +6,9 @@ use crate::effect::Effect;
 use crate::machine::Machine;
 use crate::routing_command::DomainRequest;
 
+#[cfg(test)]
+use crate::machine::tests::mutant::{self, Mutant};
+
 /// Whether a request went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -45,6 +48,10 @@ impl Machine {
         let Some(peer) = routing.registry.peer(domain).map(str::to_owned) else {
             return Sent::NoDomain;
         };
+        #[cfg(test)]
+        if mutant::is(Mutant::ReusesHandles) {
+            routing.handles.remove(&peer);
+        }
         let issued = if room == 0 {
             None
         } else {
@@ -138,6 +145,10 @@ impl Machine {
             due.extend(late.map(|(handle, it)| (it.deadline, peer.clone(), *handle)));
         }
         due.sort();
+        #[cfg(test)]
+        if mutant::is(Mutant::NeverAborts) {
+            return;
+        }
         for (_, peer, handle) in due {
             self.expire_one(&peer, handle, effects);
         }

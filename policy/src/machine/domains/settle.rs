@@ -8,6 +8,9 @@ use crate::effect::Effect;
 use crate::machine::{Machine, signal};
 use crate::routing_command::source_state::{OFF, UNKNOWN};
 
+#[cfg(test)]
+use crate::machine::tests::mutant::{self, Mutant};
+
 /// Moves a connection may make in a step: its states, a request for each element of its route.
 const MOVES_EACH: usize = 64;
 
@@ -41,6 +44,10 @@ impl Machine {
     /// Those that were stopped are over once the one that stopped them is connected, and back if it will never be.
     fn settle_displaced(&mut self) -> bool {
         let mut moved = false;
+        #[cfg(test)]
+        if mutant::is(Mutant::ForgetsDisplaced) {
+            return false;
+        }
         for id in self.main_ids() {
             let mains = &self.state.routing.mains;
             let Some((main, by)) = mains.get(&id).and_then(|main| match main.goal {
@@ -91,6 +98,10 @@ impl Machine {
 
     /// What an ack brought after nobody wanted it any more: segments that are up, sources that are on.
     fn settle_orphans(&mut self, effects: &mut Vec<Effect>) -> bool {
+        #[cfg(test)]
+        if mutant::is(Mutant::ForgetsOrphans) {
+            return false;
+        }
         let patience = self.model.routing.undo_ms;
         let routing = &self.state.routing;
         let lone = routing.segments.iter().filter(|(id, it)| {
@@ -110,6 +121,10 @@ impl Machine {
     }
 
     fn settle_driven(&mut self, id: u16, effects: &mut Vec<Effect>) -> bool {
+        #[cfg(test)]
+        if mutant::is(Mutant::SkipsOff) {
+            return false;
+        }
         let routing = &mut self.state.routing;
         let target = Target::SourceState(id);
         if routing.mains.values().any(|main| main.uses_source(id)) || routing.under_way(target).is_some() {

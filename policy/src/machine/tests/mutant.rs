@@ -25,6 +25,24 @@ pub(in crate::machine) enum Mutant {
     NeverConnects,
     /// A restored machine doesn't know who was first.
     ForgetsWhoWasFirst,
+    /// Late requests are waited for.
+    NeverAborts,
+    /// Handles don't rest.
+    ReusesHandles,
+    /// What a newcomer stopped stays stopped when it fails.
+    ForgetsDisplaced,
+    /// A segment is taken down though another connection runs over it.
+    ForgetsShared,
+    /// What came up after all stays up.
+    ForgetsOrphans,
+    /// A sink muted for a connection stays muted.
+    ForgetsHold,
+    /// An ack is anybody's.
+    TakesForeignAcks,
+    /// Sources are not switched off.
+    SkipsOff,
+    /// A lost domain's connections stay.
+    KeepsLost,
 }
 
 pub(in crate::machine) const ALL: [Mutant; 10] = [
@@ -38,6 +56,19 @@ pub(in crate::machine) const ALL: [Mutant; 10] = [
     Mutant::NeverAdmits,
     Mutant::NeverConnects,
     Mutant::ForgetsWhoWasFirst,
+];
+
+/// Those in what is about domains.
+pub(in crate::machine) const DOMAINS: [Mutant; 9] = [
+    Mutant::NeverAborts,
+    Mutant::ReusesHandles,
+    Mutant::ForgetsDisplaced,
+    Mutant::ForgetsShared,
+    Mutant::ForgetsOrphans,
+    Mutant::ForgetsHold,
+    Mutant::TakesForeignAcks,
+    Mutant::SkipsOff,
+    Mutant::KeepsLost,
 ];
 
 thread_local! {

@@ -3,6 +3,8 @@
 mod connections;
 mod ducking;
 mod failures;
+mod judge;
+mod properties;
 mod registration;
 mod requests;
 mod rig;
