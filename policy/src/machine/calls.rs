@@ -114,6 +114,7 @@ impl Machine {
         };
         if let Some(id) = self.state.connection_between(source, sink) {
             answer.give(error::OK, ReplyBody::Connection(id));
+            self.promote(id, false, answer.effects);
             return self.connect_again(id, running.then_some(finding), answer.effects);
         }
         if let Finding::Closed(refusal) = finding {
@@ -145,12 +146,12 @@ impl Machine {
     }
 
     fn disconnect(&mut self, id: u16, mut answer: Answer) {
-        let Some(connection) = self.state.connections.get(&id) else {
+        let Some(connection) = self.state.connections.get(&id).filter(|it| it.direct) else {
             return answer.code(error::NOT_POSSIBLE);
         };
         self.state.sources[connection.source].refused.remove(&connection.sink);
         answer.code(error::OK);
-        self.remove(id, answer.effects);
+        self.give_back(id, answer.effects);
     }
 
     fn set_volume(&mut self, id: u16, wanted: impl FnOnce(i16) -> i16, mut answer: Answer) {

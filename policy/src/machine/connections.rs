@@ -1,5 +1,7 @@
 //! The life of main connections: made, arriving in their sink's matrix, suspended and going on, removed.
 
+use std::collections::BTreeSet;
+
 use super::presence::{Present, blocker, pauser, present_at};
 use super::state::{Connection, Place, Refusal};
 use super::{Machine, signal};
@@ -53,8 +55,16 @@ impl Machine {
             state: ConnectionState::Unknown,
             since: self.state.now,
             place: Place::Idle,
+            direct: true,
+            held: BTreeSet::new(),
         };
         self.state.connections.insert(id, connection);
+        self.announce_built_in(id, effects);
+        Some(id)
+    }
+
+    /// Tells of a new main connection and begins to connect it.
+    fn announce_built_in(&mut self, id: u16, effects: &mut Vec<Effect>) {
         if self.shown(id) {
             if let Some(announced) = self.main_connection(id) {
                 signal(effects, Signal::NewMainConnection(announced));
@@ -69,7 +79,87 @@ impl Machine {
             );
         }
         self.transition(id, ConnectionState::Connecting, effects);
-        Some(id)
+    }
+
+    /// A segment of others becomes a main connection too.
+    pub(super) fn promote(&mut self, id: u16, automatic: bool, effects: &mut Vec<Effect>) {
+        let Some(connection) = self.state.connections.get_mut(&id).filter(|it| !it.direct) else {
+            return;
+        };
+        connection.direct = true;
+        connection.automatic = automatic;
+        connection.state = ConnectionState::Unknown;
+        self.announce_built_in(id, effects);
+    }
+
+    /// Makes it a segment of a main connection over domains: whether it could.
+    pub(super) fn hold(&mut self, (source, sink): (usize, usize), main: u16, effects: &mut Vec<Effect>) -> bool {
+        if let Some(id) = self.state.connection_between(source, sink) {
+            if let Some(connection) = self.state.connections.get_mut(&id) {
+                connection.held.insert(main);
+            }
+            return true;
+        }
+        let running = self.state.sources.get(source).is_some_and(|it| it.running);
+        let finding = if running {
+            self.find(source, sink)
+        } else {
+            Finding::Free
+        };
+        if matches!(finding, Finding::Closed(_)) {
+            return false;
+        }
+        let Some(id) = self.state.free_connection_id() else {
+            return false;
+        };
+        self.state.last_connection = id;
+        let connection = Connection {
+            source,
+            sink,
+            automatic: false,
+            state: ConnectionState::Connecting,
+            since: self.state.now,
+            place: Place::Idle,
+            direct: false,
+            held: BTreeSet::from([main]),
+        };
+        self.state.connections.insert(id, connection);
+        if running {
+            self.arrive(id, &finding, effects);
+        }
+        true
+    }
+
+    /// It is no longer a segment of that main connection: whether it was.
+    pub(super) fn release(&mut self, (source, sink): (usize, usize), main: u16, effects: &mut Vec<Effect>) -> bool {
+        let Some(id) = self.state.connection_between(source, sink) else {
+            return false;
+        };
+        let Some(connection) = self.state.connections.get_mut(&id) else {
+            return false;
+        };
+        let was = connection.held.remove(&main);
+        if connection.held.is_empty() && !connection.direct {
+            self.remove(id, effects);
+        }
+        was
+    }
+
+    /// Its user disconnects a main connection: what others run over stays.
+    pub(super) fn give_back(&mut self, id: u16, effects: &mut Vec<Effect>) {
+        let held = self.state.connections.get(&id).is_some_and(|it| !it.held.is_empty());
+        if !held {
+            return self.remove(id, effects);
+        }
+        self.transition(id, ConnectionState::Disconnecting, effects);
+        self.transition(id, ConnectionState::Disconnected, effects);
+        if self.shown(id) {
+            signal(effects, Signal::RemovedMainConnection { connection: id });
+        }
+        if let Some(connection) = self.state.connections.get_mut(&id) {
+            connection.direct = false;
+            connection.automatic = false;
+        }
     }
 
     /// Lets a running source's connection arrive at its sink.
@@ -124,7 +214,9 @@ impl Machine {
         self.transition(id, ConnectionState::Disconnecting, effects);
         self.transition(id, ConnectionState::Disconnected, effects);
         let shown = self.shown(id);
-        self.state.connections.remove(&id);
+        if let Some(connection) = self.state.connections.remove(&id) {
+            self.lose_held(&connection.held);
+        }
         if shown {
             signal(effects, Signal::RemovedMainConnection { connection: id });
         }
@@ -204,7 +296,8 @@ impl Machine {
     /// Clients see a connection whose both ends they see.
     pub(super) fn shown(&self, id: u16) -> bool {
         self.state.connections.get(&id).is_some_and(|connection| {
-            self.model.sources[connection.source].visible && self.model.sinks[connection.sink].visible
+            let ends = self.model.sources[connection.source].visible && self.model.sinks[connection.sink].visible;
+            ends && connection.direct
         })
     }
 

@@ -25,6 +25,16 @@ pub(super) struct By {
     pub line: Option<u32>,
 }
 
+/// What is done at domains' sinks to a stream that is heard there over a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Far {
+    pub paused: Option<By>,
+    pub ducked: Option<By>,
+}
+
+/// By source and sink.
+pub(super) type Beyond = BTreeMap<(usize, usize), Far>;
+
 /// How one source stands at one sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -48,10 +58,10 @@ pub(super) enum Standing {
 pub(super) type Standings = Vec<Vec<Standing>>;
 
 /// How everyone stands.
-pub(super) fn standings(model: &Model, state: &State) -> Standings {
+pub(super) fn standings(model: &Model, state: &State, beyond: &Beyond) -> Standings {
     let mut all = vec![Vec::with_capacity(model.sinks.len()); model.sources.len()];
     for sink in 0..model.sinks.len() {
-        let scene = Scene::at(model, state, sink);
+        let scene = Scene::at(model, state, sink, beyond);
         for (source, row) in all.iter_mut().enumerate() {
             row.push(standing(model, state, source, &scene));
         }
@@ -66,12 +76,16 @@ struct Scene {
     present: Vec<Present>,
     heard: Vec<Present>,
     interrupts: Vec<(usize, usize)>,
+    beyond: BTreeMap<usize, Far>,
 }
 
 impl Scene {
-    fn at(model: &Model, state: &State, sink: usize) -> Self {
+    fn at(model: &Model, state: &State, sink: usize, beyond: &Beyond) -> Self {
         let present = present_at(model, state, sink);
-        let heard = |it: &&Present| pauser(model, &present, **it).is_none();
+        let here = beyond.iter().filter(|it| it.0.1 == sink);
+        let beyond: BTreeMap<usize, Far> = here.map(|((source, _), far)| (*source, *far)).collect();
+        let paused = |it: &Present| beyond.get(&it.source).is_some_and(|far| far.paused.is_some());
+        let heard = |it: &&Present| !paused(it) && pauser(model, &present, **it).is_none();
         let connections = state.connections.values().filter(|c| c.sink == sink);
         Self {
             sink,
@@ -79,6 +93,7 @@ impl Scene {
             heard: present.iter().filter(heard).copied().collect(),
             present,
             interrupts: state.interrupts(),
+            beyond,
         }
     }
 }
@@ -109,9 +124,23 @@ fn standing(model: &Model, state: &State, source: usize, scene: &Scene) -> Stand
             if let Some((by, verdict)) = pauser(model, &scene.present, own) {
                 return Standing::Paused(by_cell(by, verdict.duck, verdict.line));
             }
+            let far = scene.beyond.get(&source);
+            if let Some(by) = far.and_then(|far| far.paused) {
+                return Standing::Paused(by);
+            }
             let ducked = ducker(model, state, &scene.heard, &scene.interrupts, own);
-            Standing::Heard(ducked.map(|(by, verdict)| by_cell(by, verdict.duck, verdict.line)))
+            let here = ducked.map(|(by, verdict)| by_cell(by, verdict.duck, verdict.line));
+            Standing::Heard(deeper(here, far.and_then(|far| far.ducked)))
         }
+    }
+}
+
+/// The deeper of two ducks, the first of equal ones.
+fn deeper(one: Option<By>, other: Option<By>) -> Option<By> {
+    match (one, other) {
+        (Some(one), Some(other)) if other.duck.depth < one.duck.depth => Some(other),
+        (None, other) => other,
+        (one, _) => one,
     }
 }
 

@@ -60,6 +60,9 @@ use crate::{Db10, Model, Time};
 use heard::{Before, Fades, Standings};
 use state::State;
 
+/// Rounds of settling: a stop at a zone may take down a connection over domains, which may let another arrive at a zone.
+const SETTLE_ROUNDS: usize = 8;
+
 /// The policy of one system. The same model and events give the same effects, byte for byte.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -123,8 +126,7 @@ impl Machine {
         let mut effects = Vec::new();
         self.expire(&mut effects);
         self.take(event, &mut effects);
-        self.settle(&mut effects);
-        self.settle_domains(&mut effects);
+        self.settle_all(&mut effects);
         let before = self.heard.clone();
         self.listen();
         if self.heard != before {
@@ -149,9 +151,21 @@ impl Machine {
         }
     }
 
+    /// Settles connections, built in and over domains, which may share segments.
+    fn settle_all(&mut self, effects: &mut Vec<Effect>) {
+        for _ in 0..SETTLE_ROUNDS {
+            self.settle(effects);
+            let before = (effects.len(), self.state.connections.len());
+            self.settle_domains(effects);
+            if before == (effects.len(), self.state.connections.len()) {
+                return;
+            }
+        }
+    }
+
     /// Computes what is heard from the state.
     fn listen(&mut self) {
-        let standings = heard::standings(&self.model, &self.state);
+        let standings = heard::standings(&self.model, &self.state, &self.beyond());
         let before = Before {
             heard: &self.heard,
             standings: &self.standings,

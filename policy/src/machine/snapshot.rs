@@ -104,6 +104,18 @@ struct SavedConnection {
     state: ConnectionState,
     since: Time,
     place: Place,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    direct: bool,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    held: BTreeSet<u16>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(yes: &bool) -> bool {
+    *yes
 }
 
 /// What of a tap doesn't follow from the rest.
@@ -212,6 +224,8 @@ impl Machine {
                 state: connection.state,
                 since: connection.since,
                 place: connection.place,
+                direct: connection.direct,
+                held: connection.held.clone(),
             };
             (*id, saved)
         });
@@ -418,6 +432,8 @@ fn restore_connection(model: &Model, state: &mut State, id: u16, saved: &SavedCo
         state: saved.state,
         since: saved.since,
         place,
+        direct: saved.direct,
+        held: saved.held.clone(),
     };
     state.connections.insert(id, connection);
     Ok(())

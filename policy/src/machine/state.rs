@@ -1,6 +1,6 @@
 //! Everything the machine remembers. What is heard is not in here: it follows from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::domains::Routing;
 use super::ids::Ids;
@@ -72,6 +72,10 @@ pub(super) struct Connection {
     pub state: ConnectionState,
     pub since: Time,
     pub place: Place,
+    /// It is a main connection itself, not only a segment of others.
+    pub direct: bool,
+    /// Main connections over domains it is a segment of.
+    pub held: BTreeSet<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

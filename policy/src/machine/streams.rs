@@ -37,7 +37,11 @@ impl Machine {
         }
         for sink in self.model.sources[source].auto_connect.clone() {
             let refused = self.state.sources[source].refused.contains_key(&sink);
-            if refused || self.state.connection_between(source, sink).is_some() {
+            let known = self.state.connection_between(source, sink);
+            if let Some(id) = known {
+                self.promote(id, true, effects);
+            }
+            if refused || known.is_some() {
                 continue;
             }
             match self.find(source, sink) {
@@ -62,7 +66,7 @@ impl Machine {
         let finding = self.find(connection.source, connection.sink);
         self.arrive(id, &finding, effects);
         if automatic && matches!(finding, Finding::Closed(_)) {
-            self.remove(id, effects);
+            self.give_back(id, effects);
         }
     }
 
@@ -89,7 +93,7 @@ impl Machine {
         self.stream_stopped(source);
         for id in self.state.connections_of(source) {
             if self.state.connections.get(&id).is_some_and(|it| it.automatic) {
-                self.remove(id, effects);
+                self.give_back(id, effects);
             }
         }
     }

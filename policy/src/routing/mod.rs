@@ -18,6 +18,11 @@ pub mod search;
 #[cfg(test)]
 mod tests;
 
+/// The domain of guests' streams and zones: its name and its (static) domainID. What is in it needs no round trip.
+pub const BUILT_IN_NAME: &str = "audiod";
+/// See [`BUILT_IN_NAME`].
+pub const BUILT_IN: u16 = 100;
+
 pub use conversion::Conversion;
 pub use registry::{Crossfader, Domain, Gateway, Registry, Sink, Source};
 pub use rules::Rules;

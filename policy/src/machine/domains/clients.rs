@@ -21,9 +21,9 @@ use crate::command::{
 use crate::curve;
 use crate::effect::Effect;
 use crate::machine::{Machine, signal};
-use crate::routing::Route;
-use crate::routing::search::Graph;
-use crate::routing_command::{End, Kind};
+use crate::routing::search::{Graph, Node};
+use crate::routing::{BUILT_IN, Route};
+use crate::routing_command::{End, Kind, format};
 
 fn reply(error: i16, body: ReplyBody) -> Reply {
     Reply { error, body }
@@ -143,13 +143,7 @@ impl Machine {
         };
         self.forgive_route(&route, sink);
         let known = self.main_between(source, sink);
-        let class = self
-            .state
-            .routing
-            .registry
-            .sources
-            .get(&source)
-            .map_or(0, |it| it.class);
+        let class = self.class_of(source);
         let found = self.find_at(class, sink, known);
         let available = self.ends_are_available(source, sink);
         let there = known.is_some_and(|id| self.there(sink).iter().any(|it| it.0 == id));
@@ -196,12 +190,8 @@ impl Machine {
             .values()
             .map(|it| (it.hop.source, it.hop.sink))
             .collect();
-        let graph = Graph::of(registry, rules.only_free.then_some(&busy));
-        let built_in = self.state.ids.sources.index(source).is_some() || self.state.ids.sinks.index(sink).is_some();
-        if built_in {
-            // Guests' streams and zones have no gateway to other domains.
-            return Err(error::NOT_POSSIBLE);
-        }
+        let mut graph = Graph::of(registry, rules.only_free.then_some(&busy));
+        self.add_built_in(&mut graph);
         let routes = graph.routes(source, sink, rules)?;
         // A segment that is there already has its format.
         let fits = |route: &Route| {
@@ -215,6 +205,47 @@ impl Machine {
             .ok_or(error::NOT_POSSIBLE)
     }
 
+    /// Guests' streams and zones: everything is converted there. Nothing leads to protected sources.
+    fn add_built_in(&self, graph: &mut Graph) {
+        let node = || Node {
+            domain: BUILT_IN,
+            formats: vec![format::STEREO, format::MONO],
+        };
+        let sources = self.model.sources.iter().enumerate();
+        for (index, _) in sources.filter(|it| !self.model.protected(it.0)) {
+            graph.sources.extend(self.source_id(index).map(|id| (id, node())));
+        }
+        for index in 0..self.model.sinks.len() {
+            graph.sinks.extend(self.sink_id(index).map(|id| (id, node())));
+        }
+    }
+
+    /// A source's classID, 0 where it has none.
+    fn class_of(&self, source: u16) -> u16 {
+        if let Some(index) = self.state.ids.sources.index(source) {
+            let class = self.model.sources.get(index).map(|it| it.class);
+            return class.and_then(|class| self.state.ids.classes.id(class)).unwrap_or(0);
+        }
+        self.state
+            .routing
+            .registry
+            .sources
+            .get(&source)
+            .map_or(0, |it| it.class)
+    }
+
+    /// Shown to clients.
+    fn is_visible(&self, end: End) -> bool {
+        let registry = &self.state.routing.registry;
+        match end {
+            End::Source(id) => match self.state.ids.sources.index(id) {
+                Some(index) => self.model.sources.get(index).is_some_and(|it| it.visible),
+                None => registry.sources.get(&id).is_some_and(|it| it.visible),
+            },
+            End::Sink(id) => registry.sinks.get(&id).is_some_and(|it| it.visible),
+        }
+    }
+
     /// Whoever asks anew gets a new try.
     fn forgive_route(&mut self, route: &Route, sink: u16) {
         self.state.routing.forgive(Target::SinkVolume(sink));
@@ -225,10 +256,11 @@ impl Machine {
 
     fn ends_are_available(&self, source: u16, sink: u16) -> bool {
         let registry = &self.state.routing.registry;
+        // A guest that is away may come: its streams can be connected ahead, as to a zone.
         registry
             .sources
             .get(&source)
-            .is_some_and(|it| is_available(it.availability))
+            .is_none_or(|it| is_available(it.availability))
             && registry
                 .sinks
                 .get(&sink)
@@ -238,7 +270,7 @@ impl Machine {
     /// Every domain on the way could be sent at least what connects it: for each hop a segment and a state, and a mute.
     fn has_room(&mut self, route: &Route) -> bool {
         let domains: BTreeSet<u16> = route.iter().map(|hop| hop.domain).collect();
-        domains.into_iter().all(|domain| {
+        domains.into_iter().filter(|it| *it != BUILT_IN).all(|domain| {
             let hops = route.iter().filter(|hop| hop.domain == domain).count();
             self.room_for_requests(domain) > 2 * hops
         })
@@ -250,9 +282,7 @@ impl Machine {
         }
         let id = self.state.free_connection_id()?;
         self.state.last_connection = id;
-        let registry = &self.state.routing.registry;
-        let shown = registry.sources.get(&source).is_some_and(|it| it.visible)
-            && registry.sinks.get(&sink).is_some_and(|it| it.visible);
+        let shown = self.is_visible(End::Source(source)) && self.is_visible(End::Sink(sink));
         let main = Main {
             source,
             sink,

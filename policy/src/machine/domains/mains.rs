@@ -5,7 +5,7 @@ use super::state::{Goal, Main, Target, What};
 use crate::command::{ConnectionState, MainConnection, Signal};
 use crate::effect::Effect;
 use crate::machine::{Machine, signal};
-use crate::routing::Hop;
+use crate::routing::{BUILT_IN, Hop};
 use crate::routing_command::source_state::{OFF, ON, PAUSED, UNKNOWN};
 use crate::{MUTE, Time};
 
@@ -71,7 +71,7 @@ impl Machine {
     }
 
     fn is_up(&self, hop: &Hop) -> bool {
-        self.state.routing.segment_of(hop).is_some_and(|(_, it)| it.up)
+        hop.domain == BUILT_IN || self.state.routing.segment_of(hop).is_some_and(|(_, it)| it.up)
     }
 
     /// Those it takes the place of are out, and the sink is muted where it must be.
@@ -132,6 +132,12 @@ impl Machine {
 
     fn raise_segments(&mut self, id: u16, main: &Main, effects: &mut Vec<Effect>) -> Move {
         for hop in self.in_connect_order(main) {
+            if hop.domain == BUILT_IN {
+                match self.raise_built_in(id, &hop, effects) {
+                    Move::Through => continue,
+                    other => return other,
+                }
+            }
             match self
                 .state
                 .routing
@@ -144,6 +150,26 @@ impl Machine {
             }
         }
         Move::Through
+    }
+
+    /// A guest's stream and a zone, in the step that asks for it.
+    fn raise_built_in(&mut self, id: u16, hop: &Hop, effects: &mut Vec<Effect>) -> Move {
+        match self.built_in_pair(hop) {
+            Some(pair) if self.is_held(pair, id) => Move::Through,
+            Some(pair) if self.hold(pair, id, effects) => Move::Done,
+            _ => self.fail(id),
+        }
+    }
+
+    pub(super) fn built_in_pair(&self, hop: &Hop) -> Option<(usize, usize)> {
+        let ids = &self.state.ids;
+        Some((ids.sources.index(hop.source)?, ids.sinks.index(hop.sink)?))
+    }
+
+    fn is_held(&self, (source, sink): (usize, usize), main: u16) -> bool {
+        let id = self.state.connection_between(source, sink);
+        let connection = id.and_then(|id| self.state.connections.get(&id));
+        connection.is_some_and(|it| it.held.contains(&main))
     }
 
     fn connect_segment(&mut self, id: u16, hop: Hop, effects: &mut Vec<Effect>) -> Move {
@@ -169,6 +195,9 @@ impl Machine {
 
     fn raise_sources(&mut self, id: u16, main: &Main, effects: &mut Vec<Effect>) -> Move {
         for hop in self.in_connect_order(main) {
+            if hop.domain == BUILT_IN {
+                continue;
+            }
             let target = Target::SourceState(hop.source);
             let Some(state) = self.state.routing.registry.sources.get(&hop.source).map(|it| it.state) else {
                 return self.fail(id);
@@ -320,6 +349,13 @@ impl Machine {
         let mut hops = self.in_connect_order(main);
         hops.reverse();
         for hop in hops {
+            if hop.domain == BUILT_IN {
+                let pair = self.built_in_pair(&hop);
+                if pair.is_some_and(|pair| self.release(pair, id, effects)) {
+                    return Move::Done;
+                }
+                continue;
+            }
             let Some((segment, up)) = self
                 .state
                 .routing

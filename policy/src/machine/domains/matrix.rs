@@ -2,7 +2,9 @@
 
 use super::state::{Goal, Main};
 use crate::command::ConnectionState;
+use crate::effect::EXTERNAL;
 use crate::machine::Machine;
+use crate::machine::heard::{Beyond, By, Far};
 use crate::matrix::{Arrival, Verdict};
 use crate::model::{Duck, Holder};
 
@@ -75,12 +77,7 @@ impl Machine {
 
     /// Whether a newer one pauses this one.
     pub(super) fn is_paused(&self, main: &Main) -> bool {
-        let newer = self
-            .there(main.sink)
-            .into_iter()
-            .filter(|(_, it)| it.order > main.order);
-        let mut verdicts = newer.filter_map(|(_, it)| self.pressure_of(main.class, it.class));
-        verdicts.any(|it| it.action == Holder::Pause)
+        self.pauser_of(main).is_some()
     }
 
     /// To be connected now.
@@ -90,24 +87,36 @@ impl Machine {
 
     /// The deepest duck of a source by others heard at its sinks, and by interrupts.
     pub(super) fn duck_of(&self, source: u16) -> Option<Duck> {
-        let own = self
-            .state
-            .routing
-            .mains
-            .values()
-            .filter(|it| it.source == source && self.aims_up(it));
-        let mut deepest: Option<Duck> = None;
-        for main in own {
-            for duck in self.ducks_at(main) {
-                if deepest.is_none_or(|it| duck.depth < it.depth) {
-                    deepest = Some(duck);
-                }
-            }
-        }
-        deepest.filter(|it| it.depth < 0)
+        let mains = self.state.routing.mains.values();
+        let own = mains.filter(|it| it.source == source && self.aims_up(it));
+        self.deepest(own).map(|by| by.duck)
     }
 
-    fn ducks_at(&self, main: &Main) -> Vec<Duck> {
+    fn deepest<'a>(&self, mains: impl Iterator<Item = &'a Main>) -> Option<By> {
+        let mut deepest: Option<By> = None;
+        for by in mains.flat_map(|main| self.ducks_at(main)) {
+            if by.duck.depth < deepest.map_or(0, |it| it.duck.depth) {
+                deepest = Some(by);
+            }
+        }
+        deepest
+    }
+
+    /// A source as causes name it.
+    fn cause_of(&self, source: u16) -> usize {
+        let built_in = self.state.ids.sources.index(source);
+        built_in.unwrap_or(EXTERNAL + usize::from(source))
+    }
+
+    fn by<A>(&self, source: u16, verdict: Verdict<A>) -> By {
+        By {
+            source: self.cause_of(source),
+            duck: verdict.duck,
+            line: verdict.line,
+        }
+    }
+
+    fn ducks_at(&self, main: &Main) -> Vec<By> {
         let mut ducks = Vec::new();
         for (_, other) in self.there(main.sink) {
             if other.source == main.source || other.state != ConnectionState::Connected {
@@ -115,19 +124,50 @@ impl Machine {
             }
             let duck = if other.order > main.order {
                 let verdict = self.pressure_of(main.class, other.class);
-                verdict.filter(|it| it.action == Holder::Duck).map(|it| it.duck)
+                let verdict = verdict.filter(|it| it.action == Holder::Duck);
+                verdict.map(|it| self.by(other.source, it))
             } else {
                 let verdict = self.arrival_of(other.class, main.class);
-                verdict.filter(|it| it.action == Arrival::Ducked).map(|it| it.duck)
+                let verdict = verdict.filter(|it| it.action == Arrival::Ducked);
+                verdict.map(|it| self.by(other.source, it))
             };
             ducks.extend(duck);
         }
-        let classes = self
-            .interrupts_at_sink(main.sink)
-            .filter(|(source, _)| *source != main.source);
-        let verdicts = classes.filter_map(|(_, class)| self.pressure_of(main.class, class));
-        ducks.extend(verdicts.filter(|it| it.action == Holder::Duck).map(|it| it.duck));
+        let others = self.interrupts_at_sink(main.sink).filter(|it| it.0 != main.source);
+        for (source, class) in others {
+            let verdict = self.pressure_of(main.class, class);
+            let verdict = verdict.filter(|it| it.action == Holder::Duck);
+            ducks.extend(verdict.map(|it| self.by(source, it)));
+        }
         ducks
+    }
+
+    /// What becomes, at domains' sinks, of guests' streams that are heard there over a zone.
+    pub(in crate::machine) fn beyond(&self) -> Beyond {
+        let segments = self.state.connections.values().filter(|it| !it.direct);
+        let all = segments.map(|segment| {
+            let mains = &self.state.routing.mains;
+            let over: Vec<&Main> = segment.held.iter().filter_map(|id| mains.get(id)).collect();
+            let up = over.iter().any(|main| self.aims_up(main));
+            let far = Far {
+                paused: over.first().filter(|_| !up).and_then(|main| self.pauser_of(main)),
+                ducked: self.deepest(over.iter().copied().filter(|main| self.aims_up(main))),
+            };
+            ((segment.source, segment.sink), far)
+        });
+        all.collect()
+    }
+
+    /// Who pauses a connection.
+    fn pauser_of(&self, main: &Main) -> Option<By> {
+        let newer = self
+            .there(main.sink)
+            .into_iter()
+            .rev()
+            .filter(|it| it.1.order > main.order);
+        let mut verdicts = newer.filter_map(|(_, it)| Some((it.source, self.pressure_of(main.class, it.class)?)));
+        let pauser = verdicts.find(|it| it.1.action == Holder::Pause);
+        pauser.map(|(source, verdict)| self.by(source, verdict))
     }
 
     /// Sources that sound on their own at a domain's sink: those connected to it, and those connected nowhere, of which nobody

@@ -34,12 +34,14 @@
 mod acks;
 mod clients;
 mod levels;
+mod lost;
 mod mains;
 mod matrix;
 mod register;
 mod requests;
 mod settle;
 mod state;
+mod told;
 
 pub(super) use state::Routing;
 

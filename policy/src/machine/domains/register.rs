@@ -1,15 +1,13 @@
 //! What domains register, change and take away, and what they tell.
 
-use super::state::{Goal, Target};
+use std::collections::BTreeSet;
+
 use super::{code_reply, id_reply};
 use crate::command::{MainSink, MainSource, Signal, error};
 use crate::machine::Machine;
 use crate::machine::ids::Table;
-use crate::machine::state::MAX_CONNECTIONS;
 
-#[cfg(test)]
-use crate::machine::tests::mutant::{self, Mutant};
-use crate::routing::{Conversion, Crossfader, Domain, Gateway, Sink, Source};
+use crate::routing::{BUILT_IN, BUILT_IN_NAME, Conversion, Crossfader, Domain, Gateway, Sink, Source};
 use crate::routing_command::{
     CrossfaderData, DomainData, End, GatewayData, Kind, Lists, RoutingCall, RoutingReply, SinkData, SourceData,
 };
@@ -39,7 +37,7 @@ fn are_lists(lists: &Lists) -> bool {
 /// One notification a type: the first.
 fn without_doubles(mut lists: Lists) -> Lists {
     for list in [&mut lists.notifications, &mut lists.main_notifications] {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         list.retain(|it| seen.insert(it.0));
     }
     lists
@@ -65,13 +63,7 @@ impl Machine {
                         .ok_or(error::NON_EXISTENT),
                 )
             }
-            RoutingCall::GetDomainOf { end } => id_reply(
-                self.state
-                    .routing
-                    .registry
-                    .domain_of(end.kind(), end.id())
-                    .ok_or(error::NON_EXISTENT),
-            ),
+            RoutingCall::GetDomainOf { end } => id_reply(self.domain_of(end).ok_or(error::NON_EXISTENT)),
             RoutingCall::Update { end, class, lists } => code_reply(self.update(peer, end, class, lists, signals)),
             RoutingCall::UpdateGateway {
                 kind,
@@ -91,7 +83,7 @@ impl Machine {
     }
 
     /// A peer may speak for its own domains only.
-    fn owns(&self, peer: &str, domain: u16) -> bool {
+    pub(super) fn owns(&self, peer: &str, domain: u16) -> bool {
         self.state.routing.registry.peer(domain) == Some(peer)
     }
 
@@ -105,7 +97,7 @@ impl Machine {
     }
 
     /// Whether a peer may change what is registered.
-    fn may_change(&self, peer: &str, kind: Kind, id: u16) -> Result<(), i16> {
+    pub(super) fn may_change(&self, peer: &str, kind: Kind, id: u16) -> Result<(), i16> {
         let domain = self
             .state
             .routing
@@ -116,6 +108,19 @@ impl Machine {
             Ok(())
         } else {
             Err(error::NOT_POSSIBLE)
+        }
+    }
+
+    /// The domain of a source or sink, a guest's stream and a zone too.
+    pub(super) fn domain_of(&self, end: End) -> Option<u16> {
+        let ids = &self.state.ids;
+        let built_in = match end {
+            End::Source(id) => ids.sources.index(id),
+            End::Sink(id) => ids.sinks.index(id),
+        };
+        match built_in {
+            Some(_) => Some(BUILT_IN),
+            None => self.state.routing.registry.domain_of(end.kind(), end.id()),
         }
     }
 
@@ -147,6 +152,9 @@ impl Machine {
     }
 
     fn peek(&mut self, kind: Kind, name: &str) -> Result<u16, i16> {
+        if kind == Kind::Domain && name == BUILT_IN_NAME {
+            return Ok(BUILT_IN);
+        }
         if !is_name(name) {
             return Err(error::OUT_OF_RANGE);
         }
@@ -158,6 +166,9 @@ impl Machine {
         let texts = [&data.node_name, &data.bus_name, &data.path, &data.interface];
         if texts.iter().any(|text| text.len() > 2 * MAX_NAME) {
             return Err(error::OUT_OF_RANGE);
+        }
+        if data.name == BUILT_IN_NAME || data.id == BUILT_IN {
+            return Err(error::ALREADY_EXISTS);
         }
         let id = self.claim(peer, Kind::Domain, &data.name, data.id)?;
         let domain = Domain {
@@ -231,10 +242,14 @@ impl Machine {
     fn register_gateway(&mut self, peer: &str, kind: Kind, data: GatewayData) -> Result<u16, i16> {
         self.in_domain(peer, data.control_domain)?;
         let registry = &self.state.routing.registry;
-        let sink = registry.domain_of(Kind::Sink, data.sink);
-        let source = registry.domain_of(Kind::Source, data.source);
+        let sink = self.domain_of(End::Sink(data.sink));
+        let source = self.domain_of(End::Source(data.source));
         if sink != Some(data.domain_sink) || source != Some(data.domain_source) {
             return Err(error::NON_EXISTENT);
+        }
+        // What guests play comes from guests: nothing can be fed into it.
+        if source == Some(BUILT_IN) {
+            return Err(error::NOT_POSSIBLE);
         }
         if kind == Kind::Converter && sink != source {
             return Err(error::OUT_OF_RANGE);
@@ -289,132 +304,6 @@ impl Machine {
         };
         self.state.routing.registry.crossfaders.insert(id, crossfader);
         Ok(id)
-    }
-
-    fn deregister(&mut self, peer: &str, kind: Kind, id: u16, signals: &mut Vec<Signal>) -> Result<(), i16> {
-        self.may_change(peer, kind, id)?;
-        match kind {
-            Kind::Domain => self.deregister_domain(id, signals),
-            _ => self.lose(kind, id, signals),
-        }
-        Ok(())
-    }
-
-    /// A domain goes, and all it registered. Requests to it end.
-    pub(super) fn deregister_domain(&mut self, domain: u16, signals: &mut Vec<Signal>) {
-        let registry = &self.state.routing.registry;
-        let kinds = [
-            Kind::Crossfader,
-            Kind::Converter,
-            Kind::Gateway,
-            Kind::Source,
-            Kind::Sink,
-        ];
-        let all = kinds.into_iter().flat_map(|kind| {
-            let ids = registry.of_domain(kind, domain);
-            ids.into_iter().map(move |id| (kind, id))
-        });
-        for (kind, id) in all.collect::<Vec<_>>() {
-            self.lose(kind, id, signals);
-        }
-        self.close(|open| open.domain == domain);
-        self.state.routing.registry.remove(Kind::Domain, domain);
-    }
-
-    /// An element goes: connections over it are disconnected and removed, what they had in other domains is taken down.
-    fn lose(&mut self, kind: Kind, id: u16, signals: &mut Vec<Signal>) {
-        let routing = &mut self.state.routing;
-        let bridge = match kind {
-            Kind::Gateway => routing.registry.gateways.get(&id),
-            Kind::Converter => routing.registry.converters.get(&id),
-            _ => None,
-        };
-        let bridge = bridge.map(|it| (it.sink, it.source));
-        let over = |main: &super::state::Main| match kind {
-            Kind::Source => main.source == id || main.uses_source(id),
-            Kind::Sink => main.sink == id || main.route.iter().any(|hop| hop.sink == id),
-            _ => bridge.is_some_and(|(sink, source)| {
-                let mut pairs = main.route.windows(2);
-                pairs.any(|hops| matches!(hops, [from, to] if from.sink == sink && to.source == source))
-            }),
-        };
-        for main in routing.mains.values_mut().filter(|it| over(it)) {
-            #[cfg(test)]
-            if mutant::is(Mutant::KeepsLost) {
-                continue;
-            }
-            main.goal = Goal::Gone;
-            main.failed = true;
-        }
-        match kind {
-            Kind::Source => self.lose_source(id, signals),
-            Kind::Sink => self.lose_sink(id, signals),
-            _ => {}
-        }
-        self.state.routing.registry.remove(kind, id);
-    }
-
-    /// After a restart, perhaps with another file: what contradicts the model or itself is left out.
-    pub(in crate::machine) fn fit_domains(&mut self) {
-        let mut signals = Vec::new();
-        for kind in [Kind::Source, Kind::Sink] {
-            for id in self.state.routing.registry.ids(kind) {
-                let built_in = match kind {
-                    Kind::Source => self.state.ids.sources.index(id),
-                    _ => self.state.ids.sinks.index(id),
-                };
-                if built_in.is_some() {
-                    self.lose(kind, id, &mut signals);
-                }
-            }
-        }
-        let order = self.state.order;
-        let connections = &self.state.connections;
-        let mains = &mut self.state.routing.mains;
-        mains.retain(|id, _| (1..=MAX_CONNECTIONS).contains(id) && !connections.contains_key(id));
-        for main in mains.values_mut() {
-            main.order = main.order.min(order);
-        }
-    }
-
-    fn lose_source(&mut self, id: u16, signals: &mut Vec<Signal>) {
-        self.lose_segments(|hop| hop.source == id);
-        let targets = [
-            Target::SourceState(id),
-            Target::SourceVolume(id),
-            Target::SourceSound(id),
-            Target::SourceNotification(id),
-        ];
-        self.close(|open| targets.contains(&open.what.target()));
-        let routing = &mut self.state.routing;
-        routing.refused.retain(|it| !targets.contains(&it.0));
-        routing.driven.remove(&id);
-        if routing.registry.sources.get(&id).is_some_and(|it| it.visible) {
-            signals.push(Signal::SourceRemoved { source: id });
-        }
-    }
-
-    fn lose_sink(&mut self, id: u16, signals: &mut Vec<Signal>) {
-        self.lose_segments(|hop| hop.sink == id);
-        let targets = [
-            Target::SinkVolume(id),
-            Target::SinkSound(id),
-            Target::SinkNotification(id),
-        ];
-        self.close(|open| targets.contains(&open.what.target()));
-        let routing = &mut self.state.routing;
-        routing.refused.retain(|it| !targets.contains(&it.0));
-        if routing.registry.sinks.get(&id).is_some_and(|it| it.visible) {
-            signals.push(Signal::SinkRemoved { sink: id });
-        }
-    }
-
-    fn lose_segments(&mut self, is: impl Fn(&crate::routing::Hop) -> bool) {
-        let segments = self.state.routing.segments.iter().filter(|(_, it)| is(&it.hop));
-        for id in segments.map(|it| *it.0).collect::<Vec<_>>() {
-            self.close(|open| open.what.target() == Target::Segment(id));
-            self.state.routing.segments.remove(&id);
-        }
     }
 
     fn update(&mut self, peer: &str, end: End, class: u16, lists: Lists, signals: &mut Vec<Signal>) -> Result<(), i16> {
@@ -475,134 +364,6 @@ impl Machine {
             known.conversion = conversion;
         }
         Ok(())
-    }
-
-    /// What a domain tells about its own elements. What it tells about others is dropped.
-    fn told(&mut self, peer: &str, call: RoutingCall, signals: &mut Vec<Signal>) {
-        match call {
-            RoutingCall::HookInterruptStatusChange { source, state } => {
-                if self.may_change(peer, Kind::Source, source).is_ok()
-                    && let Some(source) = self.state.routing.registry.sources.get_mut(&source)
-                {
-                    source.interrupt = state;
-                }
-            }
-            RoutingCall::HookDomainRegistrationComplete { domain } => {
-                self.with_domain(peer, domain, |domain| domain.complete = true);
-            }
-            RoutingCall::HookDomainStateChange { domain, state } => {
-                self.with_domain(peer, domain, |domain| domain.state = state);
-            }
-            RoutingCall::HookNotificationDataChange { end, payload } => self.notified(peer, end, payload, signals),
-            RoutingCall::HookAvailabilityStatusChange { end, availability } => {
-                self.availability_told(peer, end, availability, signals);
-            }
-            RoutingCall::HookTimingInformationChanged { connection, delay } => {
-                let segment = self.state.routing.segments.get(&connection).map(|it| it.hop.domain);
-                let own = segment.is_some_and(|domain| self.owns(peer, domain));
-                if let Some(segment) = self.state.routing.segments.get_mut(&connection).filter(|_| own) {
-                    segment.delay = delay.max(-1);
-                }
-            }
-            RoutingCall::SendChangedData { volumes, properties } => {
-                for (end, volume) in volumes {
-                    self.volume_told(peer, end, volume);
-                }
-                for (end, property) in properties {
-                    self.property_told(peer, end, property);
-                }
-            }
-            // Confirmations: a domain that didn't confirm is served all the same.
-            _ => {}
-        }
-    }
-
-    fn with_domain(&mut self, peer: &str, domain: u16, change: impl FnOnce(&mut Domain)) {
-        let domain = self.state.routing.registry.domains.get_mut(&domain);
-        if let Some(domain) = domain.filter(|it| it.peer == peer) {
-            change(domain);
-        }
-    }
-
-    fn notified(&mut self, peer: &str, end: End, payload: (i16, i16), signals: &mut Vec<Signal>) {
-        if self.may_change(peer, end.kind(), end.id()).is_err() {
-            return;
-        }
-        let registry = &self.state.routing.registry;
-        match end {
-            End::Source(source) if registry.sources.get(&source).is_some_and(|it| it.visible) => {
-                signals.push(Signal::SourceNotification { source, payload });
-            }
-            End::Sink(sink) if registry.sinks.get(&sink).is_some_and(|it| it.visible) => {
-                signals.push(Signal::SinkNotification { sink, payload });
-            }
-            _ => {}
-        }
-    }
-
-    /// Connections of an end that is no longer available are disconnected and kept.
-    fn availability_told(&mut self, peer: &str, end: End, availability: (i16, i16), signals: &mut Vec<Signal>) {
-        if self.may_change(peer, end.kind(), end.id()).is_err() {
-            return;
-        }
-        let registry = &mut self.state.routing.registry;
-        let changed = |known: &mut (i16, i16)| std::mem::replace(known, availability) != availability;
-        match end {
-            End::Source(source) => {
-                let Some(known) = registry.sources.get_mut(&source) else {
-                    return;
-                };
-                if changed(&mut known.availability) && known.visible {
-                    signals.push(Signal::SourceAvailabilityChanged { source, availability });
-                }
-            }
-            End::Sink(sink) => {
-                let Some(known) = registry.sinks.get_mut(&sink) else {
-                    return;
-                };
-                if changed(&mut known.availability) && known.visible {
-                    signals.push(Signal::SinkAvailabilityChanged { sink, availability });
-                }
-            }
-        }
-        if is_available(availability) {
-            return;
-        }
-        for main in self.state.routing.mains.values_mut().filter(|it| it.goal == Goal::Up) {
-            if End::Source(main.source) == end || End::Sink(main.sink) == end {
-                main.goal = Goal::Parked;
-                main.waiting = false;
-            }
-        }
-    }
-
-    fn volume_told(&mut self, peer: &str, end: End, volume: i16) {
-        if self.may_change(peer, end.kind(), end.id()).is_err() {
-            return;
-        }
-        let registry = &mut self.state.routing.registry;
-        match end {
-            End::Source(source) => {
-                if let Some(source) = registry.sources.get_mut(&source) {
-                    source.volume = volume;
-                    source.base_volume = volume;
-                }
-            }
-            End::Sink(sink) => {
-                if let Some(sink) = registry.sinks.get_mut(&sink) {
-                    sink.volume = volume;
-                }
-            }
-        }
-    }
-
-    fn property_told(&mut self, peer: &str, end: End, property: (i16, i16)) {
-        if self.may_change(peer, end.kind(), end.id()).is_err() {
-            return;
-        }
-        if let Some(lists) = self.lists_mut(end) {
-            super::acks::set_property(&mut lists.sound, property);
-        }
     }
 
     pub(super) fn lists_mut(&mut self, end: End) -> Option<&mut Lists> {

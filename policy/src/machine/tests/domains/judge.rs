@@ -434,7 +434,7 @@ impl World {
     }
 
     fn available(&mut self, n: u8, available: bool) -> Verdict {
-        let (end, at) = if n % 2 == 0 {
+        let (end, at) = if n.is_multiple_of(2) {
             (
                 End::Source(101 + u16::from(n) % SOURCES),
                 SOURCE_PLACES[usize::from(n) % 6].0,

@@ -3,6 +3,7 @@
 mod connections;
 mod ducking;
 mod failures;
+mod guests;
 mod judge;
 mod properties;
 mod registration;

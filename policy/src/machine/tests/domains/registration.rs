@@ -275,7 +275,7 @@ fn a_flood_of_registrations_and_names_is_bounded_and_harms_no_other_peer() {
 }
 
 #[test]
-fn built_in_elements_have_no_gateway_to_domains() {
+fn guests_streams_reach_domains_over_gateways_only() {
     let mut rig = Rig::new(car());
     let domain = rig.domain(":1.1", "amplifier");
     let sink = rig.sink(":1.1", domain, "speakers");
