@@ -8,6 +8,8 @@
 //! | [`event`], [`effect`] | what goes into a step and what comes out |
 //! | [`matrix`] | what two sources at one sink do to each other |
 //! | [`curve`] | mainVolume to dB |
+//! | [`effective`] | the whole matrix as it takes effect, cell by cell |
+//! | [`simulate`] | the machine on a scenario: who is heard how loud, when and why |
 //! | [`machine`] | the state machine: connections, volumes, what is heard |
 //! | [`routing`] | domains of other processes: their sources, sinks, gateways, and routes over them |
 //! | [`routing_command`] | the AudioManager routing interface as data: what domains call, what is asked of them |
@@ -18,6 +20,7 @@
 pub mod command;
 pub mod curve;
 pub mod effect;
+pub mod effective;
 pub mod event;
 pub mod file;
 pub mod machine;
@@ -26,6 +29,8 @@ pub mod model;
 pub mod report;
 pub mod routing;
 pub mod routing_command;
+pub mod simulate;
+mod text;
 
 pub use command::{Call, Reply, ReplyBody, Signal};
 pub use effect::{Cause, Effect, Heard, Mode, SourceHeard, Tap};

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use policy::effective::{self, Effective};
 use policy::report::Report;
 use serde::Serialize;
 
@@ -45,6 +46,28 @@ pub(super) fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
         print(&summary(file, errors, warnings, &streams))?;
     }
     Ok(ExitCode::from(if errors > 0 { 3 } else { 0 }))
+}
+
+/// What `--matrix --json` prints.
+#[derive(Serialize)]
+struct Matrix {
+    file: String,
+    matrix: Vec<Effective>,
+}
+
+/// `--matrix`; of a file with mistakes, those.
+pub(super) fn matrix(file: &Path, json: bool) -> Result<ExitCode, Failure> {
+    let Ok(loaded) = config::load(file) else {
+        return run(file, json);
+    };
+    let matrix = effective::matrix(&loaded.model);
+    if json {
+        let file = file.display().to_string();
+        print(&to_json(&Matrix { file, matrix })?)?;
+    } else {
+        print(&effective::table(&matrix))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn summary(file: &Path, errors: usize, warnings: usize, streams: &[offer::Offer]) -> String {

@@ -3,6 +3,7 @@
 mod check;
 mod init;
 mod run;
+mod simulate;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -41,9 +42,23 @@ enum Command {
     Check {
         /// The file
         file: PathBuf,
+        /// Print the whole effective matrix: every pair of classes, and the line or rule each cell comes from
+        #[arg(long)]
+        matrix: bool,
         /// Everything as one JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// Run a scenario through the policy: who is heard how loud, when and why; ends with 1 if it expects something else
+    Simulate {
+        /// The scenario; it names its policy
+        scenario: PathBuf,
+        /// The timeline as one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Also draw it: a lane for each source, as an SVG picture
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
     /// Write a first file for the guests and cards found, ready to run
     Init {
@@ -71,7 +86,13 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run { file, ready_fd } => run::run(&file, ready_fd),
-        Command::Check { file, json } => check::run(&file, json),
+        Command::Check {
+            file,
+            matrix: true,
+            json,
+        } => check::matrix(&file, json),
+        Command::Check { file, json, .. } => check::run(&file, json),
+        Command::Simulate { scenario, json, svg } => simulate::run(&scenario, json, svg.as_deref()),
         Command::Init { guests, card, output } => init::run(&guests, card.as_deref(), output.as_deref()),
         Command::Doctor { codec, json } => doctor(codec, json),
     };

@@ -49,17 +49,24 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong with it, warnings included.
 pub fn load(path: &Path) -> Result<Loaded, Report> {
+    read(&read_text(path)?, path, true)
+}
+
+/// A file's text.
+///
+/// # Errors
+/// Why it can't be read, as a report.
+pub fn read_text(path: &Path) -> Result<String, Report> {
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &format!("it can't be read: {error}")))?;
     if bytes.len() > MAX_BYTES {
         let cause = format!("it has {} bytes; {MAX_BYTES} is the limit", bytes.len());
         return Err(unreadable(path, &cause));
     }
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
         unreadable(path, &format!("it is not UTF-8 in line {line}"))
-    })?;
-    read(&text, path, true)
+    })
 }
 
 /// Checks a text as if it stood in a file `path`. Files that it names are not looked at.

@@ -1,0 +1,453 @@
+//! The same [`Machine`] on a scenario: what happens when, and who is heard how loud.
+//!
+//! ```text
+//!   scenario ─► Simulation: Machine::step for each step, Event::Tick at each Machine::next_deadline
+//!                   │
+//!                   ├─► entries  (steps, replies, connections, what is heard and why) ─► table, JSON
+//!                   ├─► lanes    (gain of each source at each sink over time)         ─► SVG
+//!                   └─► findings (expectations that fail, each with its place)
+//! ```
+//! Gains are the policy's: what is done to a source, not how loud its own samples are. Ramps are drawn as the engine makes them:
+//! linear in amplitude, from where the gain is at that moment. A decision takes effect here at once; in the engine at its next
+//! period's edge.
+
+mod expect;
+mod lane;
+pub mod scenario;
+mod svg;
+mod table;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::command::{Call, ConnectionState, ReplyBody};
+use crate::effect::{CauseKind, Effect};
+use crate::machine::ConnectionStatus;
+use crate::report::Diagnostic;
+use crate::{Db10, Event, MUTE, Machine, Model, Time};
+
+pub use lane::{Lane, Turn};
+pub use scenario::{Action, Expectation, Scenario, Step};
+pub use svg::svg;
+pub use table::table;
+
+/// Deadlines served without time going on: a machine that asks for more is broken.
+const MOST_TICKS: usize = 10_000;
+
+/// Why a gain is what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// [`CauseKind::name`].
+    pub cause: &'static str,
+    /// Because of this source.
+    pub by: Option<String>,
+    /// What it takes, 0.1 dB.
+    pub tenths_db: Db10,
+    /// Line of the policy.
+    pub line: Option<u32>,
+}
+
+impl Reason {
+    /// In words.
+    pub fn text(&self) -> String {
+        let by = self.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let by = if self.cause == "delayed" || self.cause == "paused" {
+            by.replacen(" by ", " for ", 1)
+        } else {
+            by
+        };
+        let line = self.line.map(|line| format!(" (line {line})")).unwrap_or_default();
+        format!("{}{by}{line}", self.cause)
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum What {
+    /// A step of the scenario.
+    Step {
+        /// As the scenario says it.
+        step: String,
+        /// Line of the scenario.
+        line: u32,
+    },
+    /// The answer to a call.
+    Reply {
+        /// AudioManager's code.
+        code: i16,
+    },
+    /// A connection is in another state.
+    Connection {
+        /// mainConnectionID.
+        id: u16,
+        /// Source.
+        source: String,
+        /// Sink.
+        sink: String,
+        /// `connected`, `suspended`, `disconnected`, …
+        state: &'static str,
+    },
+    /// A source heads for another gain at a sink, or for the same for another reason.
+    Heard {
+        /// Source.
+        source: String,
+        /// Sink.
+        sink: String,
+        /// 0.1 dB; `None` = silence.
+        tenths_db: Option<Db10>,
+        /// Time it takes, ms.
+        ramp_ms: u32,
+        /// Strongest first; empty = nothing is taken away, or the source itself is silent.
+        reasons: Vec<Reason>,
+    },
+    /// A guest's control elements are set.
+    Control {
+        /// Source.
+        source: String,
+        /// 0.1 dB.
+        tenths_db: Db10,
+        /// Muted.
+        muted: bool,
+    },
+}
+
+/// Something that happened, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// ms.
+    pub at: Time,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What came of a scenario.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Timeline {
+    /// The scenario's title.
+    pub title: String,
+    /// In the order of time.
+    pub entries: Vec<Entry>,
+    /// Every source at every sink where it was heard at some time.
+    pub lanes: Vec<Lane>,
+    /// Its end, ms.
+    pub end: Time,
+    /// Expectations and replies, and how many of them failed.
+    pub expected: usize,
+    /// See `expected`.
+    pub failed: usize,
+    /// What failed: for a report on the scenario's text.
+    #[serde(skip)]
+    pub findings: Vec<Diagnostic>,
+}
+
+/// What a source does at a sink, as far as it is shown: heading for a gain, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Shown {
+    gain: Option<Db10>,
+    reasons: Vec<Reason>,
+}
+
+/// A machine whose time is the scenario's.
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    machine: Machine,
+    now: Time,
+    generation: u32,
+    entries: Vec<Entry>,
+    shown: BTreeMap<(usize, usize), Shown>,
+    connections: BTreeMap<u16, ConnectionStatus>,
+    lanes: BTreeMap<(usize, usize), Lane>,
+}
+
+/// Runs a scenario.
+pub fn run(model: Model, scenario: &Scenario) -> Timeline {
+    let mut simulation = Simulation::new(model, |guest| !scenario.absent.contains(guest));
+    let mut checked = expect::Checked::default();
+    let mut expectations = scenario.expectations.iter().peekable();
+    for step in &scenario.steps {
+        while let Some(due) = expectations.next_if(|it| it.at < step.at) {
+            simulation.pass(due.at);
+            checked.expectation(&simulation, due);
+        }
+        let code = simulation.act(step.at, &step.action, step.line);
+        checked.reply(step, code);
+    }
+    for due in expectations {
+        simulation.pass(due.at);
+        checked.expectation(&simulation, due);
+    }
+    simulation.pass(scenario.end);
+    Timeline {
+        title: scenario.title.clone(),
+        lanes: simulation.lanes.into_values().filter(Lane::was_heard).collect(),
+        entries: simulation.entries,
+        end: scenario.end,
+        expected: checked.count,
+        failed: checked.findings.len(),
+        findings: checked.findings,
+    }
+}
+
+fn state_word(state: ConnectionState) -> &'static str {
+    match state {
+        ConnectionState::Unknown => "unknown",
+        ConnectionState::Connecting => "connecting",
+        ConnectionState::Connected => "connected",
+        ConnectionState::Disconnecting => "disconnecting",
+        ConnectionState::Disconnected => "disconnected",
+        ConnectionState::Suspended => "suspended",
+    }
+}
+
+impl Simulation {
+    /// A machine at its first start; `is_there` says of each guest whether it is there.
+    pub fn new(model: Model, is_there: impl Fn(&str) -> bool) -> Self {
+        let mut machine = Machine::new(model);
+        for source in 0..machine.model().sources.len() {
+            let guest = machine.source_name(source).and_then(scenario::guest_of).map(&is_there);
+            if guest == Some(true) {
+                machine.step(
+                    Event::Available {
+                        source,
+                        available: true,
+                    },
+                    0,
+                );
+            }
+        }
+        Self {
+            machine,
+            now: 0,
+            generation: 0,
+            entries: Vec::new(),
+            shown: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+        }
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The time, ms.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Gain of a source at a sink at this moment, linear; ramps included.
+    pub fn amplitude(&self, source: usize, sink: usize) -> f64 {
+        self.lanes
+            .get(&(source, sink))
+            .map_or(0.0, |lane| lane.amplitude(self.now))
+    }
+
+    /// Lets time pass, and serves every deadline on the way.
+    pub fn pass(&mut self, until: Time) {
+        for _ in 0..MOST_TICKS {
+            let Some(deadline) = self.machine.next_deadline().filter(|deadline| *deadline <= until) else {
+                break;
+            };
+            self.now = self.now.max(deadline);
+            self.step(Event::Tick);
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// Does something at a time; the code of its answer, if it is answered. `line` is where the scenario says so.
+    pub fn act(&mut self, at: Time, action: &Action, line: u32) -> Option<i16> {
+        self.pass(at);
+        let step = action.toml(self.machine.model());
+        self.note(What::Step { step, line });
+        let mut code = None;
+        for event in self.events(action) {
+            code = self.step(event).or(code);
+        }
+        code
+    }
+
+    fn note(&mut self, what: What) {
+        self.entries.push(Entry { at: self.now, what });
+    }
+
+    fn events(&mut self, action: &Action) -> Vec<Event> {
+        let of_guest = |guest: &str, available: bool| {
+            let sources = self.machine.model().sources.iter().enumerate();
+            let of_it = sources.filter(|(_, it)| scenario::guest_of(&it.name) == Some(guest));
+            of_it
+                .map(|(source, _)| Event::Available { source, available })
+                .collect()
+        };
+        let source_id = |source| self.machine.source_id(source).unwrap_or(0);
+        let sink_id = |sink| self.machine.sink_id(sink).unwrap_or(0);
+        let state = |mute| if mute { 1 } else { 2 };
+        let call = |call| vec![Event::Call { token: 1, call }];
+        match *action {
+            Action::Available { ref guest } => of_guest(guest, true),
+            Action::Gone { ref guest } => of_guest(guest, false),
+            Action::Start { source } => {
+                self.generation = self.generation.wrapping_add(1);
+                vec![Event::StreamStarted {
+                    source,
+                    start_gen: self.generation,
+                }]
+            }
+            Action::Stop { source } => vec![Event::StreamStopped { source }],
+            Action::Release { source } => vec![Event::StreamReleased { source }],
+            Action::Control { source, gain, mute } => vec![Event::UserGain { source, gain, mute }],
+            Action::Sound { source, on } => vec![Event::Sounding { source, on }],
+            Action::Connect { source, sink } => call(Call::Connect {
+                source: source_id(source),
+                sink: sink_id(sink),
+            }),
+            Action::Disconnect { source, sink } => {
+                // Nobody's ID where there is no connection: refused as a client's call would be.
+                let mut all = self.machine.connections();
+                let id = all
+                    .find(|it| (it.source, it.sink) == (source, sink))
+                    .map_or(0, |it| it.id);
+                call(Call::Disconnect { connection: id })
+            }
+            Action::Volume { sink, volume } => call(Call::SetVolume {
+                sink: sink_id(sink),
+                volume,
+            }),
+            Action::Gain { source, gain } => call(Call::SetSourceGain {
+                source: source_id(source),
+                gain,
+            }),
+            Action::MuteSink { sink, mute } => call(Call::SetSinkMuteState {
+                sink: sink_id(sink),
+                state: state(mute),
+            }),
+            Action::MuteSource { source, mute } => call(Call::SetSourceMute {
+                source: source_id(source),
+                state: state(mute),
+            }),
+        }
+    }
+
+    fn step(&mut self, event: Event) -> Option<i16> {
+        let effects = self.machine.step(event, self.now);
+        let mut code = None;
+        for effect in effects {
+            match effect {
+                Effect::Reply { reply, .. } => {
+                    code = Some(reply.error);
+                    debug_assert!(
+                        !matches!(reply.body, ReplyBody::Connections(_)),
+                        "no scenario asks for lists"
+                    );
+                    self.note(What::Reply { code: reply.error });
+                }
+                Effect::GuestControl { source, gain, mute } => {
+                    let source = self.source(source);
+                    self.note(What::Control {
+                        source,
+                        tenths_db: gain,
+                        muted: mute,
+                    });
+                }
+                _ => {}
+            }
+        }
+        self.note_connections();
+        self.note_heard();
+        code
+    }
+
+    fn source(&self, index: usize) -> String {
+        self.machine.source_name(index).unwrap_or("?").to_owned()
+    }
+
+    fn sink(&self, index: usize) -> String {
+        self.machine
+            .model()
+            .sinks
+            .get(index)
+            .map_or("?", |sink| &sink.name)
+            .to_owned()
+    }
+
+    fn note_connections(&mut self) {
+        let now: BTreeMap<u16, ConnectionStatus> = self.machine.connections().map(|it| (it.id, it)).collect();
+        let before = std::mem::take(&mut self.connections);
+        let gone = before.iter().filter(|(id, _)| !now.contains_key(id));
+        let gone = gone.map(|(id, it)| (*id, *it, ConnectionState::Disconnected));
+        let changed = now
+            .iter()
+            .filter(|(id, it)| before.get(id).map(|it| it.state) != Some(it.state));
+        let changed = changed.map(|(id, it)| (*id, *it, it.state));
+        for (id, it, state) in gone.chain(changed).collect::<Vec<_>>() {
+            let (source, sink, state) = (self.source(it.source), self.sink(it.sink), state_word(state));
+            self.note(What::Connection {
+                id,
+                source,
+                sink,
+                state,
+            });
+        }
+        self.connections = now;
+    }
+
+    /// Where a source heads at a sink, and the ramp to it. A source that doesn't sound is at silence at once, and a route that it
+    /// hasn't is nothing to tell of.
+    fn shown_at(&self, source: usize, sink: usize) -> (Shown, u32) {
+        let sounds = self
+            .machine
+            .state_of(source)
+            .is_some_and(|it| it.running || it.sounding);
+        let tap = self
+            .machine
+            .heard()
+            .sources
+            .get(source)
+            .and_then(|it| it.taps.get(sink));
+        let Some(tap) = tap.filter(|_| sounds) else {
+            return (Shown::default(), 0);
+        };
+        let routed = tap.causes.iter().all(|cause| cause.kind != CauseKind::NoRoute);
+        if !routed {
+            return (Shown::default(), tap.ramp_ms);
+        }
+        let reasons = tap.causes.iter().map(|cause| Reason {
+            cause: cause.kind.name(),
+            by: cause.kind.by().map(|by| self.source(by)),
+            tenths_db: cause.gain,
+            line: cause.line,
+        });
+        let gain = (tap.gain > MUTE).then_some(tap.gain);
+        let reasons = reasons.collect();
+        (Shown { gain, reasons }, tap.ramp_ms)
+    }
+
+    fn note_heard(&mut self) {
+        let (sources, sinks) = (self.machine.model().sources.len(), self.machine.model().sinks.len());
+        for (source, sink) in (0..sources).flat_map(|source| (0..sinks).map(move |sink| (source, sink))) {
+            let (shown, ramp_ms) = self.shown_at(source, sink);
+            let before = self.shown.get(&(source, sink)).cloned().unwrap_or_default();
+            if before == shown {
+                continue;
+            }
+            let ramp_ms = if before.gain == shown.gain { 0 } else { ramp_ms };
+            let names = (self.source(source), self.sink(sink));
+            let lane = self
+                .lanes
+                .entry((source, sink))
+                .or_insert_with(|| Lane::new(names.0.clone(), names.1.clone()));
+            lane.turn(self.now, &shown.reasons, shown.gain, ramp_ms, before.gain != shown.gain);
+            self.note(What::Heard {
+                source: names.0,
+                sink: names.1,
+                tenths_db: shown.gain,
+                ramp_ms,
+                reasons: shown.reasons.clone(),
+            });
+            self.shown.insert((source, sink), shown);
+        }
+    }
+}
