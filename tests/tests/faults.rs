@@ -211,3 +211,17 @@ fn the_supervisor_killed_too_a_front_end_reconnects_and_plays_on() {
     let report = compare(&sent, &rig.settled(0).unwrap(), 4);
     assert!(report.exact > 48_000 / 2 && report.foreign == 0, "{report:?}");
 }
+
+#[test]
+fn a_daemon_started_again_serves_whoever_comes_first() {
+    let mut rig = Rig::start("again", Car::default()).unwrap();
+    for round in 0..8 {
+        let (_, stats) = Player::start(&rig.socket(0), long(round, 0.1))
+            .unwrap()
+            .finish()
+            .unwrap();
+        assert_eq!((stats.lost, stats.errors), (0, 0), "round {round}: {stats:?}");
+        rig.kill_daemon();
+        rig.start_daemon().unwrap();
+    }
+}
