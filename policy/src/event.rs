@@ -75,6 +75,9 @@ pub enum Event {
         /// The connection.
         peer: String,
     },
+    /// The daemon is about to end: connections are offered to domains that go on without it, one after the other until one accepts.
+    /// [`crate::Machine::hands_over`] says until when.
+    Rundown,
     /// Nothing but time.
     Tick,
 }

@@ -17,7 +17,8 @@
 //!
 //! Peeking a name that isn't registered reserves an ID for it and answers 0 with that ID.
 
-use crate::command::{Availability, Notification, Property};
+use crate::command::{Availability, ConnectionState, Notification, Property};
+use crate::routing::Hop;
 
 /// `am_ConnectionFormat_e`, extensible by the project.
 pub mod format {
@@ -29,6 +30,16 @@ pub mod format {
     pub const ANALOG: u16 = 3;
     /// Whatever both ends agree on.
     pub const AUTO: u16 = 4;
+}
+
+/// `am_DomainState_e`.
+pub mod domain_state {
+    /// Does as it is told.
+    pub const CONTROLLED: i16 = 1;
+    /// Was there first.
+    pub const INDEPENDENT_STARTUP: i16 = 2;
+    /// Goes on when the daemon ends.
+    pub const INDEPENDENT_RUNDOWN: i16 = 3;
 }
 
 /// `am_SourceState_e`.
@@ -255,6 +266,15 @@ pub enum RoutingCall {
         properties: Vec<(End, Property)>,
     },
     GetRoutingReadyState,
+    /// A connection that runs already: it was made before anybody decided about it. Its source, sinks and sources on the way may
+    /// be peeked names that are registered later. `state`: CONNECTED, or SUSPENDED (it goes on when the matrix lets it).
+    RegisterEarlyConnection {
+        domain: u16,
+        source: u16,
+        sink: u16,
+        state: ConnectionState,
+        route: Vec<Hop>,
+    },
 }
 
 /// Which `ack…` it is, and what it carries.
@@ -276,7 +296,7 @@ pub enum AckResult {
 }
 
 /// The answer to a [`RoutingCall`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoutingReply {
     /// Acks, hooks and confirmations.
     Nothing,
@@ -286,6 +306,15 @@ pub enum RoutingReply {
     Id {
         /// The ID.
         id: u16,
+        /// The code.
+        error: i16,
+    },
+    /// `registerEarlyConnection`.
+    Early {
+        /// mainConnectionID, 0 on error.
+        id: u16,
+        /// connectionIDs of the segments, in the route's order.
+        connections: Vec<u16>,
         /// The code.
         error: i16,
     },
@@ -347,6 +376,13 @@ pub enum DomainRequest {
         source: u16,
         notification: Notification,
     },
+    /// Take over a connection that is to outlive the daemon: its segments by names of source and sink.
+    TransferConnection {
+        handle: u16,
+        domain: u16,
+        route: Vec<(String, String)>,
+        state: i16,
+    },
     /// Give up what this handle asked for.
     Abort {
         handle: u16,
@@ -366,6 +402,7 @@ impl DomainRequest {
             | Self::SetSourceSoundProperty { handle, .. }
             | Self::SetSinkNotificationConfiguration { handle, .. }
             | Self::SetSourceNotificationConfiguration { handle, .. }
+            | Self::TransferConnection { handle, .. }
             | Self::Abort { handle } => handle,
         }
     }

@@ -54,6 +54,11 @@ impl Table {
 const MAX_OTHERS: usize = 256;
 
 impl Table {
+    /// Whether a name has this ID.
+    pub fn is_known(&self, id: u16) -> bool {
+        self.known.values().any(|known| *known == id)
+    }
+
     /// The ID of a name that is to be registered: `wanted` (1 to 100), or with 0 the one it has or a new one.
     ///
     /// # Errors

@@ -147,6 +147,7 @@ impl Machine {
             Event::Routing { token, peer, call } => self.routing_call(token, &peer, call, effects),
             Event::RequestFailed { peer, handle } => self.request_failed(&peer, handle, effects),
             Event::PeerLost { peer } => self.peer_lost(&peer, effects),
+            Event::Rundown => self.run_down(effects),
             Event::Tick => {}
         }
     }
@@ -194,6 +195,11 @@ impl Machine {
     pub fn peers(&self) -> BTreeSet<&str> {
         let domains = self.state.routing.registry.domains.values();
         domains.map(|domain| domain.peer.as_str()).collect()
+    }
+
+    /// Connections are still being offered to domains: see [`Event::Rundown`].
+    pub fn hands_over(&self) -> bool {
+        self.state.routing.hands_over()
     }
 
     /// Everything domains have registered.

@@ -20,7 +20,8 @@ fn fits(what: What, result: AckResult) -> bool {
         | (What::SinkSound { .. }, AckResult::SinkSoundProperty)
         | (What::SourceSound { .. }, AckResult::SourceSoundProperty)
         | (What::SinkNotification { .. }, AckResult::SinkNotification)
-        | (What::SourceNotification { .. }, AckResult::SourceNotification) => true,
+        | (What::SourceNotification { .. }, AckResult::SourceNotification)
+        | (What::Transfer { .. }, AckResult::TransferConnection) => true,
         _ => false,
     }
 }
@@ -79,6 +80,7 @@ impl Machine {
                 }
             }
             What::Disconnect { segment } => drop(routing.segments.remove(&segment)),
+            What::Transfer { main, .. } => drop(routing.offers.remove(&main)),
             What::SourceState { source, state } => {
                 if let Some(source) = registry.sources.get_mut(&source) {
                     source.state = state;
@@ -180,7 +182,8 @@ impl Machine {
                     main.failed = true;
                 }
             }
-            What::Disconnect { .. } => {}
+            // The next domain is asked.
+            What::Disconnect { .. } | What::Transfer { .. } => {}
             What::SinkVolume { sink, mute, .. } => {
                 routing.refuse(what.target(), what.value());
                 if let Some(sink) = routing.registry.sinks.get_mut(&sink) {

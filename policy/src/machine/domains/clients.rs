@@ -126,7 +126,7 @@ impl Machine {
         mains.map(|it| *it.0)
     }
 
-    fn main_between(&self, source: u16, sink: u16) -> Option<u16> {
+    pub(super) fn main_between(&self, source: u16, sink: u16) -> Option<u16> {
         let mut mains = self.state.routing.mains.iter();
         let of_pair = |it: &Main| it.source == source && it.sink == sink && it.goal != Goal::Gone;
         mains.find(|it| of_pair(it.1)).map(|it| *it.0)
@@ -221,7 +221,7 @@ impl Machine {
     }
 
     /// A source's classID, 0 where it has none.
-    fn class_of(&self, source: u16) -> u16 {
+    pub(super) fn class_of(&self, source: u16) -> u16 {
         if let Some(index) = self.state.ids.sources.index(source) {
             let class = self.model.sources.get(index).map(|it| it.class);
             return class.and_then(|class| self.state.ids.classes.id(class)).unwrap_or(0);
@@ -235,7 +235,7 @@ impl Machine {
     }
 
     /// Shown to clients.
-    fn is_visible(&self, end: End) -> bool {
+    pub(super) fn is_visible(&self, end: End) -> bool {
         let registry = &self.state.routing.registry;
         match end {
             End::Source(id) => match self.state.ids.sources.index(id) {
@@ -302,7 +302,7 @@ impl Machine {
         Some(id)
     }
 
-    fn wait_main(&mut self, id: u16) {
+    pub(super) fn wait_main(&mut self, id: u16) {
         let order = self.state.tick_order();
         if let Some(main) = self.state.routing.mains.get_mut(&id) {
             main.waiting = true;

@@ -200,6 +200,10 @@ impl Machine {
             }
             let target = Target::SourceState(hop.source);
             let Some(state) = self.state.routing.registry.sources.get(&hop.source).map(|it| it.state) else {
+                // One that ran before it was decided about may know its sources before they are registered.
+                if main.state == Connected {
+                    continue;
+                }
                 return self.fail(id);
             };
             if state == UNKNOWN {

@@ -33,6 +33,7 @@
 
 mod acks;
 mod clients;
+mod early;
 mod levels;
 mod lost;
 mod mains;
@@ -85,6 +86,13 @@ impl Machine {
                 self.volume_tick(peer, handle, end, volume);
                 RoutingReply::Nothing
             }
+            RoutingCall::RegisterEarlyConnection {
+                domain,
+                source,
+                sink,
+                state,
+                route,
+            } => self.early_connection(peer, domain, (source, sink), state, route, signals),
             RoutingCall::GetRoutingReadyState => RoutingReply::Ready(true),
             call => self.registration(peer, call, signals),
         }

@@ -88,7 +88,7 @@ impl Machine {
     }
 
     /// The domain an element is to be registered in.
-    fn in_domain(&self, peer: &str, domain: u16) -> Result<(), i16> {
+    pub(super) fn in_domain(&self, peer: &str, domain: u16) -> Result<(), i16> {
         match self.state.routing.registry.peer(domain) {
             None => Err(error::DATABASE_ERROR),
             Some(owner) if owner != peer => Err(error::NOT_POSSIBLE),
@@ -208,7 +208,9 @@ impl Machine {
         if source.visible {
             signals.push(Signal::SourceAdded(main_source(id, &source)));
         }
+        let class = source.class;
         self.state.routing.registry.sources.insert(id, source);
+        self.show_early(Some((id, class)), signals);
         Ok(id)
     }
 
@@ -236,6 +238,7 @@ impl Machine {
             signals.push(Signal::SinkAdded(main_sink(id, &sink)));
         }
         self.state.routing.registry.sinks.insert(id, sink);
+        self.show_early(None, signals);
         Ok(id)
     }
 

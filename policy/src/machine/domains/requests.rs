@@ -120,6 +120,15 @@ impl Machine {
                 sink,
                 notification,
             },
+            What::Transfer { main, domain } => {
+                let main = self.state.routing.mains.get(&main)?;
+                DomainRequest::TransferConnection {
+                    handle,
+                    domain,
+                    route: self.named(&main.route),
+                    state: main.state as i16,
+                }
+            }
             What::SourceNotification { source, notification } => DomainRequest::SetSourceNotificationConfiguration {
                 handle,
                 source,

@@ -30,6 +30,7 @@ impl Machine {
             }
             moved |= self.settle_levels(effects);
             moved |= self.settle_orphans(effects);
+            moved |= self.settle_offers(effects);
             if !moved {
                 break;
             }

@@ -82,6 +82,7 @@ pub(super) enum Target {
     SourceSound(u16),
     SinkNotification(u16),
     SourceNotification(u16),
+    Transfer(u16),
 }
 
 /// What was asked for.
@@ -124,6 +125,10 @@ pub(super) enum What {
         source: u16,
         notification: Notification,
     },
+    Transfer {
+        main: u16,
+        domain: u16,
+    },
 }
 
 impl What {
@@ -137,6 +142,7 @@ impl What {
             Self::SourceSound { source, .. } => Target::SourceSound(source),
             Self::SinkNotification { sink, .. } => Target::SinkNotification(sink),
             Self::SourceNotification { source, .. } => Target::SourceNotification(source),
+            Self::Transfer { main, .. } => Target::Transfer(main),
         }
     }
 
@@ -176,6 +182,8 @@ pub(in crate::machine) struct Routing {
     pub(super) refused: Vec<(Target, i16)>,
     /// Sources switched on or paused from here.
     pub(super) driven: BTreeSet<u16>,
+    /// Connections that are offered, and to which domains yet.
+    pub(super) offers: BTreeMap<u16, Vec<u16>>,
     /// Something waits for a handle.
     pub(super) starved: bool,
     /// Acks that were too late, of nobody's request, or another's.
@@ -197,6 +205,11 @@ impl Routing {
         let sounding = self.registry.sources.iter().filter(|(_, it)| it.interrupts());
         let lone = sounding.filter(|(id, _)| !self.mains.values().any(|main| main.source == **id));
         lone.map(|(id, it)| (*id, it.class)).collect()
+    }
+
+    /// See [`crate::Machine::hands_over`].
+    pub fn hands_over(&self) -> bool {
+        !self.offers.is_empty()
     }
 
     /// See [`crate::Machine::dropped_acks`].

@@ -2,6 +2,7 @@
 
 mod connections;
 mod ducking;
+mod early;
 mod failures;
 mod guests;
 mod judge;

@@ -83,7 +83,7 @@ impl Rig {
         let peer = peer.to_owned();
         self.step(Event::Routing { token: 9, peer, call });
         let mut replies = self.effects.iter().filter_map(|effect| match effect {
-            Effect::RoutingReply { token: 9, reply } => Some(*reply),
+            Effect::RoutingReply { token: 9, reply } => Some(reply.clone()),
             _ => None,
         });
         let reply = replies.next().expect("a reply");
@@ -277,6 +277,7 @@ pub(super) fn ack_of(request: &DomainRequest) -> AckResult {
         DomainRequest::SetSourceSoundProperty { .. } => AckResult::SourceSoundProperty,
         DomainRequest::SetSinkNotificationConfiguration { .. } => AckResult::SinkNotification,
         DomainRequest::SetSourceNotificationConfiguration { .. } => AckResult::SourceNotification,
+        DomainRequest::TransferConnection { .. } => AckResult::TransferConnection,
         DomainRequest::Abort { .. } => panic!("an abort has no ack"),
     }
 }
