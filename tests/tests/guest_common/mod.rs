@@ -70,7 +70,7 @@ impl Rig {
         let vm = Vm {
             name: "ivi".to_owned(),
             image,
-            memory: 256,
+            memory: 512,
             sound: Sound::VhostUser {
                 socket: folder.join("ivi.sock"),
                 controls: true,
