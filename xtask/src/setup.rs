@@ -52,12 +52,16 @@ fn provide(options: &Options) -> anyhow::Result<bool> {
         missing.extend(self::missing(&RUN));
     }
     let qemu = !options.build_only && qemu_major().is_none_or(|major| major < QEMU_MAJOR);
-    if missing.is_empty() && !qemu {
+    let kernel = !options.build_only && !kernel_known();
+    if missing.is_empty() && !qemu && !kernel {
         return Ok(true);
     }
     let mut named = missing.clone();
     if qemu {
         named.push("qemu-system-x86 (>= 10)");
+    }
+    if kernel {
+        named.push("an apt source with linux-image-6.12*");
     }
     eprintln!("setup: missing: {}", named.join(", "));
     if options.check {
@@ -70,6 +74,9 @@ fn provide(options: &Options) -> anyhow::Result<bool> {
         );
     }
     install(&missing, qemu)?;
+    if kernel {
+        find_kernel()?;
+    }
     Ok(false)
 }
 
@@ -114,6 +121,31 @@ fn install(packages: &[&str], qemu: bool) -> anyhow::Result<()> {
         Some(major) if major >= QEMU_MAJOR => Ok(()),
         found => bail!("QEMU {QEMU_MAJOR} or later is needed, after installing there is {found:?}"),
     }
+}
+
+/// Guests' kernel: it is unpacked for them, not installed.
+fn kernel_known() -> bool {
+    let output = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output();
+        output.map_or_else(
+            |_| String::new(),
+            |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let names = output("apt-cache", &["pkgnames", "linux-image-6.12"]);
+    let architecture = output("dpkg", &["--print-architecture"]);
+    system_tests::guest::newest("6.12", architecture.trim(), &names).is_some()
+}
+
+fn find_kernel() -> anyhow::Result<()> {
+    if !kernel_known() {
+        backports::enable()?;
+        apt(&["update", "-qq"])?;
+    }
+    if !kernel_known() {
+        bail!("no apt source of this machine has linux-image-6.12*");
+    }
+    Ok(())
 }
 
 fn apt(arguments: &[&str]) -> anyhow::Result<()> {
