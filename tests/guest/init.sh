@@ -1,5 +1,6 @@
 #!/bin/sh
-# First process of a test guest: loads the modules, then obeys lines on the virtio port.
+# First process of a test guest: loads the modules, then obeys lines on the virtio port; with `shell` on the kernel command
+# line it shows the sound cards and gives a shell on the console instead.
 #   host → guest   run ID COMMAND…      (in the background, by sh)
 #   guest → host   ready UPTIME | out ID TEXT | done ID STATUS UPTIME
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/
@@ -13,6 +14,11 @@ uptime_s() { cut -d' ' -f1 /proc/uptime; }
 while read -r module; do
     insmod "$module" || echo "insmod $module failed"
 done < /etc/modules.order
+if grep -qw shell /proc/cmdline; then
+    cat /proc/asound/cards
+    setsid cttyhack sh
+    poweroff -f
+fi
 until port=$(ls /dev/vport*p1 2> /dev/null); do sleep 0.02; done
 exec 3<> "$port"
 job() {

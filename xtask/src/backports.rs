@@ -30,7 +30,7 @@ pub fn enable() -> anyhow::Result<String> {
         bail!("no apt source has the suite {codename}; add {suite} by hand");
     };
     std::fs::write(ENTRY, entry(&main, &suite)).with_context(|| format!("writing {ENTRY}"))?;
-    println!("setup: added {ENTRY}");
+    eprintln!("setup: added {ENTRY}");
     Ok(suite)
 }
 

@@ -68,13 +68,18 @@ pub fn build_as(name: &str, series: &str, files: &[(&str, &[u8], u32)]) -> anyho
     )?)
 }
 
-/// Runs `cargo xtask image`.
+/// Runs `cargo xtask image`: prints two lines that a shell can evaluate.
 ///
 /// # Errors
 /// As [`build`].
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let image = build(&options.kernel, &[])?;
-    println!("kernel {}\ninitrd {}", image.kernel.display(), image.initrd.display());
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    println!(
+        "kernel='{}'\ninitrd='{}'",
+        absolute(&image.kernel).display(),
+        absolute(&image.initrd).display()
+    );
     Ok(())
 }
 

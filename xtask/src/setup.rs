@@ -39,7 +39,7 @@ pub struct Options {
 /// Something is missing and can't be installed here.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     if provide(options)? {
-        println!("setup: nothing is missing");
+        eprintln!("setup: nothing is missing");
     }
     Ok(())
 }
