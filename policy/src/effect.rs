@@ -134,6 +134,12 @@ pub enum CauseKind {
     UserGain,
     /// The stream is not running.
     NotRunning,
+    /// A rule holds it down.
+    Limited,
+    /// A rule silences it.
+    RuleMuted,
+    /// A rule suspended its connection.
+    RuleSuspended,
 }
 
 impl CauseKind {
@@ -150,6 +156,9 @@ impl CauseKind {
             Self::UserMuted => "user mute",
             Self::UserGain => "user gain",
             Self::NotRunning => "not running",
+            Self::Limited => "limited",
+            Self::RuleMuted => "muted by rule",
+            Self::RuleSuspended => "suspended by rule",
         }
     }
 

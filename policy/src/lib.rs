@@ -7,6 +7,7 @@
 //! | [`command`] | the AudioManager command interface as data: calls, replies, signals |
 //! | [`event`], [`effect`] | what goes into a step and what comes out |
 //! | [`matrix`] | what two sources at one sink do to each other |
+//! | [`rules`] | what is done when something happens and a condition holds |
 //! | [`curve`] | mainVolume to dB |
 //! | [`effective`] | the whole matrix as it takes effect, cell by cell |
 //! | [`simulate`] | the machine on a scenario: who is heard how loud, when and why |
@@ -29,6 +30,7 @@ pub mod model;
 pub mod report;
 pub mod routing;
 pub mod routing_command;
+pub mod rules;
 pub mod simulate;
 mod text;
 

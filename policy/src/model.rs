@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Db10;
 use crate::routing::Rules;
+use crate::rules::Program;
 
 /// A class of sources (AudioManager: source class and sink class of the same name).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +129,8 @@ pub struct Model {
     pub cells: BTreeMap<(usize, usize), Cell>,
     /// Duck of unwritten cells.
     pub default_duck: Duck,
+    /// What the matrix can't say.
+    pub rules: Program,
     /// Routes and domains.
     pub routing: Rules,
 }

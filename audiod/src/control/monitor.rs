@@ -176,6 +176,9 @@ pub fn word(kind: CauseKind) -> &'static str {
         CauseKind::UserMuted => "muted by user",
         CauseKind::UserGain => "volume set by user",
         CauseKind::NotRunning => "not running",
+        CauseKind::Limited => "limited by rule",
+        CauseKind::RuleMuted => "muted by rule",
+        CauseKind::RuleSuspended => "suspended by rule",
     }
 }
 

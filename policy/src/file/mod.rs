@@ -7,6 +7,8 @@
 
 mod matrix;
 mod model;
+mod placed;
+mod rules;
 mod suggest;
 mod table;
 
@@ -18,6 +20,8 @@ use toml::de::{DeTable, DeValue};
 use crate::report::{Diagnostic, Report, Severity, Span};
 
 pub use model::{is_capture, read};
+#[cfg(test)]
+pub(crate) use rules::read as read_rules;
 pub use suggest::{closest, did_you_mean, listed};
 pub use table::{Entry, Found, Table, Value};
 
@@ -55,6 +59,8 @@ pub mod code {
     pub const UNUSED: &str = "unused";
     /// Classes that duck each other.
     pub const DUCK_CYCLE: &str = "duck-cycle";
+    /// A condition or value that can't be read.
+    pub const EXPRESSION: &str = "expression";
     /// A stock driver can't do what the role needs.
     pub const PERIOD: &str = "period";
 }

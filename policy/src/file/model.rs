@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Document, Entry, Found, Table, Value, code, matrix};
+use super::{Document, Entry, Found, Table, Value, code, matrix, rules};
 use crate::model::{Class, Model, Sink, Source, Unrouted};
 use crate::report::{Diagnostic, Span};
 use crate::{Db10, MUTE};
@@ -70,6 +70,7 @@ pub fn read(doc: &Document<'_>) -> Model {
     }
     unused_classes(doc, &classes, &model);
     model.cells = matrix::read(&root, &names, &model);
+    model.rules = rules::read(&root, &model);
     model
 }
 

@@ -278,6 +278,16 @@ impl<'d> Value<'d> {
         }
     }
 
+    /// A number within a range, in thousandths, that may be less than 0.
+    pub fn thousandths_signed(&self, range: RangeInclusive<f64>) -> Option<Found<i32>> {
+        let number = self.number()?;
+        if range.contains(&number) {
+            return self.found((number * 1000.0).round() as i32);
+        }
+        let limits = format!("{} to {} is possible", range.start(), range.end());
+        self.out_of_range(format!("{number} is out of range"), limits)
+    }
+
     /// A number within a range, in thousandths.
     pub fn thousandths(&self, range: RangeInclusive<f64>) -> Option<Found<u32>> {
         let number = self.number()?;

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::presence::{Present, blocker, ducker, pauser, present_at};
+use super::ruled::limits;
 use super::state::{Place, State};
 use crate::effect::{Cause, CauseKind, Heard, Mode, SourceHeard, Tap};
 use crate::model::{Duck, Model, Unrouted};
@@ -23,6 +24,24 @@ pub(super) struct By {
     pub source: usize,
     pub duck: Duck,
     pub line: Option<u32>,
+}
+
+/// Why one that is heard is held down: ducked, or by a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Down {
+    pub kind: CauseKind,
+    pub duck: Duck,
+    pub line: Option<u32>,
+}
+
+impl From<By> for Down {
+    fn from(by: By) -> Self {
+        Self {
+            kind: CauseKind::Ducked { by: by.source },
+            duck: by.duck,
+            line: by.line,
+        }
+    }
 }
 
 /// What is done at domains' sinks to a stream that is heard there over a zone.
@@ -50,8 +69,10 @@ pub(super) enum Standing {
     Waiting(By),
     /// Paused for another.
     Paused(By),
-    /// Heard, perhaps ducked.
-    Heard(Option<By>),
+    /// Suspended by the rule in this line.
+    Held(u32),
+    /// Heard, perhaps ducked or limited.
+    Heard(Option<Down>),
 }
 
 /// Standings by source, then by sink.
@@ -85,7 +106,8 @@ impl Scene {
         let here = beyond.iter().filter(|it| it.0.1 == sink);
         let beyond: BTreeMap<usize, Far> = here.map(|((source, _), far)| (*source, *far)).collect();
         let paused = |it: &Present| beyond.get(&it.source).is_some_and(|far| far.paused.is_some());
-        let heard = |it: &&Present| !paused(it) && pauser(model, &present, **it).is_none();
+        let silenced = |it: &Present| !model.protected(it.source) && limits::silenced(state, it.source, sink);
+        let heard = |it: &&Present| !paused(it) && !silenced(it) && pauser(model, &present, **it).is_none();
         let connections = state.connections.values().filter(|c| c.sink == sink);
         Self {
             sink,
@@ -115,6 +137,7 @@ fn standing(model: &Model, state: &State, source: usize, scene: &Scene) -> Stand
     }
     match place {
         None | Some(Place::Idle | Place::Refused) => Standing::NoRoute,
+        Some(Place::Held(line)) => Standing::Held(*line),
         Some(Place::Waiting(_)) => match blocker(model, &scene.present, source) {
             Some((by, verdict)) => Standing::Waiting(by_cell(by, verdict.duck, verdict.line)),
             None => Standing::NoRoute,
@@ -128,9 +151,21 @@ fn standing(model: &Model, state: &State, source: usize, scene: &Scene) -> Stand
             if let Some(by) = far.and_then(|far| far.paused) {
                 return Standing::Paused(by);
             }
-            let ducked = ducker(model, state, &scene.heard, &scene.interrupts, own);
-            let here = ducked.map(|(by, verdict)| by_cell(by, verdict.duck, verdict.line));
-            Standing::Heard(deeper(here, far.and_then(|far| far.ducked)))
+            let duck_by = |heard: &[Present], interrupts: &[(usize, usize)]| {
+                let ducked = ducker(model, state, heard, interrupts, own);
+                ducked.map(|(by, verdict)| by_cell(by, verdict.duck, verdict.line))
+            };
+            let for_safety = || {
+                let protected: Vec<Present> = (scene.heard.iter())
+                    .filter(|it| model.protected(it.source))
+                    .copied()
+                    .collect();
+                duck_by(&protected, &[])
+            };
+            let here = duck_by(&scene.heard, &scene.interrupts);
+            let duck = deeper(here, far.and_then(|far| far.ducked));
+            let at = (source, scene.sink);
+            Standing::Heard(limits::strictest(model, state, at, duck, for_safety))
         }
     }
 }
@@ -238,7 +273,7 @@ fn mode(model: &Model, source: usize, row: &[Standing], fades: bool) -> Mode {
     if fades || model.protected(source) || is(|it| matches!(it, Standing::Heard(_))) {
         return Mode::Play;
     }
-    if is(|it| matches!(it, Standing::Waiting(_) | Standing::Paused(_))) {
+    if is(|it| matches!(it, Standing::Waiting(_) | Standing::Paused(_) | Standing::Held(_))) {
         return Mode::Stall;
     }
     match model.sources[source].unrouted {
@@ -257,6 +292,7 @@ fn tap(model: &Model, state: &State, at: (usize, usize), standing: &Standing) ->
         Standing::Refused(by) => silent(CauseKind::Rejected { by: by.source }, by.line),
         Standing::Waiting(by) => silent(CauseKind::Delayed { by: by.source }, by.line),
         Standing::Paused(by) => silent(CauseKind::Paused { by: by.source }, by.line),
+        Standing::Held(line) => silent(CauseKind::RuleSuspended, Some(line)),
         Standing::Heard(duck) => heard_causes(model, state, at, duck),
     };
     let sum: i32 = causes.iter().map(|cause| i32::from(cause.gain)).sum();
@@ -268,7 +304,7 @@ fn tap(model: &Model, state: &State, at: (usize, usize), standing: &Standing) ->
 }
 
 /// All that takes from a source that is heard, strongest first.
-fn heard_causes(model: &Model, state: &State, at: (usize, usize), duck: Option<By>) -> Vec<Cause> {
+fn heard_causes(model: &Model, state: &State, at: (usize, usize), down: Option<Down>) -> Vec<Cause> {
     let (source, sink) = (&model.sources[at.0], &model.sinks[at.1]);
     let (own, there) = (&state.sources[at.0], &state.sinks[at.1]);
     let mut causes = Vec::new();
@@ -293,8 +329,8 @@ fn heard_causes(model: &Model, state: &State, at: (usize, usize), duck: Option<B
         own.gain,
         (own.gain == source.gain).then_some(source.line),
     );
-    if let Some(by) = duck {
-        add(CauseKind::Ducked { by: by.source }, by.duck.depth, by.line);
+    if let Some(by) = down {
+        add(by.kind, by.duck.depth, by.line);
     }
     causes.sort_by_key(|cause| (cause.gain, cause.kind));
     causes
@@ -337,7 +373,7 @@ fn ramp_ms(old: &Standing, new: &Standing, sink_ms: u32) -> u32 {
         (Standing::Heard(_), Standing::Paused(by) | Standing::Refused(by)) => by.duck.attack_ms,
         (Standing::Paused(by), Standing::Heard(_)) => by.duck.release_ms,
         (Standing::Heard(old), Standing::Heard(new)) => {
-            let depth = |duck: &Option<By>| duck.map_or(0, |by| by.duck.depth);
+            let depth = |duck: &Option<Down>| duck.map_or(0, |by| by.duck.depth);
             match (old, new) {
                 (_, Some(by)) if depth(new) < depth(old) => by.duck.attack_ms,
                 (Some(by), _) if depth(new) > depth(old) => by.duck.release_ms,

@@ -41,6 +41,7 @@ mod domains;
 mod heard;
 mod ids;
 mod presence;
+mod ruled;
 mod snapshot;
 mod state;
 mod streams;
@@ -48,6 +49,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+pub use ruled::Overruns;
 pub use snapshot::RestoreError;
 
 use std::collections::BTreeSet;
@@ -71,6 +73,7 @@ pub struct Machine {
     heard: Heard,
     standings: Standings,
     fades: Fades,
+    overruns: Overruns,
 }
 
 /// A main connection, with the model's indices.
@@ -115,6 +118,7 @@ impl Machine {
             heard: Heard::default(),
             standings: Standings::new(),
             fades: Fades::new(),
+            overruns: Overruns::default(),
         };
         machine.listen();
         machine
@@ -125,8 +129,10 @@ impl Machine {
         self.state.now = self.state.now.max(now);
         let mut effects = Vec::new();
         self.expire(&mut effects);
+        let eve = self.eve(&event);
         self.take(event, &mut effects);
         self.settle_all(&mut effects);
+        self.rule(eve, &mut effects);
         let before = self.heard.clone();
         self.listen();
         if self.heard != before {

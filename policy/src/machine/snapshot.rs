@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Machine;
 use super::domains::Routing;
 use super::ids::{self, Ids};
+use super::ruled::{Overruns, SavedRuled};
 use super::state::{Connection, LAST_ORDER, MAX_CONNECTIONS, Place, Refusal, State, clamp_gain};
 use crate::command::ConnectionState;
 use crate::effect::{Cause, Heard};
@@ -61,6 +62,9 @@ struct Snapshot {
     /// By IDs, which names keep.
     #[serde(default, skip_serializing_if = "Routing::is_new")]
     routing: Routing,
+    /// What rules hold.
+    #[serde(default, skip_serializing_if = "SavedRuled::is_empty")]
+    ruled: SavedRuled,
 }
 
 fn no_names(ids: &[BTreeMap<String, u16>; 4]) -> bool {
@@ -150,6 +154,7 @@ impl Machine {
             connections: self.save_connections(),
             domain_ids: state.ids.of_domains().map(Clone::clone),
             routing: state.routing.clone(),
+            ruled: self.save_ruled(),
         };
         // Strings, numbers and maps with string or number keys: there is nothing serde_json can't write.
         serde_json::to_vec(&snapshot).unwrap_or_default()
@@ -251,8 +256,10 @@ impl Machine {
             state,
             heard: Heard::default(),
             standings: Vec::new(),
+            overruns: Overruns::default(),
         };
         machine.fit_domains();
+        machine.restore_ruled(&saved.ruled);
         // With a changed file some may wait for nobody now; clients of a new process ask for the lists anyway.
         machine.settle(&mut Vec::new());
         machine.listen();
@@ -418,6 +425,8 @@ fn restore_connection(model: &Model, state: &mut State, id: u16, saved: &SavedCo
         Place::Waiting(order) => Place::Waiting(order.min(state.order)),
         Place::Admitted(order) => Place::Admitted(order.min(state.order)),
         Place::Refused => Place::Refused,
+        Place::Held(line) if model.rules.has_line(line) => Place::Held(line),
+        Place::Held(_) => Place::Waiting(0),
     };
     #[cfg(test)]
     let place = if mutant::is(Mutant::ForgetsWhoWasFirst) && matches!(place, Place::Admitted(_)) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::domains::Routing;
 use super::ids::Ids;
+use super::ruled::Ruled;
 use crate::command::ConnectionState;
 use crate::effect::EXTERNAL;
 use crate::model::{Duck, Model};
@@ -61,6 +62,8 @@ pub(super) enum Place {
     Waiting(u64),
     /// It is there since this moment of the order of events: heard, or paused by a newer one.
     Admitted(u64),
+    /// A rule, whose line this is, suspended it.
+    Held(u32),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +92,8 @@ pub(super) struct State {
     pub connections: BTreeMap<u16, Connection>,
     pub ids: Ids,
     pub routing: Routing,
+    /// What rules hold.
+    pub ruled: Ruled,
 }
 
 /// A chime's name says so (`chime.NAME`); it has no guest that could be away.
@@ -137,6 +142,7 @@ impl State {
             connections: BTreeMap::new(),
             ids: Ids::new(model, Ids::default()),
             routing: Routing::default(),
+            ruled: Ruled::default(),
         }
     }
 
@@ -177,8 +183,9 @@ impl State {
     /// The next free main connection ID: counts on from the last one, wraps, skips those in use.
     pub fn free_connection_id(&self) -> Option<u16> {
         let after = self.last_connection % MAX_CONNECTIONS + 1;
-        (after..=MAX_CONNECTIONS)
-            .chain(1..after)
-            .find(|id| !self.connections.contains_key(id) && !self.routing.has_main(*id))
+        (after..=MAX_CONNECTIONS).chain(1..after).find(|id| {
+            let pushed = self.ruled.pushed.contains_key(id);
+            !pushed && !self.connections.contains_key(id) && !self.routing.has_main(*id)
+        })
     }
 }

@@ -454,7 +454,7 @@ fn mute(table: &Table<'_>, verb: &'static str, names: &Names<'_>) -> Option<Acti
 }
 
 /// Words for causes: those of [`CauseKind::name`] with `-` for a space.
-const CAUSES: [(&str, CauseKind); 10] = [
+const CAUSES: [(&str, CauseKind); 13] = [
     ("no-route", CauseKind::NoRoute),
     ("rejected", CauseKind::Rejected { by: 0 }),
     ("delayed", CauseKind::Delayed { by: 0 }),
@@ -465,6 +465,9 @@ const CAUSES: [(&str, CauseKind); 10] = [
     ("user-mute", CauseKind::UserMuted),
     ("user-gain", CauseKind::UserGain),
     ("not-running", CauseKind::NotRunning),
+    ("limited", CauseKind::Limited),
+    ("muted-by-rule", CauseKind::RuleMuted),
+    ("suspended-by-rule", CauseKind::RuleSuspended),
 ];
 
 const STATES: [(&str, Wanted); 3] = [

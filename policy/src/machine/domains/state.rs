@@ -212,6 +212,23 @@ impl Routing {
         !self.offers.is_empty()
     }
 
+    /// A source interrupts, or a connection of it is up.
+    pub fn sounds(&self, source: u16) -> bool {
+        let interrupts = self.registry.sources.get(&source).is_some_and(|it| it.interrupts());
+        let up = |main: &Main| main.source == source && main.state == ConnectionState::Connected;
+        interrupts || self.mains.values().any(up)
+    }
+
+    /// When a main connection arrived, in the order of events.
+    pub fn order_of(&self, main: u16) -> u64 {
+        self.mains.get(&main).map_or(0, |main| main.order)
+    }
+
+    /// A main connection's format at its source.
+    pub fn format_of(&self, main: u16) -> Option<u16> {
+        self.mains.get(&main)?.route.first().map(|hop| hop.format)
+    }
+
     /// See [`crate::Machine::dropped_acks`].
     pub fn dropped_acks(&self) -> u64 {
         self.dropped_acks

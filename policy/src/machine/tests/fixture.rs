@@ -107,6 +107,7 @@ pub(in crate::machine) fn car() -> Model {
             release_ms: 502,
         },
         routing: crate::routing::Rules::default(),
+        rules: crate::rules::Program::default(),
     }
 }
 

@@ -59,7 +59,9 @@ impl Judge {
                 self.signal(signal)?;
             }
         }
-        let most = before.max(self.connections.len()) + machine.model().sinks.len();
+        // Each of the rules that one event sets off may move every connection.
+        let rules = if machine.model().rules.is_empty() { 1 } else { 64 };
+        let most = rules * (before.max(self.connections.len()) + machine.model().sinks.len());
         prop_assert!(effects.len() <= 8 * most + 4, "{} effects", effects.len());
         self.all_settled(machine)?;
         self.said_what_is_heard(machine, effects)?;
@@ -161,7 +163,12 @@ impl Judge {
             let kind = causes.first().map(|cause| cause.kind);
             let held_up = matches!(
                 kind,
-                Some(CauseKind::Paused { .. } | CauseKind::Delayed { .. } | CauseKind::Rejected { .. })
+                Some(
+                    CauseKind::Paused { .. }
+                        | CauseKind::Delayed { .. }
+                        | CauseKind::Rejected { .. }
+                        | CauseKind::RuleSuspended
+                )
             );
             match it.state {
                 Suspended => prop_assert!(held_up, "suspended and not held up: {kind:?}"),
@@ -259,7 +266,10 @@ impl Judge {
             if !there || cell.holder != Holder::Duck || !self.is_heard(model, source, sink) {
                 continue;
             }
-            let ducked = tap.causes.iter().find(|it| matches!(it.kind, CauseKind::Ducked { .. }));
+            let ducked = tap.causes.iter().find(|it| {
+                let kinds = [CauseKind::Limited, CauseKind::RuleMuted];
+                matches!(it.kind, CauseKind::Ducked { .. }) || kinds.contains(&it.kind)
+            });
             let depth = ducked.map_or(0, |cause| cause.gain);
             prop_assert!(depth <= cell.duck.depth, "a duck of {} is missing", cell.duck.depth);
         }
@@ -287,6 +297,7 @@ impl Judge {
                     | CauseKind::Rejected { .. }
                     | CauseKind::Delayed { .. }
                     | CauseKind::Paused { .. }
+                    | CauseKind::RuleSuspended
             )
         };
         let causes = &self.heard.sources[source].taps[sink].causes;

@@ -97,6 +97,7 @@ fn assemble((classes, sinks, sources, cells, default_duck): Parts) -> Model {
         cells,
         default_duck,
         routing: crate::routing::Rules::default(),
+        rules: crate::rules::Program::default(),
     }
 }
 

@@ -9,5 +9,6 @@ mod legal;
 mod matrix;
 pub(in crate::machine) mod mutant;
 mod properties;
+mod rules;
 mod snapshots;
 mod streams;

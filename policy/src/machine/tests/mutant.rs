@@ -43,6 +43,10 @@ pub(in crate::machine) enum Mutant {
     SkipsOff,
     /// A lost domain's connections stay.
     KeepsLost,
+    /// A limit whose cause is silent counts.
+    LimitsOutliveTheirCause,
+    /// What rules decide is not done.
+    RulesDoNothing,
 }
 
 pub(in crate::machine) const ALL: [Mutant; 10] = [

@@ -1,0 +1,321 @@
+//! What sets off rules: what was asked, and what is otherwise than before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::command::{Call, Signal};
+use crate::effect::{EXTERNAL, Effect};
+use crate::event::Event;
+use crate::machine::Machine;
+use crate::rules::catalogue::{Field, Trigger};
+use crate::rules::kind::{Element, Kind, Value};
+use crate::rules::view::{Link, Request, View};
+
+/// All that could set off a rule by changing.
+pub(super) struct Seen {
+    links: BTreeMap<u16, Link>,
+    /// mainVolume and mute.
+    sinks: BTreeMap<usize, (Option<i16>, Option<bool>)>,
+    available: BTreeMap<Element, (i16, i16)>,
+    interrupting: BTreeSet<usize>,
+    /// With what is known of them.
+    registered: BTreeMap<Element, Request>,
+    complete: BTreeSet<u16>,
+}
+
+fn number(value: i16) -> Value {
+    Value::Number(value.into())
+}
+
+fn mute(muted: bool) -> Value {
+    Value::Word(Kind::Mute, if muted { 1 } else { 2 })
+}
+
+impl Seen {
+    pub fn of(machine: &Machine) -> Self {
+        let registry = &machine.state.routing.registry;
+        let (sources, sinks) = (machine.sources(), machine.sinks());
+        let ends = sources.iter().map(|it| Element::Source(*it));
+        let ends = ends.chain(sinks.iter().map(|it| Element::Sink(*it)));
+        let domains = registry.domains.keys().map(|id| Element::Domain(*id));
+        let gateways = registry.gateways.keys().map(|id| Element::Gateway(*id));
+        let external = |it: &Element| matches!(it, Element::Source(index) | Element::Sink(index) if *index >= EXTERNAL);
+        let registered = domains.chain(gateways).chain(ends.clone().filter(external));
+        let gone = |it: Element| Request::new(deregistered(it)).about(machine, it);
+        let complete = registry.domains.iter().filter(|(_, it)| it.complete);
+        Self {
+            links: machine.links().into_iter().map(|it| (it.id, it)).collect(),
+            sinks: (sinks.iter())
+                .map(|it| (*it, (machine.main_volume(*it), machine.muted(Element::Sink(*it)))))
+                .collect(),
+            available: ends.filter_map(|it| Some((it, machine.availability(it)?))).collect(),
+            interrupting: sources
+                .iter()
+                .copied()
+                .filter(|it| machine.interrupts(*it) == Some(true))
+                .collect(),
+            registered: registered.map(|it| (it, gone(it))).collect(),
+            complete: complete.map(|(id, _)| *id).collect(),
+        }
+    }
+
+    /// What is otherwise now, as requests.
+    pub fn changes(&self, machine: &Machine) -> Vec<Request> {
+        let now = Self::of(machine);
+        let mut requests = Vec::new();
+        self.registrations(&now, machine, &mut requests);
+        for (element, availability) in &now.available {
+            let was = self.available.get(element);
+            if was.is_some_and(|was| was != availability) {
+                let trigger = match element {
+                    Element::Source(_) => Trigger::SourceAvailabilityChanged,
+                    _ => Trigger::SinkAvailabilityChanged,
+                };
+                let request = Request::new(trigger).about(machine, *element);
+                let state = Value::Word(Kind::Availability, availability.0);
+                let request = request.with(Field::Availability, state);
+                requests.push(request.with(Field::AvailabilityReason, number(availability.1)));
+            }
+        }
+        for source in now.interrupting.symmetric_difference(&self.interrupting) {
+            let state = if now.interrupting.contains(source) { 2 } else { 1 };
+            let request = Request::new(Trigger::InterruptStateChanged).about(machine, Element::Source(*source));
+            requests.push(request.with(Field::Interrupt, Value::Word(Kind::Interrupt, state)));
+        }
+        self.volumes(&now, machine, &mut requests);
+        self.connections(&now, machine, &mut requests);
+        requests
+    }
+
+    fn registrations(&self, now: &Self, machine: &Machine, requests: &mut Vec<Request>) {
+        for element in now.registered.keys().filter(|it| !self.registered.contains_key(it)) {
+            requests.push(Request::new(registered(*element)).about(machine, *element));
+        }
+        let gone = self
+            .registered
+            .iter()
+            .filter(|(it, _)| !now.registered.contains_key(it));
+        requests.extend(gone.map(|(_, request)| request.clone()));
+        for domain in now.complete.difference(&self.complete) {
+            let request = Request::new(Trigger::DomainRegistrationComplete);
+            requests.push(request.about(machine, Element::Domain(*domain)));
+        }
+        let all = |seen: &Self| {
+            let mut domains = seen
+                .registered
+                .keys()
+                .filter(|it| matches!(it, Element::Domain(_)))
+                .peekable();
+            let any = domains.peek().is_some();
+            any && domains.all(|it| matches!(it, Element::Domain(id) if seen.complete.contains(id)))
+        };
+        if all(now) && !all(self) {
+            let request = Request::new(Trigger::AllDomainRegistrationComplete);
+            requests.push(request.with(Field::Status, number(0)));
+        }
+    }
+
+    fn volumes(&self, now: &Self, machine: &Machine, requests: &mut Vec<Request>) {
+        for (sink, (volume, muted)) in &now.sinks {
+            let Some((volume_was, muted_was)) = self.sinks.get(sink) else {
+                continue;
+            };
+            let about = |trigger| Request::new(trigger).about(machine, Element::Sink(*sink));
+            if let Some(volume) = volume.filter(|_| volume != volume_was) {
+                requests.push(about(Trigger::VolumeChanged).with(Field::MainVolume, number(volume)));
+            }
+            if let Some(muted) = muted.filter(|_| muted != muted_was) {
+                requests.push(about(Trigger::SinkMuteStateChanged).with(Field::Mute, mute(muted)));
+            }
+        }
+    }
+
+    fn connections(&self, now: &Self, machine: &Machine, requests: &mut Vec<Request>) {
+        for (id, link) in &now.links {
+            if self.links.get(id).is_none_or(|was| was.state != link.state) {
+                requests.push(changed(machine, link, link.state));
+            }
+        }
+        for link in self.links.values().filter(|it| !now.links.contains_key(&it.id)) {
+            const DISCONNECTED: i16 = 4;
+            requests.push(changed(machine, link, DISCONNECTED));
+        }
+    }
+}
+
+fn changed(machine: &Machine, link: &Link, state: i16) -> Request {
+    connection(Request::new(Trigger::ConnectionStateChange), machine, link)
+        .with(Field::ConnectionState, Value::Word(Kind::State, state))
+}
+
+/// A connection, its ends and state.
+fn connection(request: Request, machine: &Machine, link: &Link) -> Request {
+    request
+        .about(machine, Element::Source(link.source))
+        .about(machine, Element::Sink(link.sink))
+        .with(Field::Connection, Value::Element(Element::Connection(link.id)))
+        .with(Field::ConnectionState, Value::Word(Kind::State, link.state))
+}
+
+fn registered(element: Element) -> Trigger {
+    match element {
+        Element::Source(_) => Trigger::RegisterSource,
+        Element::Sink(_) => Trigger::RegisterSink,
+        Element::Gateway(_) => Trigger::RegisterGateway,
+        _ => Trigger::RegisterDomain,
+    }
+}
+
+fn deregistered(element: Element) -> Trigger {
+    match element {
+        Element::Source(_) => Trigger::DeregisterSource,
+        Element::Sink(_) => Trigger::DeregisterSink,
+        Element::Gateway(_) => Trigger::DeregisterGateway,
+        _ => Trigger::DeregisterDomain,
+    }
+}
+
+/// What an event is itself. It has been taken and answered.
+pub(super) fn requests_of(machine: &Machine, event: &Event, before: &Seen, effects: &[Effect]) -> Vec<Request> {
+    let about = |trigger, source: usize| {
+        let known = source < machine.model.sources.len();
+        known.then(|| Request::new(trigger).about(machine, Element::Source(source)))
+    };
+    let request = match event {
+        Event::Call { call, .. } => asked(machine, call, before, effects),
+        Event::StreamStarted { source, .. } => about(Trigger::StreamStarted, *source),
+        Event::StreamStopped { source } => about(Trigger::StreamStopped, *source),
+        Event::StreamReleased { source } => about(Trigger::StreamReleased, *source),
+        Event::Sounding { source, on } => {
+            let trigger = if *on {
+                Trigger::ChimeStarted
+            } else {
+                Trigger::ChimeStopped
+            };
+            about(trigger, *source).filter(|_| machine.protected(*source))
+        }
+        _ => None,
+    };
+    request.into_iter().collect()
+}
+
+fn asked(machine: &Machine, call: &Call, before: &Seen, effects: &[Effect]) -> Option<Request> {
+    let request = match *call {
+        Call::Connect { source, sink } => {
+            let request = on_sink(
+                on_source(Request::new(Trigger::ConnectionRequest), machine, source),
+                machine,
+                sink,
+            );
+            let (source, sink) = (machine.source_of(source), machine.sink_of(sink));
+            let is = |it: &Link| Some(Element::Source(it.source)) == source && Some(Element::Sink(it.sink)) == sink;
+            match machine.links().into_iter().find(is) {
+                Some(link) => connection(request, machine, &link),
+                None => request,
+            }
+        }
+        Call::Disconnect { connection: id } => {
+            let request = Request::new(Trigger::DisconnectionRequest);
+            match before.links.get(&id) {
+                Some(link) => connection(request, machine, link),
+                None => request,
+            }
+        }
+        Call::SetSinkMuteState { sink, state } => on_sink(Request::new(Trigger::SetSinkMuteState), machine, sink)
+            .with(Field::Mute, Value::Word(Kind::Mute, state)),
+        Call::SetVolume { sink, volume } => on_sink(Request::new(Trigger::SetVolume), machine, sink)
+            .with(Field::MainVolume, number(volume))
+            .with(Field::IsStep, Value::Bool(false)),
+        Call::VolumeStep { sink, step } => on_sink(Request::new(Trigger::SetVolume), machine, sink)
+            .with(Field::MainVolume, number(step))
+            .with(Field::IsStep, Value::Bool(true)),
+        Call::SetMainSinkSoundProperty { sink, property } => {
+            let request = on_sink(Request::new(Trigger::SetSinkMainSoundProperty), machine, sink);
+            with_property(request, property)
+        }
+        Call::SetMainSourceSoundProperty { source, property } => {
+            let request = on_source(Request::new(Trigger::SetSourceMainSoundProperty), machine, source);
+            with_property(request, property)
+        }
+        Call::SetSystemProperty { property } => Request::new(Trigger::SetSystemProperty)
+            .with(Field::SystemPropertyType, number(property.0))
+            .with(Field::SystemPropertyValue, number(property.1)),
+        Call::SetSinkMainNotificationConfiguration { sink, notification } => {
+            let request = Request::new(Trigger::SetSinkMainNotificationConfiguration);
+            with_notification(on_sink(request, machine, sink), notification)
+        }
+        Call::SetSourceMainNotificationConfiguration { source, notification } => {
+            let request = Request::new(Trigger::SetSourceMainNotificationConfiguration);
+            with_notification(on_source(request, machine, source), notification)
+        }
+        _ => return None,
+    };
+    let status = effects.iter().find_map(|effect| match effect {
+        Effect::Reply { reply, .. } => Some(reply.error),
+        _ => None,
+    });
+    Some(match status {
+        Some(status) => request.with(Field::Status, number(status)),
+        None => request,
+    })
+}
+
+fn on_source(request: Request, machine: &Machine, id: u16) -> Request {
+    match machine.source_of(id) {
+        Some(source) => request.about(machine, source),
+        None => request,
+    }
+}
+
+fn on_sink(request: Request, machine: &Machine, id: u16) -> Request {
+    match machine.sink_of(id) {
+        Some(sink) => request.about(machine, sink),
+        None => request,
+    }
+}
+
+fn with_property(request: Request, (kind, value): (i16, i16)) -> Request {
+    request
+        .with(Field::PropertyType, number(kind))
+        .with(Field::PropertyValue, number(value))
+}
+
+fn with_notification(request: Request, (kind, status, param): (i16, i16, i16)) -> Request {
+    request
+        .with(Field::NotificationConfigurationType, number(kind))
+        .with(Field::NotificationConfigurationStatus, number(status))
+        .with(Field::NotificationConfigurationParam, number(param))
+}
+
+/// What only signals tell: notifications and properties that changed.
+pub(super) fn notified(machine: &Machine, effects: &[Effect]) -> Vec<Request> {
+    let signals = effects.iter().filter_map(|effect| match effect {
+        Effect::Signal(signal) => Some(signal),
+        _ => None,
+    });
+    let requests = signals.filter_map(|signal| match *signal {
+        Signal::SinkNotification { sink, payload } => {
+            let request = on_sink(Request::new(Trigger::SinkNotificationDataChanged), machine, sink);
+            Some(with_payload(request, payload))
+        }
+        Signal::SourceNotification { source, payload } => {
+            let request = on_source(Request::new(Trigger::SourceNotificationDataChanged), machine, source);
+            Some(with_payload(request, payload))
+        }
+        Signal::MainSinkSoundPropertyChanged { sink, property } => {
+            let request = on_sink(Request::new(Trigger::SinkMainSoundPropertyChanged), machine, sink);
+            Some(with_property(request, property))
+        }
+        Signal::MainSourceSoundPropertyChanged { source, property } => {
+            let request = on_source(Request::new(Trigger::SourceMainSoundPropertyChanged), machine, source);
+            Some(with_property(request, property))
+        }
+        _ => None,
+    });
+    requests.collect()
+}
+
+fn with_payload(request: Request, (kind, value): (i16, i16)) -> Request {
+    request
+        .with(Field::NotificationType, number(kind))
+        .with(Field::NotificationValue, number(value))
+}

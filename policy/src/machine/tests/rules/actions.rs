@@ -1,0 +1,496 @@
+//! What each action does to the machine, and that what holds ends with its cause.
+
+use super::super::fixture::*;
+use super::{bench, rule, ruled, with_rules};
+use crate::command::{Call, ConnectionState, Signal, error};
+use crate::effect::{Cause, CauseKind, Mode};
+use crate::model::{Holder, Newcomer};
+use crate::{Event, MUTE, Machine};
+
+const PHONE_STARTS: &str = "stream.started";
+const BY_PHONE: &str = r#"class(request.source) == "phone""#;
+
+/// On the phone's start; phone and media are heard together otherwise.
+fn on_phone(then: &str) -> Bench {
+    let mut model = ruled(&rule(PHONE_STARTS, BY_PHONE, then));
+    model.classes[CLASS_PHONE].priority = 10;
+    Bench::new(model)
+}
+
+#[test]
+fn a_limit_holds_its_source_at_or_below_its_gain_while_the_cause_sounds() {
+    let mut bench = on_phone(r#"{ limit = { source = "ivi.media", gain_db = -20.0, ramp_ms = 300 } }"#);
+    bench.start(MEDIA);
+    bench.start(PHONE);
+    let since = bench.now;
+    assert_eq!(bench.gain(MEDIA, CABIN), (-200, 300));
+    let line = Some(5);
+    let kind = CauseKind::Limited;
+    assert_eq!(
+        bench.cause(MEDIA, CABIN),
+        Cause {
+            kind,
+            gain: -200,
+            since,
+            line
+        }
+    );
+
+    bench.stop(PHONE);
+    assert_eq!(bench.gain(MEDIA, CABIN), (0, 300), "over with its cause, by its ramp");
+    bench.release(PHONE);
+    assert_eq!(
+        bench.machine.state.ruled.limits,
+        [],
+        "and forgotten with its connection"
+    );
+}
+
+#[test]
+fn a_limit_is_a_cap_not_an_attenuation() {
+    let mut bench = on_phone(r#"{ limit = { source = "ivi.media", gain_db = -20.0 } }"#);
+    bench.start(MEDIA);
+    bench.call(Call::SetVolume { sink: 101, volume: 7 });
+    bench.start(PHONE);
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -200, "the volume's -15 dB are part of it");
+    bench.call(Call::SetVolume { sink: 101, volume: 2 });
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -400, "what is quieter stays so");
+    bench.call(Call::SetVolume { sink: 101, volume: 10 });
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -200);
+}
+
+#[test]
+fn a_limit_below_its_cause_follows_it() {
+    let mut bench = on_phone(r#"{ limit = { class = "media", below_db = -10, cause = "request.source" } }"#);
+    bench.start(MEDIA);
+    bench.start(PHONE);
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -100);
+    let phone = bench.machine.source_id(PHONE).unwrap();
+    bench.call(Call::SetSourceGain {
+        source: phone,
+        gain: -50,
+    });
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -150);
+}
+
+#[test]
+fn of_several_limits_the_strictest_counts_and_each_is_ended_by_its_pattern() {
+    let limit = |gain: &str, pattern: u8| {
+        format!("{{ limit = {{ class = \"media\", gain_db = {gain}, pattern = {pattern}, sticky = true }} }}")
+    };
+    let limits = format!("{},\n{}", limit("-20", 1), limit("-10", 2));
+    let unlimit = |volume: &str, pattern: &str| {
+        let then = format!("{{ unlimit = {{ class = \"media\"{pattern} }} }}");
+        rule("user.set_volume", &format!("request.main_volume == {volume}"), &then)
+    };
+    let text = [
+        rule(PHONE_STARTS, BY_PHONE, &limits),
+        unlimit("1", ", pattern = 1"),
+        unlimit("2", ", pattern = 2"),
+        unlimit("3", ", pattern = 3"),
+    ];
+    let mut model = ruled(&text.concat());
+    model.classes[CLASS_PHONE].priority = 10;
+    let mut bench = Bench::new(model);
+    let rear = 102;
+    let volume = |bench: &mut Bench, volume| {
+        bench.call(Call::SetVolume { sink: rear, volume });
+        bench.gain(MEDIA, CABIN).0
+    };
+    bench.start(MEDIA);
+    bench.start(PHONE);
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -200);
+    bench.release(PHONE);
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -200, "sticky");
+    assert_eq!(volume(&mut bench, 2), -200, "the other one is gone");
+    assert_eq!(volume(&mut bench, 1), 0);
+    bench.start(PHONE);
+    assert_eq!(volume(&mut bench, 3), 0, "both are covered");
+}
+
+#[test]
+fn an_unlimit_without_a_target_ends_all_limits() {
+    let text = rule(
+        PHONE_STARTS,
+        BY_PHONE,
+        r#"{ limit = { class = "media", gain_db = -20, sticky = true } }"#,
+    ) + &rule("user.set_volume", "true", "{ unlimit = {} }");
+    let mut bench = bench(&text);
+    bench.start(MEDIA);
+    bench.start(PHONE);
+    bench.release(PHONE);
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -200);
+    bench.call(Call::SetVolume { sink: 102, volume: 3 });
+    assert_eq!(bench.gain(MEDIA, CABIN).0, 0);
+}
+
+#[test]
+fn duck_and_limit_do_not_add_up() {
+    let text = |gain: &str| {
+        rule(
+            "stream.started",
+            "true",
+            &format!(r#"{{ limit = {{ class = "media", gain_db = {gain} }} }}"#),
+        )
+    };
+    for (gain, expected, kind) in [
+        ("-10", -140, CauseKind::Ducked { by: PROMPT }),
+        ("-20", -200, CauseKind::Limited),
+    ] {
+        let mut bench = bench(&text(gain).replace("'true'", r#"'class(request.source) == "navigation"'"#));
+        bench.start(MEDIA);
+        bench.start(PROMPT);
+        assert_eq!(
+            (bench.gain(MEDIA, CABIN).0, bench.why(MEDIA, CABIN)),
+            (expected, vec![kind])
+        );
+    }
+}
+
+#[test]
+fn a_rule_that_overrides_goes_before_the_cell_but_never_before_a_safety_source() {
+    let text = rule(
+        "stream.started",
+        r#"class(request.source) == "navigation""#,
+        r#"{ limit = { class = "media", gain_db = -5 } }"#,
+    ) + "overrides = true\n";
+    let mut bench = bench(&text);
+    bench.start(MEDIA);
+    bench.start(PROMPT);
+    assert_eq!(
+        (bench.gain(MEDIA, CABIN).0, bench.why(MEDIA, CABIN)),
+        (-50, vec![CauseKind::Limited])
+    );
+    bench.sound(BELT, true);
+    assert_eq!(
+        (bench.gain(MEDIA, CABIN).0, bench.why(MEDIA, CABIN)),
+        (-200, vec![CauseKind::Ducked { by: BELT }])
+    );
+    bench.sound(BELT, false);
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -50);
+}
+
+#[test]
+fn a_mute_silences_until_it_is_unmuted_or_its_cause_ends() {
+    let text = rule(
+        PHONE_STARTS,
+        BY_PHONE,
+        r#"{ mute = { class = "media", sink = "cabin", ramp_ms = 0 } }"#,
+    ) + &rule("user.set_volume", "true", "{ unmute = {} }");
+    let mut model = ruled(&text);
+    model.classes[CLASS_PHONE].priority = 10;
+    let mut bench = Bench::new(model);
+    bench.start(MEDIA);
+    bench.connect(MEDIA, REAR);
+    bench.start(PHONE);
+    assert_eq!(
+        (bench.gain(MEDIA, CABIN).0, bench.why(MEDIA, CABIN)),
+        (MUTE, vec![CauseKind::RuleMuted])
+    );
+    assert_eq!(bench.gain(MEDIA, REAR).0, 0, "only there");
+    assert_eq!(bench.mode(MEDIA), Mode::Play);
+    bench.call(Call::SetVolume { sink: 102, volume: 10 });
+    assert_eq!(bench.gain(MEDIA, CABIN).0, MUTE, "the request's sink is another");
+    bench.call(Call::SetVolume { sink: 101, volume: 10 });
+    assert_eq!(bench.gain(MEDIA, CABIN).0, 0);
+    bench.start(RADIO);
+    bench.stop(PHONE);
+    bench.start(PHONE);
+    assert_eq!(bench.gain(RADIO, CABIN).0, MUTE);
+    bench.release(PHONE);
+    assert_eq!(bench.gain(RADIO, CABIN).0, 0);
+}
+
+#[test]
+fn who_a_rule_silences_ducks_nobody() {
+    let text = rule(
+        "stream.started",
+        r#"class(request.source) == "phone""#,
+        r#"{ mute = { class = "navigation" } }"#,
+    );
+    let mut model = ruled(&text);
+    model.classes[CLASS_PHONE].priority = 10;
+    let mut bench = Bench::new(model);
+    bench.start(MEDIA);
+    bench.start(PROMPT);
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -140);
+    bench.start(PHONE);
+    assert_eq!(bench.gain(MEDIA, CABIN).0, 0);
+}
+
+#[test]
+fn connect_makes_a_connection_that_the_matrix_allows() {
+    let mut bench = on_phone(r#"{ connect = { source = "ivi.media", sink = "rear" } }"#);
+    bench.start(MEDIA);
+    bench.start(PHONE);
+    assert_eq!(bench.state(MEDIA, REAR), Some(ConnectionState::Connected));
+    assert!(
+        bench
+            .signals()
+            .iter()
+            .any(|it| matches!(it, Signal::NewMainConnection(new) if new.sink == 102))
+    );
+}
+
+#[test]
+fn connect_of_a_source_alone_goes_where_the_source_goes() {
+    let mut bench = on_phone(r#"{ connect = { source = "ivi.media" } }"#);
+    bench.start(PHONE);
+    assert_eq!(bench.state(MEDIA, CABIN), Some(ConnectionState::Connected));
+}
+
+#[test]
+fn no_rule_brings_in_what_the_matrix_rejects() {
+    let text = rule(
+        "user.connection_request",
+        "error() == 7",
+        r#"{ connect = { source = "request.source", sink = "request.sink" } }"#,
+    ) + &rule(
+        "stream.started",
+        r#"request.source == "ivi.media""#,
+        r#"{ connect = { source = "ivi.media", sink = "cabin" } }"#,
+    );
+    let reject = car_with(CLASS_PHONE, CLASS_MEDIA, cell(Holder::Mix, Newcomer::Reject));
+    let mut bench = Bench::new(with_rules(reject, &text));
+    bench.start(PHONE);
+    bench.start(MEDIA);
+    assert_eq!(bench.state(MEDIA, CABIN), None);
+    assert_eq!(bench.connect(MEDIA, CABIN).error, error::NOT_POSSIBLE);
+    assert_eq!(bench.state(MEDIA, CABIN), None);
+    assert_eq!(bench.why(MEDIA, CABIN), [CauseKind::Rejected { by: PHONE }]);
+}
+
+#[test]
+fn disconnect_takes_what_its_filters_leave_and_never_a_safety_source() {
+    for (filter, left) in [
+        ("", vec![]),
+        (r#"class = "media""#, vec![PROMPT, PHONE]),
+        (r#"except_class = ["media", "phone"]"#, vec![MEDIA, PHONE]),
+        (r#"source = ["ivi.media", "cluster.prompt"]"#, vec![PHONE]),
+        (r#"except_source = "request.source""#, vec![PHONE]),
+        (r#"sink = "rear""#, vec![MEDIA, PROMPT, PHONE]),
+        (r#"except_sink = "cabin""#, vec![MEDIA, PROMPT, PHONE]),
+        (r#"connection = "others""#, vec![PHONE]),
+        (r#"connection = 'connection("ivi.media")'"#, vec![PROMPT, PHONE]),
+        (
+            r#"connection_state = "connected", class = "media""#,
+            vec![PROMPT, PHONE],
+        ),
+        (r#"connection_state = ["suspended"]"#, vec![MEDIA, PROMPT, PHONE]),
+        (r#"source = "request.source""#, vec![MEDIA, PROMPT]),
+    ] {
+        let text = rule(
+            "user.set_source_main_sound_property",
+            "true",
+            &format!("{{ disconnect = {{ {filter} }} }}"),
+        );
+        let mut bench = bench(&text);
+        for source in [MEDIA, PROMPT, PHONE] {
+            bench.start(source);
+        }
+        bench.sound(BELT, true);
+        let source = bench.machine.source_id(PHONE).unwrap();
+        let property = (1, 1);
+        bench.call(Call::SetMainSourceSoundProperty { source, property });
+        // `others` needs a connection to be other than: the phone's.
+        let mut expected = left;
+        if filter.contains("others") {
+            expected = vec![];
+        }
+        let connected: Vec<usize> = bench.machine.connections().map(|it| it.source).collect();
+        assert_eq!(connected, expected, "{filter}");
+        assert_eq!(bench.gain(BELT, CABIN), (0, 0));
+    }
+}
+
+#[test]
+fn others_are_all_but_the_requests() {
+    let text = rule(
+        "user.connection_request",
+        r#"request.source == "ivi.phone""#,
+        r#"{ disconnect = { connection = "others" } }"#,
+    );
+    let mut bench = bench(&text);
+    bench.start(MEDIA);
+    bench.start(PROMPT);
+    bench.connect(PHONE, CABIN);
+    let connected: Vec<usize> = bench.machine.connections().map(|it| it.source).collect();
+    assert_eq!(connected, [PHONE]);
+}
+
+#[test]
+fn what_is_pushed_is_gone_until_it_is_popped() {
+    let text = rule(PHONE_STARTS, BY_PHONE, r#"{ push = { class = "media" } }"#)
+        + &rule("stream.released", BY_PHONE, r#"{ pop = { class = "media" } }"#);
+    let mut bench = bench(&text);
+    bench.start(MEDIA);
+    bench.start(PHONE);
+    assert_eq!(bench.state(MEDIA, CABIN), None);
+    assert_eq!(bench.why(MEDIA, CABIN), [CauseKind::NoRoute]);
+    bench.machine = Machine::restore(bench.machine.model().clone(), &bench.machine.snapshot()).unwrap();
+    bench.connect(PROMPT, REAR);
+    let ids: Vec<u16> = bench.machine.connections().map(|it| it.id).collect();
+    assert_eq!(ids, [2, 3], "its ID is not given away");
+    bench.release(PHONE);
+    assert_eq!(bench.state(MEDIA, CABIN), Some(ConnectionState::Connected));
+    assert_eq!(bench.gain(MEDIA, CABIN).0, 0);
+    assert!(bench.machine.state.ruled.pushed.is_empty());
+}
+
+#[test]
+fn what_is_suspended_is_silent_until_it_is_resumed() {
+    let text = rule(PHONE_STARTS, BY_PHONE, r#"{ suspend = { class = "media" } }"#)
+        + &rule("stream.released", BY_PHONE, r#"{ resume = { class = "media" } }"#);
+    let mut bench = bench(&text);
+    bench.start(MEDIA);
+    bench.start(PHONE);
+    bench.wait();
+    assert_eq!(bench.state(MEDIA, CABIN), Some(ConnectionState::Suspended));
+    assert_eq!(
+        (bench.mode(MEDIA), bench.cause(MEDIA, CABIN).line),
+        (Mode::Stall, Some(5))
+    );
+    assert_eq!(bench.why(MEDIA, CABIN), [CauseKind::RuleSuspended]);
+    bench.machine = Machine::restore(bench.machine.model().clone(), &bench.machine.snapshot()).unwrap();
+    assert_eq!(bench.state(MEDIA, CABIN), Some(ConnectionState::Suspended));
+    bench.release(PHONE);
+    assert_eq!(bench.state(MEDIA, CABIN), Some(ConnectionState::Connected));
+    assert_eq!(bench.mode(MEDIA), Mode::Play);
+}
+
+#[test]
+fn volumes_are_set_stepped_and_restored() {
+    for (keys, volume, gain) in [
+        (r#"sink = "cabin", main_volume = 3"#, 3, -30),
+        (r#"sink = "cabin", main_volume_step = -2"#, 5, -30),
+        (r#"sink = "cabin", restore = true"#, 10, -30),
+        (
+            r#"sink = "cabin", main_volume = "main_volume(sink(\"rear\"))""#,
+            10,
+            -30,
+        ),
+        (r#"class = "media", main_volume = 2"#, 2, -30),
+        (r#"source = "ivi.media", gain_db = -12"#, 7, -120),
+        (r#"source = "ivi.media", gain_step_db = -2.5"#, 7, -55),
+        (r#"source = "ivi.media", gain_step_db = 9"#, 7, 0),
+        (r#"source = "ivi.media", restore = true"#, 7, 0),
+    ] {
+        let mut bench = on_phone(&format!("{{ set_volume = {{ {keys} }} }}"));
+        bench.start(MEDIA);
+        bench.call(Call::SetVolume { sink: 101, volume: 7 });
+        bench.call(Call::SetSourceGain { source: 101, gain: -30 });
+        bench.start(PHONE);
+        let is = (
+            bench.machine.volume(CABIN).unwrap().0,
+            bench.machine.wanted(MEDIA).unwrap().0,
+        );
+        assert_eq!(is, (volume, gain), "{keys}");
+    }
+}
+
+#[test]
+fn nothing_reaches_a_safety_source_by_way_of_the_request() {
+    let everything = r#"{ limit = { source = "request.source", gain_db = -50, sticky = true } },
+        { mute = { source = "request.source" } },
+        { mute = { sink = "cabin" } },
+        { disconnect = { source = "request.source" } },
+        { push = {} }, { suspend = {} },
+        { set_volume = { source = "request.source", gain_db = -50 } },
+        { connect = { source = "request.source", sink = "rear" } }"#;
+    let mut bench = bench(&(rule("chime.started", "true", everything) + &rule("stream.started", "true", everything)));
+    bench.start(PARTITION);
+    bench.sound(BELT, true);
+    for source in [PARTITION, BELT] {
+        assert_eq!((bench.gain(source, CABIN), bench.gain(source, REAR)), ((0, 0), (0, 0)));
+        assert_eq!(bench.machine.wanted(source), Some((0, false)));
+    }
+    assert_eq!(bench.machine.connections().count(), 0);
+}
+
+#[test]
+fn a_target_that_is_not_there_is_nothing_not_everything() {
+    let text = rule(
+        "stream.started",
+        "true",
+        r#"{ disconnect = { source = "source(request.connection)" } }"#,
+    )
+    .replace(
+        "on = \"stream.started\"",
+        "on = [\"stream.started\", \"user.connection_request\"]",
+    );
+    let mut bench = bench(&text);
+    bench.start(MEDIA);
+    bench.start(PROMPT);
+    assert_eq!(bench.machine.connections().count(), 2);
+}
+
+#[test]
+fn what_rules_hold_survives_a_restart_by_names() {
+    let text = rule(
+        PHONE_STARTS,
+        BY_PHONE,
+        r#"{ limit = { source = "ivi.media", gain_db = -25, sticky = true } },
+        { mute = { class = "navigation", sink = "cabin" } }"#,
+    );
+    let mut bench = bench(&text);
+    bench.start(MEDIA);
+    bench.start(PHONE);
+    let since = bench.cause(MEDIA, CABIN).since;
+    let snapshot = bench.machine.snapshot();
+    // Another file: the sources the other way round, the rule two lines further down.
+    let mut other = ruled(&format!("\n\n{text}"));
+    other.sources.swap(MEDIA, RADIO);
+    let (program, _) = super::read(&format!("\n\n{text}"), &other);
+    other.rules = program;
+    bench.machine = Machine::restore(other, &snapshot).unwrap();
+    assert_eq!(bench.gain(RADIO, CABIN).0, -250);
+    assert_eq!(
+        (bench.cause(RADIO, CABIN).since, bench.cause(RADIO, CABIN).line),
+        (since, Some(3))
+    );
+    bench.start(PROMPT);
+    assert_eq!(bench.why(PROMPT, CABIN)[0], CauseKind::RuleMuted);
+    bench.release(PHONE);
+    assert_eq!(
+        (bench.gain(RADIO, CABIN).0, bench.gain(PROMPT, CABIN).0),
+        (-250, 0),
+        "one is sticky"
+    );
+    // A file without the rule.
+    bench.machine = Machine::restore(car(), &snapshot).unwrap();
+    assert_eq!(bench.machine.state.ruled.limits, []);
+}
+
+#[test]
+fn a_limit_for_a_domains_source_lasts_while_it_interrupts() {
+    use crate::routing_command::{DomainData, RoutingCall, SourceData};
+    let text = rule(
+        "system.interrupt_state_changed",
+        "request.interrupt == interrupted",
+        r#"{ limit = { class = "media", gain_db = -30 } }"#,
+    );
+    let mut bench = bench(&text);
+    let routing = |bench: &mut Bench, call| {
+        let peer = ":1.1".to_owned();
+        bench.step(Event::Routing { token: 1, peer, call });
+    };
+    let domain = DomainData {
+        name: "tuner".to_owned(),
+        ..DomainData::default()
+    };
+    routing(&mut bench, RoutingCall::RegisterDomain(domain));
+    let source = SourceData {
+        domain: 101,
+        name: "announcement".to_owned(),
+        class: 102,
+        interrupt: 1,
+        ..SourceData::default()
+    };
+    routing(&mut bench, RoutingCall::RegisterSource(source));
+    let source = *bench.machine.registry().sources.keys().next().unwrap();
+    bench.start(MEDIA);
+    routing(&mut bench, RoutingCall::HookInterruptStatusChange { source, state: 2 });
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -300);
+    routing(&mut bench, RoutingCall::HookInterruptStatusChange { source, state: 1 });
+    assert_eq!(bench.gain(MEDIA, CABIN).0, 0);
+}

@@ -1,0 +1,543 @@
+//! What rules decided, ready to be carried out: everything is looked up, and nothing of a protected source can be in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ast::Expr;
+use super::catalogue::Field;
+use super::eval::{Eval, in_order};
+use super::keys::{Key, Verb};
+use super::kind::{Element, Kind, Value};
+use super::view::{Link, View};
+use crate::{Db10, MUTE};
+
+/// A source that rules may touch. The only way to one leads past [`View::protected`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target(usize);
+
+impl Target {
+    /// A source as a target; nothing if it is protected.
+    pub fn of(view: &(impl View + ?Sized), source: usize) -> Option<Self> {
+        (!view.protected(source)).then_some(Self(source))
+    }
+
+    /// The source; see [`Element`].
+    pub fn source(self) -> usize {
+        self.0
+    }
+}
+
+/// A main connection of a [`Target`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// mainConnectionID.
+    pub id: u16,
+    /// Its source.
+    pub source: Target,
+    /// Its sink; see [`Element`].
+    pub sink: usize,
+}
+
+/// Where a limit holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    /// This source, or any.
+    pub source: Option<Target>,
+    /// At this sink, or at any.
+    pub sink: Option<usize>,
+}
+
+/// How loud a limit lets its sources be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum Level {
+    /// At most this, 0.1 dB at the sink.
+    AtMost(Db10),
+    /// This (0.1 dB, at most 0) against the cause.
+    Below(Db10),
+    /// Not at all.
+    Silent,
+}
+
+/// A limit or mute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Where.
+    pub spots: Vec<Spot>,
+    /// How loud.
+    pub level: Level,
+    /// Which of several limits; an unlimit ends those covered by its own.
+    pub pattern: u32,
+    /// Ramp in and out, ms.
+    pub ramp_ms: u32,
+    /// It holds while this source sounds.
+    pub cause: Option<usize>,
+    /// It holds until it is ended.
+    pub sticky: bool,
+    /// It goes before the matrix's duck, also where that is deeper.
+    pub overrides: bool,
+}
+
+/// What becomes of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<T> {
+    /// Set to.
+    To(T),
+    /// Changed by.
+    By(T),
+    /// Back to what the file says.
+    Restore,
+}
+
+/// What a rule wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Connect, pop or resume these pairs.
+    Connect {
+        /// Source and sink.
+        pairs: Vec<(Target, usize)>,
+    },
+    /// End them.
+    Disconnect(Vec<Live>),
+    /// End them and keep them for pop.
+    Push(Vec<Live>),
+    /// Pause them until resume.
+    Suspend(Vec<Live>),
+    /// mainVolume of sinks.
+    SetMainVolume {
+        /// See [`Element`].
+        sinks: Vec<usize>,
+        /// In the scale of the sink's curve.
+        change: Change<i16>,
+    },
+    /// Wanted gain of sources.
+    SetGain {
+        /// Which.
+        sources: Vec<Target>,
+        /// 0.1 dB.
+        change: Change<Db10>,
+    },
+    /// Limit or mute.
+    Limit(Limit),
+    /// End limits or mutes.
+    Unlimit {
+        /// Where; a spot with neither source nor sink is everywhere.
+        spots: Vec<Spot>,
+        /// Of mutes, not of limits.
+        mutes: bool,
+        /// Those whose pattern is covered by it.
+        mask: u32,
+    },
+    /// Main sound properties of elements.
+    SetProperties {
+        /// Sources (never protected ones) and sinks.
+        of: Vec<Element>,
+        /// Type and value.
+        properties: Vec<(i16, i16)>,
+    },
+    /// System properties.
+    SetSystemProperties(Vec<(i16, i16)>),
+    /// A debug value.
+    SetDebug((i16, i16)),
+    /// A main notification of elements.
+    SetNotification {
+        /// Sources (never protected ones) and sinks.
+        of: Vec<Element>,
+        /// Type, status, parameter.
+        notification: (i16, i16, i16),
+    },
+    /// Register configured elements.
+    Register(Vec<Element>),
+    /// Hand over to domains that outlive this process.
+    Transfer,
+}
+
+/// An action with its keys as checked expressions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What.
+    pub verb: Verb,
+    /// Line of the file.
+    pub line: u32,
+    /// How.
+    pub keys: BTreeMap<Key, Expr>,
+}
+
+/// Ramp of limits and mutes that give none, ms (AudioManager's default).
+pub const RAMP_MS: u32 = 200;
+/// Longest ramp, ms.
+const MAX_RAMP_MS: i64 = 60_000;
+
+struct Keys<'a> {
+    step: &'a Step,
+    eval: Eval<'a>,
+}
+
+/// What a step comes to now; `None`: nothing it names is there.
+pub(super) fn decide(step: &Step, overrides: bool, eval: Eval<'_>) -> Option<Action> {
+    let keys = Keys { step, eval };
+    Some(match step.verb {
+        Verb::Connect | Verb::Pop | Verb::Resume => Action::Connect { pairs: keys.pairs()? },
+        Verb::Disconnect => Action::Disconnect(keys.live()?),
+        Verb::Push => Action::Push(keys.live()?),
+        Verb::Suspend => Action::Suspend(keys.live()?),
+        Verb::SetVolume => return keys.set_volume(),
+        Verb::Limit => return keys.limit(overrides),
+        Verb::Mute => return keys.mute(overrides),
+        Verb::Unlimit | Verb::Unmute => Action::Unlimit {
+            spots: keys.spots(step.verb == Verb::Unmute)?,
+            mutes: step.verb == Verb::Unmute,
+            mask: keys.pattern(),
+        },
+        Verb::SetProperty => Action::SetProperties {
+            of: keys.ends()?,
+            properties: vec![keys.property()?],
+        },
+        Verb::SetProperties => Action::SetProperties {
+            of: keys.ends()?,
+            properties: keys.properties()?,
+        },
+        Verb::SetSystemProperty => Action::SetSystemProperties(vec![keys.property()?]),
+        Verb::SetSystemProperties => Action::SetSystemProperties(keys.properties()?),
+        Verb::SetDebug => Action::SetDebug(keys.property()?),
+        Verb::SetNotification => Action::SetNotification {
+            of: keys.ends()?,
+            notification: (
+                keys.short(Key::NotificationType)?,
+                keys.short(Key::NotificationStatus).unwrap_or(0),
+                keys.short(Key::NotificationParam).unwrap_or(0),
+            ),
+        },
+        Verb::Register => Action::Register(keys.named()?),
+        Verb::Transfer => Action::Transfer,
+    })
+}
+
+fn some<T>(all: Vec<T>) -> Option<Vec<T>> {
+    (!all.is_empty()).then_some(all)
+}
+
+impl Keys<'_> {
+    fn given(&self, key: Key) -> bool {
+        self.step.keys.contains_key(&key)
+    }
+
+    fn value(&self, key: Key) -> Value {
+        self.step.keys.get(&key).map(|expr| self.eval.value(expr)).into()
+    }
+
+    fn elements(&self, key: Key) -> Vec<Element> {
+        let items = self.value(key).items();
+        let items: BTreeSet<Element> = items.iter().filter_map(Value::element).collect();
+        items.into_iter().collect()
+    }
+
+    /// Of a key that was given; `None` = everything goes.
+    fn filter(&self, key: Key) -> Option<Vec<Element>> {
+        self.given(key).then(|| self.elements(key))
+    }
+
+    fn short(&self, key: Key) -> Option<i16> {
+        self.value(key).short()
+    }
+
+    fn is(&self, key: Key) -> bool {
+        self.value(key) == Value::Bool(true)
+    }
+
+    /// All ones unless given; what doesn't fit in 32 bits is cut off.
+    fn pattern(&self) -> u32 {
+        let pattern = self.value(Key::Pattern).number();
+        pattern.map_or(u32::MAX, |it| {
+            u32::try_from(it & i64::from(u32::MAX)).unwrap_or(u32::MAX)
+        })
+    }
+
+    fn ramp(&self) -> u32 {
+        let ramp = self.value(Key::Ramp).number();
+        ramp.map_or(RAMP_MS, |it| u32::try_from(it.clamp(0, MAX_RAMP_MS)).unwrap_or(RAMP_MS))
+    }
+
+    fn class_of(&self, source: usize) -> Option<Element> {
+        self.eval.view.class(Element::Source(source)).map(Element::Class)
+    }
+
+    /// The main connections that the filters leave, those of protected sources never.
+    fn links(&self) -> Vec<Link> {
+        let only = [Key::Class, Key::Source, Key::Sink, Key::Connection].map(|key| (key, self.filter(key)));
+        let except = [Key::ExceptClass, Key::ExceptSource, Key::ExceptSink].map(|key| self.elements(key));
+        let states = self
+            .given(Key::ConnectionState)
+            .then(|| self.value(Key::ConnectionState).items());
+        let is = |link: &Link| {
+            let class = self.class_of(link.source);
+            let (source, sink) = (Element::Source(link.source), Element::Sink(link.sink));
+            let among = |(key, wanted): &(Key, Option<Vec<Element>>)| {
+                let own = match key {
+                    Key::Class => class,
+                    Key::Source => Some(source),
+                    Key::Sink => Some(sink),
+                    _ => Some(Element::Connection(link.id)),
+                };
+                wanted
+                    .as_ref()
+                    .is_none_or(|wanted| own.is_some_and(|own| wanted.contains(&own)))
+            };
+            let spared = class.is_some_and(|class| except[0].contains(&class))
+                || except[1].contains(&source)
+                || except[2].contains(&sink);
+            let state = Value::Word(Kind::State, link.state);
+            only.iter().all(among) && !spared && states.as_ref().is_none_or(|states| states.contains(&state))
+        };
+        self.eval.view.links().into_iter().filter(is).collect()
+    }
+
+    fn live(&self) -> Option<Vec<Live>> {
+        let live = self.links().into_iter().filter_map(|link| {
+            Some(Live {
+                id: link.id,
+                source: Target::of(self.eval.view, link.source)?,
+                sink: link.sink,
+            })
+        });
+        some(live.collect())
+    }
+
+    fn target(&self, element: Element) -> Option<Target> {
+        match element {
+            Element::Source(source) => Target::of(self.eval.view, source),
+            _ => None,
+        }
+    }
+
+    /// See [`Verb::Connect`].
+    fn pairs(&self) -> Option<Vec<(Target, usize)>> {
+        let sources = self.filter(Key::Source);
+        let sinks = self.filter(Key::Sink);
+        let sinks_of = |sinks: &[Element]| -> Vec<usize> {
+            let sinks = sinks.iter().filter_map(|it| match it {
+                Element::Sink(sink) => Some(*sink),
+                _ => None,
+            });
+            sinks.collect()
+        };
+        let waiting = || {
+            let links = self.links().into_iter();
+            links.filter_map(|it| Some((Target::of(self.eval.view, it.source)?, it.sink)))
+        };
+        let pairs = match (sources, sinks) {
+            (Some(sources), Some(sinks)) => {
+                let sources = sources.iter().filter_map(|it| self.target(*it));
+                let sinks = sinks_of(&sinks);
+                sources
+                    .flat_map(|source| sinks.iter().map(move |sink| (source, *sink)))
+                    .collect()
+            }
+            (Some(sources), None) => {
+                let mut pairs: Vec<_> = waiting().collect();
+                for source in sources.iter().filter_map(|it| self.target(*it)) {
+                    if !pairs.iter().any(|it| it.0 == source) {
+                        let usual = self.eval.view.usual_sinks(source.source());
+                        pairs.extend(usual.into_iter().map(|sink| (source, sink)));
+                    }
+                }
+                pairs
+            }
+            (None, Some(_)) if !self.given(Key::Class) => waiting().collect(),
+            _ => self.first_of_each_class(),
+        };
+        some(pairs)
+    }
+
+    fn first_of_each_class(&self) -> Vec<(Target, usize)> {
+        let order = match self.value(Key::Order) {
+            Value::Word(_, order) => order,
+            _ => 0,
+        };
+        let queue = in_order(&self.eval, self.links(), order);
+        let mut seen = BTreeSet::new();
+        let first = queue.into_iter().filter(|it| seen.insert(self.class_of(it.source)));
+        first
+            .filter_map(|it| Some((Target::of(self.eval.view, it.source)?, it.sink)))
+            .collect()
+    }
+
+    /// Sources named in any way, without the protected ones.
+    fn sources(&self) -> Vec<Target> {
+        let mut sources: BTreeSet<usize> = BTreeSet::new();
+        let view = self.eval.view;
+        let classes = self.elements(Key::Class);
+        let of_class = |it: &usize| self.class_of(*it).is_some_and(|class| classes.contains(&class));
+        sources.extend(view.sources().into_iter().filter(of_class));
+        sources.extend(self.elements(Key::Source).iter().filter_map(|it| match it {
+            Element::Source(source) => Some(*source),
+            _ => None,
+        }));
+        if self.given(Key::Connection) {
+            let connections = self.elements(Key::Connection);
+            let links = view.links().into_iter();
+            let own = links.filter(|it| connections.contains(&Element::Connection(it.id)));
+            sources.extend(own.map(|it| it.source));
+        }
+        sources.into_iter().filter_map(|it| Target::of(view, it)).collect()
+    }
+
+    /// Where a limit is to hold. Without a target: everywhere, or at the request's sink.
+    fn spots(&self, here: bool) -> Option<Vec<Spot>> {
+        let keys = [Key::Class, Key::Source, Key::Connection];
+        let sinks = self.filter(Key::Sink);
+        if !keys.iter().any(|key| self.given(*key)) && sinks.is_none() {
+            let sink = match self.eval.request.element(Field::Sink) {
+                Some(Element::Sink(sink)) => Some(sink),
+                _ if here => return None,
+                _ => None,
+            };
+            let sink = sink.filter(|_| here);
+            return Some(vec![Spot { source: None, sink }]);
+        }
+        let sinks: Option<Vec<usize>> = sinks.map(|sinks| {
+            let sinks = sinks.iter().filter_map(|it| match it {
+                Element::Sink(sink) => Some(*sink),
+                _ => None,
+            });
+            sinks.collect()
+        });
+        let mut spots = BTreeSet::new();
+        let mut add = |source: Option<Target>, sink: Option<usize>| match (&sinks, sink) {
+            (Some(sinks), None) => spots.extend(sinks.iter().map(|sink| Spot {
+                source,
+                sink: Some(*sink),
+            })),
+            (Some(sinks), Some(sink)) if !sinks.contains(&sink) => {}
+            _ => {
+                spots.insert(Spot { source, sink });
+            }
+        };
+        if !keys.iter().any(|key| self.given(*key)) {
+            add(None, None);
+        } else if self.given(Key::Connection) {
+            let links = self.live().unwrap_or_default();
+            links.into_iter().for_each(|it| add(Some(it.source), Some(it.sink)));
+        } else {
+            self.sources().into_iter().for_each(|source| add(Some(source), None));
+        }
+        some(spots.into_iter().collect())
+    }
+
+    fn limit(&self, overrides: bool) -> Option<Action> {
+        let level = match (self.value(Key::Gain), self.value(Key::Below)) {
+            (Value::Gain(gain), _) => Level::AtMost(gain.clamp(MUTE, 0)),
+            (_, Value::Gain(gain)) => Level::Below(gain.clamp(MUTE, 0)),
+            _ => return None,
+        };
+        let limit = self.held(level, false, overrides)?;
+        // Nothing to be below of.
+        let lone = matches!(level, Level::Below(_)) && limit.cause.is_none();
+        (!lone).then_some(Action::Limit(limit))
+    }
+
+    fn mute(&self, overrides: bool) -> Option<Action> {
+        self.held(Level::Silent, true, overrides).map(Action::Limit)
+    }
+
+    fn held(&self, level: Level, here: bool, overrides: bool) -> Option<Limit> {
+        let cause = match (self.given(Key::Cause), self.value(Key::Cause).element()) {
+            (true, Some(Element::Source(cause))) => Some(cause),
+            (true, _) => return None,
+            (false, _) => match self.eval.request.element(Field::Source) {
+                Some(Element::Source(source)) => Some(source),
+                _ => None,
+            },
+        };
+        let sticky = self.is(Key::Sticky);
+        // Without cause it would never end.
+        (sticky || cause.is_some()).then_some(())?;
+        Some(Limit {
+            spots: self.spots(here)?,
+            level,
+            pattern: self.pattern(),
+            ramp_ms: self.ramp(),
+            cause,
+            sticky,
+            overrides,
+        })
+    }
+
+    fn set_volume(&self) -> Option<Action> {
+        let sinks = || {
+            let mut sinks: BTreeSet<usize> = BTreeSet::new();
+            sinks.extend(self.elements(Key::Sink).iter().filter_map(|it| match it {
+                Element::Sink(sink) => Some(*sink),
+                _ => None,
+            }));
+            if self.given(Key::Class) || self.given(Key::Connection) {
+                sinks.extend(self.links().iter().map(|it| it.sink));
+            }
+            let targets = [Key::Class, Key::Source, Key::Sink, Key::Connection];
+            if let (false, Some(Element::Sink(sink))) = (
+                targets.iter().any(|key| self.given(*key)),
+                self.eval.request.element(Field::Sink),
+            ) {
+                sinks.insert(sink);
+            }
+            some(sinks.into_iter().collect())
+        };
+        let main = |change| {
+            Some(Action::SetMainVolume {
+                sinks: sinks()?,
+                change,
+            })
+        };
+        let gain = |change| {
+            let sources = some(self.sources())?;
+            Some(Action::SetGain { sources, change })
+        };
+        if self.given(Key::MainVolume) {
+            return main(Change::To(self.short(Key::MainVolume)?));
+        }
+        if self.given(Key::MainVolumeStep) {
+            return main(Change::By(self.short(Key::MainVolumeStep)?));
+        }
+        if self.given(Key::Gain) {
+            return gain(Change::To(self.short(Key::Gain)?.clamp(MUTE, 0)));
+        }
+        if self.given(Key::GainStep) {
+            return gain(Change::By(self.short(Key::GainStep)?));
+        }
+        if !self.is(Key::Restore) {
+            return None;
+        }
+        if self.given(Key::Source) {
+            gain(Change::Restore)
+        } else {
+            main(Change::Restore)
+        }
+    }
+
+    fn property(&self) -> Option<(i16, i16)> {
+        Some((
+            self.short(Key::PropertyType)?,
+            self.short(Key::PropertyValue).unwrap_or(0),
+        ))
+    }
+
+    fn properties(&self) -> Option<Vec<(i16, i16)>> {
+        let numbers = self.value(Key::Properties).items();
+        let pairs = numbers.chunks_exact(2);
+        some(
+            pairs
+                .filter_map(|pair| Some((pair[0].short()?, pair[1].short()?)))
+                .collect(),
+        )
+    }
+
+    /// Sources but the protected ones, and sinks.
+    fn ends(&self) -> Option<Vec<Element>> {
+        let sources = self.elements(Key::Source);
+        let sources = sources.into_iter().filter(|it| self.target(*it).is_some());
+        some(sources.chain(self.elements(Key::Sink)).collect())
+    }
+
+    fn named(&self) -> Option<Vec<Element>> {
+        let sources = self.ends().unwrap_or_default().into_iter();
+        some(sources.chain(self.elements(Key::Gateway)).collect())
+    }
+}

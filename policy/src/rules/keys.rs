@@ -1,0 +1,166 @@
+//! Actions as they are written: their keys and the types of these.
+
+use super::kind::{Kind, Type};
+
+/// A key of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Key {
+    Class,
+    Source,
+    Sink,
+    Connection,
+    ExceptClass,
+    ExceptSource,
+    ExceptSink,
+    ConnectionState,
+    Order,
+    MainVolume,
+    MainVolumeStep,
+    Gain,
+    GainStep,
+    Restore,
+    Below,
+    Pattern,
+    Ramp,
+    Cause,
+    Sticky,
+    PropertyType,
+    PropertyValue,
+    Properties,
+    NotificationType,
+    NotificationStatus,
+    NotificationParam,
+    Gateway,
+}
+
+/// Name and type of each key. Where a list is wanted, a single one is a list of one.
+const KEYS: [(Key, &str, Type); 26] = [
+    (Key::Class, "class", Type::list(Kind::Class)),
+    (Key::Source, "source", Type::list(Kind::Source)),
+    (Key::Sink, "sink", Type::list(Kind::Sink)),
+    (Key::Connection, "connection", Type::list(Kind::Connection)),
+    (Key::ExceptClass, "except_class", Type::list(Kind::Class)),
+    (Key::ExceptSource, "except_source", Type::list(Kind::Source)),
+    (Key::ExceptSink, "except_sink", Type::list(Kind::Sink)),
+    (Key::ConnectionState, "connection_state", Type::list(Kind::State)),
+    (Key::Order, "order", Type::one(Kind::Order)),
+    (Key::MainVolume, "main_volume", Type::one(Kind::Number)),
+    (Key::MainVolumeStep, "main_volume_step", Type::one(Kind::Number)),
+    (Key::Gain, "gain_db", Type::one(Kind::Gain)),
+    (Key::GainStep, "gain_step_db", Type::one(Kind::Gain)),
+    (Key::Restore, "restore", Type::one(Kind::Bool)),
+    (Key::Below, "below_db", Type::one(Kind::Gain)),
+    (Key::Pattern, "pattern", Type::one(Kind::Number)),
+    (Key::Ramp, "ramp_ms", Type::one(Kind::Number)),
+    (Key::Cause, "cause", Type::one(Kind::Source)),
+    (Key::Sticky, "sticky", Type::one(Kind::Bool)),
+    (Key::PropertyType, "property_type", Type::one(Kind::Number)),
+    (Key::PropertyValue, "property_value", Type::one(Kind::Number)),
+    (Key::Properties, "properties", Type::list(Kind::Number)),
+    (Key::NotificationType, "notification_type", Type::one(Kind::Number)),
+    (Key::NotificationStatus, "status", Type::one(Kind::Number)),
+    (Key::NotificationParam, "param", Type::one(Kind::Number)),
+    (Key::Gateway, "gateway", Type::list(Kind::Gateway)),
+];
+
+impl Key {
+    /// As written.
+    pub fn name(self) -> &'static str {
+        KEYS.iter().find(|it| it.0 == self).map_or("", |it| it.1)
+    }
+
+    /// What it takes.
+    pub fn wants(self) -> Type {
+        KEYS.iter()
+            .find(|it| it.0 == self)
+            .map_or(Type::one(Kind::Number), |it| it.2)
+    }
+}
+
+macro_rules! actions {
+    ($($variant:ident $name:literal $carried:literal [$($key:ident)*] needs [$($needed:ident)*] $what:literal)*) => {
+        /// What a rule does.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Verb { $(#[doc = $what] $variant,)* }
+
+        impl Verb {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// As written in `do`.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The keys it knows.
+            pub fn keys(self) -> &'static [Key] {
+                match self { $(Self::$variant => &[$(Key::$key,)*],)* }
+            }
+
+            /// The keys of which it needs one.
+            pub fn needs(self) -> &'static [Key] {
+                match self { $(Self::$variant => &[$(Key::$needed,)*],)* }
+            }
+
+            /// What it means.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $what,)* }
+            }
+
+            /// [`crate::Machine`] carries it out.
+            pub fn is_carried_out(self) -> bool {
+                match self { $(Self::$variant => $carried,)* }
+            }
+        }
+    };
+}
+
+actions! {
+    Connect "connect" true [Class Source Sink ExceptClass Order] needs []
+        "connects a pair; a source or sink alone: whatever waits there; a class: its first by order; none: the newest of each"
+    Pop "pop" true [Class Source Sink ExceptClass Order] needs []
+        "as connect, of what was pushed or suspended"
+    Resume "resume" true [Class Source Sink ExceptClass Order] needs []
+        "as connect, of what was suspended or pushed"
+    Disconnect "disconnect" true
+        [Class Source Sink Connection ConnectionState ExceptClass ExceptSource ExceptSink] needs []
+        "ends main connections; without a filter all"
+    Push "push" true [Class Source Sink Connection ExceptClass ExceptSource ExceptSink] needs []
+        "ends main connections and keeps them for pop"
+    Suspend "suspend" true [Class Source Sink Connection ExceptClass ExceptSource ExceptSink] needs []
+        "pauses main connections until resume"
+    SetVolume "set_volume" true
+        [Class Source Sink Connection MainVolume MainVolumeStep Gain GainStep Restore]
+        needs [MainVolume MainVolumeStep Gain GainStep Restore]
+        "sets the mainVolume of sinks, or the wanted gain of sources; the first that is given, in this order"
+    Limit "limit" true [Class Source Sink Connection Gain Below Pattern Ramp Cause Sticky] needs [Gain Below]
+        "holds sources at or below a gain, or below their cause"
+    Unlimit "unlimit" true [Class Source Sink Connection Pattern] needs []
+        "ends limits whose pattern is covered; without a target all"
+    Mute "mute" true [Class Source Sink Connection Pattern Ramp Cause Sticky] needs []
+        "silences sources; without a target all at the request's sink"
+    Unmute "unmute" true [Class Source Sink Connection Pattern] needs []
+        "ends what mute did; without a target at the request's sink"
+    SetProperty "set_property" true [Source Sink PropertyType PropertyValue] needs [PropertyType]
+        "sets a main sound property"
+    SetProperties "set_properties" true [Source Sink Properties] needs [Properties]
+        "sets main sound properties: pairs of type and value"
+    SetSystemProperty "set_system_property" false [PropertyType PropertyValue] needs [PropertyType]
+        "sets a system property"
+    SetSystemProperties "set_system_properties" false [Properties] needs [Properties]
+        "sets system properties: pairs of type and value"
+    SetDebug "set_debug" false [PropertyType PropertyValue] needs [PropertyType] "sets a debug value"
+    SetNotification "set_notification_configuration" true
+        [Source Sink NotificationType NotificationStatus NotificationParam] needs [NotificationType]
+        "configures a main notification"
+    Register "register" false [Source Sink Gateway] needs [Source Sink Gateway] "registers configured elements"
+    Transfer "transfer" false [] needs [] "hands connections over to domains that outlive this process"
+}
+
+impl Verb {
+    /// The action of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|it| it.name() == name).copied()
+    }
+}
