@@ -139,6 +139,10 @@ impl Machine {
             return false;
         };
         let was = connection.held.remove(&main);
+        #[cfg(test)]
+        if mutant::is(Mutant::KeepsSegment) {
+            return was;
+        }
         if connection.held.is_empty() && !connection.direct {
             self.remove(id, effects);
         }

@@ -104,6 +104,10 @@ impl Machine {
 
     /// A segment of these main connections between a guest's stream and a zone is gone.
     pub(in crate::machine) fn lose_held(&mut self, held: &BTreeSet<u16>) {
+        #[cfg(test)]
+        if mutant::is(Mutant::ForgetsHeld) {
+            return;
+        }
         for id in held {
             if let Some(main) = self.state.routing.mains.get_mut(id) {
                 main.goal = Goal::Gone;

@@ -47,6 +47,10 @@ pub(in crate::machine) enum Mutant {
     LimitsOutliveTheirCause,
     /// What rules decide is not done.
     RulesDoNothing,
+    /// A zone's segment outlives its connection.
+    KeepsSegment,
+    /// A connection outlives its zone's segment.
+    ForgetsHeld,
 }
 
 pub(in crate::machine) const ALL: [Mutant; 10] = [
@@ -63,7 +67,7 @@ pub(in crate::machine) const ALL: [Mutant; 10] = [
 ];
 
 /// Those in what is about domains.
-pub(in crate::machine) const DOMAINS: [Mutant; 9] = [
+pub(in crate::machine) const DOMAINS: [Mutant; 11] = [
     Mutant::NeverAborts,
     Mutant::ReusesHandles,
     Mutant::ForgetsDisplaced,
@@ -73,6 +77,8 @@ pub(in crate::machine) const DOMAINS: [Mutant; 9] = [
     Mutant::TakesForeignAcks,
     Mutant::SkipsOff,
     Mutant::KeepsLost,
+    Mutant::KeepsSegment,
+    Mutant::ForgetsHeld,
 ];
 
 thread_local! {

@@ -7,9 +7,11 @@ use proptest::test_runner::TestCaseError;
 
 use super::rig::{ack_of, domain, gateway, sink, source};
 use crate::command::{Call, ConnectionState, Signal};
-use crate::effect::Effect;
+use crate::effect::{CauseKind, Effect};
 use crate::event::Event;
+use crate::machine::tests::fixture::{sink as zone, source as built_in};
 use crate::model::Model;
+use crate::routing::BUILT_IN;
 use crate::routing_command::{DomainRequest, End, Kind, RoutingCall, RoutingReply, source_state};
 use crate::{MUTE, Machine, Time};
 
@@ -38,11 +40,15 @@ pub(super) enum Op {
     PeerLost(u8),
     Available(u8, bool),
     Interrupt(u8, bool),
+    /// A guest's stream starts or ends.
+    Stream(u8, bool),
     /// Everything that is gone is registered again.
     Register,
 }
 
-/// Sources 101 to 106, sinks 101 to 105; see [`World::register`].
+/// Two guests' streams and a zone come first (see [`World::guests`]), then what domains have (see [`World::register`]).
+const FIRST_SOURCE: u16 = 103;
+const FIRST_SINK: u16 = 102;
 const SOURCES: u16 = 6;
 const SINKS: u16 = 5;
 /// (domain, class) of each source.
@@ -78,6 +84,7 @@ fn peer(domain: usize) -> String {
 
 impl World {
     pub fn new(model: Model) -> Self {
+        let model = Self::guests(model);
         let mut world = Self {
             machine: Machine::new(model),
             now: 0,
@@ -97,6 +104,13 @@ impl World {
         };
         world.register().expect("registered");
         world
+    }
+
+    /// Two guests' streams, of the first two classes, and a zone.
+    pub fn guests(mut model: Model) -> Model {
+        model.sources = vec![built_in("ivi.media", 0, &[0]), built_in("cluster.prompt", 1, &[])];
+        model.sinks = vec![zone("cabin")];
+        model
     }
 
     pub fn step(&mut self, event: Event) -> Result<Vec<Effect>, TestCaseError> {
@@ -190,7 +204,7 @@ impl World {
         self.step(Event::Call { token: 1, call }).map(drop)
     }
 
-    /// Registers what isn't: three domains, a gateway from the first sink of each of the first two to the next domain.
+    /// Registers what isn't: three domains, a gateway from the zone to the first and from one sink of the first two to the next.
     fn register(&mut self) -> Verdict {
         for n in 0..3 {
             self.routing(peer(n), RoutingCall::RegisterDomain(domain(&format!("domain{n}"))))?;
@@ -212,16 +226,23 @@ impl World {
                 self.away.remove(&End::Sink(id));
             }
         }
-        for (from, to) in [((101, 101), (102, 104)), ((102, 103), (103, 106))] {
-            let at = usize::from(from.0 - 101);
-            self.routing(peer(at), RoutingCall::RegisterGateway(gateway(from, to)))?;
+        let (sources, sinks) = (FIRST_SOURCE, FIRST_SINK);
+        let gateways = [
+            (0, (BUILT_IN, 101), (101, sources)),
+            (0, (101, sinks), (102, sources + 3)),
+            (1, (102, sinks + 2), (103, sources + 5)),
+        ];
+        for (at, from, to) in gateways {
+            let mut data = gateway(from, to);
+            data.control_domain = 101 + u16::try_from(at).unwrap();
+            self.routing(peer(at), RoutingCall::RegisterGateway(data))?;
         }
         Ok(())
     }
 
     pub fn take(&mut self, op: &Op) -> Verdict {
-        let source = |n: u8| 101 + u16::from(n) % SOURCES;
-        let sink = |n: u8| 101 + u16::from(n) % SINKS;
+        let source = |n: u8| 101 + u16::from(n) % (SOURCES + FIRST_SOURCE - 101);
+        let sink = |n: u8| 101 + u16::from(n) % (SINKS + FIRST_SINK - 101);
         match *op {
             Op::Connect(from, to) => self.call(Call::Connect {
                 source: source(from),
@@ -273,10 +294,20 @@ impl World {
             Op::PeerLost(n) => self.peer_lost(usize::from(n) % 3),
             Op::Available(n, available) => self.available(n, available),
             Op::Interrupt(n, on) => {
-                let (source, state) = (source(n), if on { 2 } else { 1 });
+                let (source, state) = (FIRST_SOURCE + u16::from(n) % SOURCES, if on { 2 } else { 1 });
                 let at = SOURCE_PLACES[usize::from(n) % 6].0;
                 self.routing(peer(at), RoutingCall::HookInterruptStatusChange { source, state })?;
                 Ok(())
+            }
+            Op::Stream(n, on) => {
+                let source = usize::from(n) % 2;
+                let start_gen = 1;
+                let event = if on {
+                    Event::StreamStarted { source, start_gen }
+                } else {
+                    Event::StreamReleased { source }
+                };
+                self.step(event).map(drop)
             }
             Op::Register => self.register(),
         }
@@ -381,9 +412,13 @@ impl World {
     fn lose(&mut self, kind: u8, n: u8) -> Verdict {
         let index = usize::from(n);
         let (kind, id, at) = match kind % 3 {
-            0 => (Kind::Source, 101 + u16::from(n) % SOURCES, SOURCE_PLACES[index % 6].0),
-            1 => (Kind::Sink, 101 + u16::from(n) % SINKS, SINK_PLACES[index % 5]),
-            _ => (Kind::Gateway, 101 + u16::from(n) % 2, index % 2),
+            0 => (
+                Kind::Source,
+                FIRST_SOURCE + u16::from(n) % SOURCES,
+                SOURCE_PLACES[index % 6].0,
+            ),
+            1 => (Kind::Sink, FIRST_SINK + u16::from(n) % SINKS, SINK_PLACES[index % 5]),
+            _ => (Kind::Gateway, 101 + u16::from(n) % 3, usize::from(index % 3 == 2)),
         };
         let reply = self.routing(peer(at), RoutingCall::Deregister { kind, id })?;
         if reply == RoutingReply::Error(0) {
@@ -417,11 +452,19 @@ impl World {
         for (index, (at, _)) in SOURCE_PLACES.iter().enumerate() {
             if *at == n {
                 self.states
-                    .insert(101 + u16::try_from(index).unwrap(), source_state::OFF);
+                    .insert(FIRST_SOURCE + u16::try_from(index).unwrap(), source_state::OFF);
             }
         }
         let mine = |connection: (u16, u16)| {
-            SOURCE_PLACES[usize::from(connection.0 - 101)].0 == n || SINK_PLACES[usize::from(connection.1 - 101)] == n
+            let source = connection
+                .0
+                .checked_sub(FIRST_SOURCE)
+                .map(|at| SOURCE_PLACES[usize::from(at)].0);
+            let sink = connection
+                .1
+                .checked_sub(FIRST_SINK)
+                .map(|at| SINK_PLACES[usize::from(at)]);
+            source == Some(n) || sink == Some(n)
         };
         for (id, ends) in &self.ends {
             let state = self.connections[id];
@@ -436,11 +479,14 @@ impl World {
     fn available(&mut self, n: u8, available: bool) -> Verdict {
         let (end, at) = if n.is_multiple_of(2) {
             (
-                End::Source(101 + u16::from(n) % SOURCES),
+                End::Source(FIRST_SOURCE + u16::from(n) % SOURCES),
                 SOURCE_PLACES[usize::from(n) % 6].0,
             )
         } else {
-            (End::Sink(101 + u16::from(n) % SINKS), SINK_PLACES[usize::from(n) % 5])
+            (
+                End::Sink(FIRST_SINK + u16::from(n) % SINKS),
+                SINK_PLACES[usize::from(n) % 5],
+            )
         };
         if !available {
             self.away.insert(end);
@@ -464,16 +510,33 @@ impl World {
                 _ => return Err(TestCaseError::fail(format!("{id} is left {state:?}"))),
             }
             if *state == Connected && self.honest {
-                prop_assert_eq!(self.states.get(&source), Some(&source_state::ON), "connected, but off");
-                let from = self.segments.values().any(|it| it.0 == source);
-                let to = self.segments.values().any(|it| it.1 == sink);
-                prop_assert!(from && to, "connected, but nothing runs");
-                let muted = self.levels.get(&sink) == Some(&MUTE);
-                prop_assert!(
-                    !self.punctual || muted == self.muted.contains(&sink),
-                    "muted, and nobody wants it, or the other way round"
-                );
+                self.runs(*id, source, sink)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A connected one is really connected, from end to end.
+    fn runs(&self, id: u16, source: u16, sink: u16) -> Verdict {
+        if source < FIRST_SOURCE {
+            let index = usize::from(source - 101);
+            let running = self.machine.state_of(index).is_some_and(|it| it.running);
+            let causes = &self.machine.heard().sources[index].taps[0].causes;
+            let routed = causes.iter().all(|cause| cause.kind != CauseKind::NoRoute);
+            prop_assert!(!running || routed, "{id} is connected, but has no route: {causes:?}");
+        } else {
+            prop_assert_eq!(self.states.get(&source), Some(&source_state::ON), "connected, but off");
+            let from = self.segments.values().any(|it| it.0 == source);
+            prop_assert!(from, "connected, but nothing leaves");
+        }
+        if sink >= FIRST_SINK {
+            let to = self.segments.values().any(|it| it.1 == sink);
+            prop_assert!(to, "connected, but nothing arrives");
+            let muted = self.levels.get(&sink) == Some(&MUTE);
+            prop_assert!(
+                !self.punctual || muted == self.muted.contains(&sink),
+                "muted, and nobody wants it, or the other way round"
+            );
         }
         Ok(())
     }
@@ -505,7 +568,11 @@ impl World {
         self.ends(acks)?;
         self.now += 20_000;
         self.step(Event::Tick)?;
+        for source in [0, 1] {
+            self.step(Event::StreamReleased { source })?;
+        }
         prop_assert!(self.connections.is_empty());
+        prop_assert_eq!(self.machine.connections().count(), 0, "segments of nobody");
         if self.honest {
             prop_assert!(self.segments.is_empty(), "left behind: {:?}", self.segments);
             let on = self.states.iter().filter(|it| *it.1 != source_state::OFF);

@@ -57,6 +57,7 @@ fn honest() -> impl Strategy<Value = Op> {
         1 => any::<u8>().prop_map(Op::PeerLost),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(n, available)| Op::Available(n, available)),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(n, on)| Op::Interrupt(n, on)),
+        2 => (any::<u8>(), any::<bool>()).prop_map(|(n, on)| Op::Stream(n, on)),
         2 => Just(Op::Register),
     ]
 }
@@ -132,7 +133,8 @@ fn the_same_input_gives_the_same_effects_also_over_a_restart() {
         let (mut one, mut two) = (World::new(model.clone()), World::new(model.clone()));
         prop_assert_eq!(run(&mut one, first)?, run(&mut two, first)?);
         let snapshot = two.machine.snapshot();
-        two.machine = Machine::restore(model, &snapshot).map_err(|err| TestCaseError::fail(err.to_string()))?;
+        two.machine =
+            Machine::restore(World::guests(model), &snapshot).map_err(|err| TestCaseError::fail(err.to_string()))?;
         prop_assert_eq!(run(&mut one, rest)?, run(&mut two, rest)?);
         prop_assert_eq!(one.machine.snapshot(), two.machine.snapshot());
         Ok(())
@@ -151,7 +153,7 @@ fn a_damaged_snapshot_of_domains_is_refused_or_harmless() {
             let at = at.index(bytes.len());
             bytes[at] = byte % 64 + 32;
         }
-        if let Ok(machine) = Machine::restore(model, &bytes) {
+        if let Ok(machine) = Machine::restore(World::guests(model), &bytes) {
             let mut restored = World::new(empty_car());
             restored.machine = machine;
             for op in &after {
