@@ -149,7 +149,10 @@ impl Machine {
         let Some(connection) = self.state.connections.get(&id).filter(|it| it.direct) else {
             return answer.code(error::NOT_POSSIBLE);
         };
-        self.state.sources[connection.source].refused.remove(&connection.sink);
+        // A refusal stands for what others still run over.
+        if connection.held.is_empty() {
+            self.state.sources[connection.source].refused.remove(&connection.sink);
+        }
         answer.code(error::OK);
         self.give_back(id, answer.effects);
     }

@@ -38,7 +38,7 @@ impl Machine {
         for sink in self.model.sources[source].auto_connect.clone() {
             let refused = self.state.sources[source].refused.contains_key(&sink);
             let known = self.state.connection_between(source, sink);
-            if let Some(id) = known {
+            if let Some(id) = known.filter(|_| !refused) {
                 self.promote(id, true, effects);
             }
             if refused || known.is_some() {

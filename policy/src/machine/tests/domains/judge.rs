@@ -108,7 +108,7 @@ impl World {
 
     /// Two guests' streams, of the first two classes, and a zone.
     pub fn guests(mut model: Model) -> Model {
-        model.sources = vec![built_in("ivi.media", 0, &[0]), built_in("cluster.prompt", 1, &[])];
+        model.sources = vec![built_in("ivi.media", 0, &[0]), built_in("cluster.prompt", 1, &[0])];
         model.sinks = vec![zone("cabin")];
         model
     }
@@ -520,6 +520,9 @@ impl World {
     fn runs(&self, id: u16, source: u16, sink: u16) -> Verdict {
         if source < FIRST_SOURCE {
             let index = usize::from(source - 101);
+            let mut segments = self.machine.connections();
+            let zone = segments.any(|it| (it.source, it.sink) == (index, 0));
+            prop_assert!(zone, "{id} is connected, but not to the zone");
             let running = self.machine.state_of(index).is_some_and(|it| it.running);
             let causes = &self.machine.heard().sources[index].taps[0].causes;
             let routed = causes.iter().all(|cause| cause.kind != CauseKind::NoRoute);

@@ -46,6 +46,8 @@ fn model() -> impl Strategy<Value = Model> {
 fn honest() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (any::<u8>(), any::<u8>()).prop_map(|(from, to)| Op::Connect(from, to)),
+        // A guest's stream, over the zone or to it.
+        4 => (0_u8..2, 0_u8..6).prop_map(|(from, to)| Op::Connect(from, to)),
         3 => any::<u8>().prop_map(Op::Disconnect),
         1 => (any::<u8>(), any::<i16>()).prop_map(|(to, volume)| Op::Volume(to, volume)),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(to, mute)| Op::Mute(to, mute)),
@@ -57,7 +59,7 @@ fn honest() -> impl Strategy<Value = Op> {
         1 => any::<u8>().prop_map(Op::PeerLost),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(n, available)| Op::Available(n, available)),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(n, on)| Op::Interrupt(n, on)),
-        2 => (any::<u8>(), any::<bool>()).prop_map(|(n, on)| Op::Stream(n, on)),
+        4 => (any::<u8>(), any::<bool>()).prop_map(|(n, on)| Op::Stream(n, on)),
         2 => Just(Op::Register),
     ]
 }
@@ -73,7 +75,21 @@ fn any_op() -> impl Strategy<Value = Op> {
 
 /// Half of the runs with domains that do as they are told.
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    prop_oneof![vec(honest(), 0..60), vec(any_op(), 0..60)]
+    prop_oneof![2 => vec(honest(), 0..60), 2 => vec(any_op(), 0..60), 1 => music_and_prompt()]
+}
+
+/// A guest's music over the zone, and another guest's prompt at it.
+fn music_and_prompt() -> impl Strategy<Value = Vec<Op>> {
+    (1_u8..6, vec(honest(), 0..20)).prop_map(|(sink, ops)| {
+        let first = [
+            Op::Connect(0, sink),
+            Op::AckAll,
+            Op::Stream(0, true),
+            Op::Stream(1, true),
+            Op::AckAll,
+        ];
+        first.into_iter().chain(ops).collect()
+    })
 }
 
 fn runner(cases: u32) -> TestRunner {
