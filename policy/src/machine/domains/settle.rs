@@ -58,7 +58,8 @@ impl Machine {
                 continue;
             };
             let goal = match mains.get(&by).map(|it| (it.goal, it.state)) {
-                Some((Goal::Up, ConnectionState::Connected)) => Goal::Gone,
+                // Connected, or held up by a newer one: it has its place.
+                Some((Goal::Up, ConnectionState::Connected | ConnectionState::Suspended)) => Goal::Gone,
                 Some((Goal::Up | Goal::Displaced { .. }, _)) => continue,
                 _ => match self.find_at(main.class, main.sink, Some(id)) {
                     Found::Closed => Goal::Gone,

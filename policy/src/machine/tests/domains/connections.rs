@@ -427,3 +427,19 @@ fn ten_thousand_connections_leave_nothing_behind() {
     assert!(after.abs_diff(before) < 16, "{before}, {after}");
     assert_eq!(rig.machine.next_deadline(), None);
 }
+
+#[test]
+fn one_stopped_by_one_that_a_newer_holds_up_is_over() {
+    let (mut rig, music, sink) = amplifier();
+    let phone = rig.source(":1.1", 101, "phone", CLASS_PHONE);
+    let second = rig.source(":1.1", 101, "second phone", CLASS_PHONE);
+    rig.connect(music, sink);
+    rig.ack_all();
+    rig.connect(phone, sink);
+    rig.connect(second, sink);
+    rig.ack_all();
+    assert_eq!(
+        [1, 2, 3].map(|id| rig.state(id)),
+        [None, Some(Suspended), Some(Connected)]
+    );
+}
