@@ -53,6 +53,10 @@ impl Held {
         if mutant::is(Mutant::LimitsOutliveTheirCause) {
             return true;
         }
+        #[cfg(test)]
+        if self.level == Level::Silent && mutant::is(Mutant::RulesMuteForGood) {
+            return true;
+        }
         let below = matches!(self.level, Level::Below(_));
         self.sticky && !below || self.cause.is_some_and(|cause| sounds(state, cause))
     }
@@ -108,7 +112,13 @@ pub(in crate::machine) fn strictest(
     else {
         return duck.map(Down::from);
     };
-    let duck = if held().any(|it| it.overrides) { safety() } else { duck };
+    let duck = if held().any(|it| it.overrides) {
+        #[cfg(test)]
+        let safety = || safety().filter(|_| !mutant::is(Mutant::RulesOverrideSafety));
+        safety()
+    } else {
+        duck
+    };
     if depth >= duck.map_or(0, |by| by.duck.depth) {
         return duck.map(Down::from);
     }

@@ -30,6 +30,9 @@ use limits::Held;
 pub(super) use saved::SavedRuled;
 use watch::Seen;
 
+#[cfg(test)]
+use super::tests::mutant::{self, Mutant};
+
 /// Connections that were pushed, at most.
 const MAX_PUSHED: usize = 64;
 
@@ -98,10 +101,14 @@ impl Machine {
             effects,
         };
         if let Err(Overrun { rules }) = drive(program, &mut acting, first) {
+            self.overruns.count += 1;
+            #[cfg(test)]
+            if mutant::is(Mutant::KeepsWhatRanAway) {
+                return;
+            }
             self.state = before.0;
             effects.truncate(before.1);
             let names = rules.iter().filter_map(|rule| program.rules().get(*rule));
-            self.overruns.count += 1;
             self.overruns.rules = names.map(|rule| rule.name.clone()).collect();
         }
     }

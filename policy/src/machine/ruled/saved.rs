@@ -11,6 +11,9 @@ use crate::machine::state::{LAST_ORDER, MAX_CONNECTIONS};
 use crate::rules::action::Level;
 use crate::rules::view::View;
 
+#[cfg(test)]
+use crate::machine::tests::mutant::{self, Mutant};
+
 /// See the module.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -89,6 +92,10 @@ impl Machine {
     pub(in crate::machine) fn restore_ruled(&mut self, saved: &SavedRuled) {
         let limits = saved.limits.iter().take(MAX_LIMITS).filter_map(|it| self.restored(it));
         self.state.ruled.limits = limits.collect();
+        #[cfg(test)]
+        if mutant::is(Mutant::ForgetsLimits) {
+            self.state.ruled.limits.clear();
+        }
         for (id, it) in saved.pushed.iter().take(MAX_PUSHED) {
             let source = self.model.sources.iter().position(|source| source.name == it.source);
             let sink = self.model.sinks.iter().position(|sink| sink.name == it.sink);

@@ -51,6 +51,14 @@ pub(in crate::machine) enum Mutant {
     KeepsSegment,
     /// A connection outlives its zone's segment.
     ForgetsHeld,
+    /// A rule that overrides goes before the duck for a protected source too.
+    RulesOverrideSafety,
+    /// A restored machine holds nothing.
+    ForgetsLimits,
+    /// What rules mute stays muted.
+    RulesMuteForGood,
+    /// Rules that ran out of steps are not undone.
+    KeepsWhatRanAway,
 }
 
 pub(in crate::machine) const ALL: [Mutant; 10] = [

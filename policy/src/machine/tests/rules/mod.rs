@@ -3,6 +3,9 @@
 mod actions;
 mod bounded;
 mod language;
+mod page;
+mod random;
+mod triggers;
 mod wrong;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Wrong rules, and what is said about them: `wrong.golden`. To write it anew: `BLESS=1 cargo nextest run -p policy wrong_rules`,
+//! Wrong rules, and what is said about them: `wrong.golden`. To write it anew: `BLESS_RULES=1 cargo nextest run -p policy wrong_rules`,
 //! then read what changed.
 
 use super::super::fixture::car;
@@ -117,7 +117,7 @@ fn wrong_rules_are_answered_with_place_cause_and_cure() {
         assert!(report.errors() + report.warnings() > 0, "nothing is wrong with\n{text}");
         said.push_str(&format!("{text}\n{report}\n{}\n", "-".repeat(40)));
     }
-    if std::env::var_os("BLESS").is_some() {
+    if std::env::var_os("BLESS_RULES").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/machine/tests/rules/wrong.golden");
         std::fs::write(path, &said).unwrap();
         return;
