@@ -1,4 +1,4 @@
-//! The AudioManager D-Bus command interface and ours, the client library and `audioctl`.
+//! The AudioManager D-Bus interfaces and ours, the client library and `audioctl`.
 //!
 //! * [`client`]: typed calls, signals, names;
 //! * [`private_bus`]: a `dbus-daemon` of one's own, for demos and tests;
@@ -6,8 +6,9 @@
 //! * [`status`]: the JSON that `Status` returns;
 //! * [`names`]: bus name, paths and interfaces.
 //!
-//! Wire contract: GENIVI AudioManager 8, `PluginCommandInterfaceDbus` (Command 4.1), as its code behaves and not as its
-//! published XML says: dispatch is by member, every method answers with its return code (`n`) first.
+//! Wire contract: GENIVI AudioManager 8, `PluginCommandInterfaceDbus` (Command 4.1) and `PluginRoutingInterfaceDbus` (Routing
+//! 6.0), as their code behaves and not as their published XML says: dispatch is by member, every command method answers with
+//! its return code (`n`) first, routing methods with theirs (`q`) last.
 
 pub mod client;
 pub mod private_bus;
@@ -22,6 +23,10 @@ pub mod names {
     pub const COMMAND_PATH: &str = "/org/genivi/audiomanager/commandinterface";
     /// The command interface.
     pub const COMMAND_INTERFACE: &str = "org.genivi.audiomanager.commandinterface";
+    /// Object of the routing interface.
+    pub const ROUTING_PATH: &str = "/org/genivi/audiomanager/routinginterface";
+    /// The routing interface: domains of other processes.
+    pub const ROUTING_INTERFACE: &str = "org.genivi.audiomanager.routinginterface";
     /// AudioManager's root object: Introspect only.
     pub const ROOT_PATH: &str = "/org/genivi/audiomanager";
     /// Our own object, on the same connection and name.

@@ -22,8 +22,28 @@ pub struct Status {
     pub chimes: Vec<Chime>,
     /// Guests.
     pub guests: Vec<Guest>,
+    /// Domains of other processes.
+    pub domains: Vec<Domain>,
+    /// Acks of domains that were too late, of nobody's request, or another's.
+    pub dropped_acks: u64,
     /// The last events of the engines' flight recorders, in words, oldest first.
     pub recent: Vec<String>,
+}
+
+/// A domain of another process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Domain {
+    /// domainID.
+    pub id: u16,
+    /// Name.
+    pub name: String,
+    /// Its bus name.
+    pub bus_name: String,
+    /// How many sources it has.
+    pub sources: usize,
+    /// How many sinks.
+    pub sinks: usize,
 }
 
 /// One codec.

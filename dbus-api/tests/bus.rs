@@ -8,7 +8,7 @@ use std::process::Command;
 use common::V::{self, N, Q, S, T};
 use common::fake::Fake;
 use common::rows::methods;
-use common::{DEADLINE, Folder, Raw, error_name, run};
+use common::{Folder, Raw, error_name, listed_methods, next_but_signals as next, run};
 use dbus_api::client::{Client, Error, Heard, Names};
 use dbus_api::names::{BUS_NAME, COMMAND_INTERFACE, COMMAND_PATH, OWN_INTERFACE, OWN_PATH, ROOT_PATH};
 use dbus_api::private_bus::PrivateBus;
@@ -306,7 +306,7 @@ fn introspection_lists_every_method_and_each_listed_one_can_be_called() {
         assert_eq!(names, documented);
 
         for (member, takes, gives) in listed {
-            let values: Vec<V> = takes.iter().map(|kind| value_of(kind)).collect();
+            let values: Vec<V> = takes.iter().map(|(_, kind)| value_of(kind)).collect();
             let reply = raw.call(&member, &values).await.unwrap();
             assert_eq!(
                 reply.body().signature().to_string_no_parens(),
@@ -336,30 +336,6 @@ fn value_of(kind: &str) -> V {
         "s" => S("x".into()),
         other => panic!("the XML has the type {other}"),
     }
-}
-
-/// (name, in types, out types) of an interface's methods.
-fn listed_methods(xml: &str, interface: &str) -> Vec<(String, Vec<String>, Vec<String>)> {
-    let attribute = |line: &str, name: &str| {
-        let from = line.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
-        line[from..].split('"').next().unwrap().to_owned()
-    };
-    let start = xml.find(&format!("<interface name=\"{interface}\">")).unwrap();
-    let section = &xml[start..start + xml[start..].find("</interface>").unwrap()];
-    let mut methods = Vec::new();
-    for block in section.split("<method ").skip(1) {
-        let block = block.split("</method>").next().unwrap();
-        let args = |direction: &str| -> Vec<String> {
-            let wanted = format!("direction=\"{direction}\"");
-            block
-                .lines()
-                .filter(|line| line.contains(&wanted))
-                .map(|line| attribute(line, "type"))
-                .collect()
-        };
-        methods.push((attribute(block, "name"), args("in"), args("out")));
-    }
-    methods
 }
 
 /// Runs a client program off the runtime's thread.
@@ -489,16 +465,4 @@ fn errors_tell_no_bus_no_daemon_and_not_permitted_apart() {
             "no error"
         );
     });
-}
-
-/// The next message that is no signal (the bus greets with NameAcquired).
-async fn next(stream: &mut zbus::MessageStream) -> zbus::Message {
-    use zbus::export::futures_core::Stream;
-    loop {
-        let message = std::future::poll_fn(|context| std::pin::Pin::new(&mut *stream).poll_next(context));
-        let message = tokio::time::timeout(DEADLINE, message).await.unwrap().unwrap().unwrap();
-        if message.message_type() != zbus::message::Type::Signal {
-            return message;
-        }
-    }
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::V::{self, I, N, Q, S, T, U};
 use common::rows::{methods, signals};
-use common::{Raw, error_name, peers, run};
+use common::{Raw, error_name, next, peers, run, signature_bytes, widened};
 use dbus_api::client::{Client, Heard};
 use dbus_api::names::{COMMAND_INTERFACE, COMMAND_PATH, OWN_INTERFACE, OWN_PATH, ROOT_PATH};
 use dbus_api::server::{Bus, Out, OwnCall, Request, SENDER_LIMIT, What, start_on};
@@ -19,16 +19,6 @@ type Ours = (Bus, Receiver<Request>, UnboundedSender<Out>);
 async fn served() -> (Ours, Raw) {
     let (server, client) = peers().await;
     (start_on(server), client)
-}
-
-fn widened(values: &[V]) -> Vec<V> {
-    let wide = |value: &V| match value {
-        N(value) => I((*value).into()),
-        Q(value) => U((*value).into()),
-        T(values) => T(widened(values)),
-        other => other.clone(),
-    };
-    values.iter().map(wide).collect()
 }
 
 /// Makes the call and answers it; returns what was asked and the reply.
@@ -396,17 +386,6 @@ fn an_answer_that_does_not_fit_its_call_is_an_error_and_not_a_wrong_message() {
     });
 }
 
-/// The body's signature as its bytes in the header have it (zbus's parsed form hides a lone structure's parentheses).
-fn signature_bytes(message: &Message) -> String {
-    let bytes = message.data().bytes();
-    let parsed = message.body().signature().to_string();
-    let lone = format!("\u{1}g\0{}{parsed}\0", char::from(u8::try_from(parsed.len()).unwrap()));
-    match bytes.windows(lone.len()).any(|window| window == lone.as_bytes()) {
-        true => parsed,
-        false => message.body().signature().to_string_no_parens(),
-    }
-}
-
 #[test]
 fn all_23_signals_have_their_documented_names_and_signatures_and_the_client_reads_them_back() {
     run(async {
@@ -487,14 +466,6 @@ fn call_message(member: &'static str, values: &[V]) -> Message {
         Some(body) => call.build(&body).unwrap(),
         None => call.build(&()).unwrap(),
     }
-}
-
-async fn next(stream: &mut zbus::MessageStream) -> Message {
-    use zbus::export::futures_core::Stream;
-    std::future::poll_fn(|context| std::pin::Pin::new(&mut *stream).poll_next(context))
-        .await
-        .unwrap()
-        .unwrap()
 }
 
 proptest! {

@@ -154,6 +154,16 @@ pub struct CrossfaderData {
     pub hot_sink: i16,
 }
 
+/// `am_Volumes_s`: one of several volumes set at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the interface's own")]
+pub struct VolumeRamp {
+    pub end: End,
+    pub volume: i16,
+    pub ramp: u16,
+    pub time_ms: u16,
+}
+
 /// One kind of element that can be registered and peeked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names are the interface's own")]
@@ -383,6 +393,34 @@ pub enum DomainRequest {
         route: Vec<(String, String)>,
         state: i16,
     },
+    /// Acknowledged as [`Self::SetSinkSoundProperty`].
+    SetSinkSoundProperties {
+        handle: u16,
+        sink: u16,
+        properties: Vec<Property>,
+    },
+    /// Acknowledged as [`Self::SetSourceSoundProperty`].
+    SetSourceSoundProperties {
+        handle: u16,
+        source: u16,
+        properties: Vec<Property>,
+    },
+    CrossFade {
+        handle: u16,
+        crossfader: u16,
+        hot_sink: i16,
+        ramp: u16,
+        time_ms: u16,
+    },
+    SetVolumes {
+        handle: u16,
+        volumes: Vec<VolumeRamp>,
+    },
+    /// `am_DomainState_e`; not acknowledged.
+    SetDomainState {
+        domain: u16,
+        state: i16,
+    },
     /// Give up what this handle asked for.
     Abort {
         handle: u16,
@@ -390,9 +428,10 @@ pub enum DomainRequest {
 }
 
 impl DomainRequest {
-    /// Its handle.
+    /// Its handle; 0 for the one that has none.
     pub fn handle(&self) -> u16 {
         match *self {
+            Self::SetDomainState { .. } => 0,
             Self::Connect { handle, .. }
             | Self::Disconnect { handle, .. }
             | Self::SetSourceState { handle, .. }
@@ -403,6 +442,10 @@ impl DomainRequest {
             | Self::SetSinkNotificationConfiguration { handle, .. }
             | Self::SetSourceNotificationConfiguration { handle, .. }
             | Self::TransferConnection { handle, .. }
+            | Self::SetSinkSoundProperties { handle, .. }
+            | Self::SetSourceSoundProperties { handle, .. }
+            | Self::CrossFade { handle, .. }
+            | Self::SetVolumes { handle, .. }
             | Self::Abort { handle } => handle,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   guests ── News ──► step ─► Machine ─► snapshot saved ─► gains published ─► guests' elements ─► replies and signals
-//!   bus ──── Request ──►│                                                                             │
+//!   bus ──── Request ──►│ (and domains' acks)                                    requests to domains, │
 //!   engines: chimes ended, flight recorder ──────────────────────────────────► monitor ──────────────►┴─► bus
 //! ```
 //! Nothing that sounds waits for this process. It may be stopped or killed anywhere: what it decided is in the saved block
@@ -10,18 +10,19 @@
 
 pub mod bus;
 pub mod chimes;
+mod domains;
 pub mod gains;
 pub mod guests;
 pub mod monitor;
 pub mod recorder;
 mod status;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::Ordering::Relaxed;
 
-use dbus_api::server::{Out, OwnCall, OwnReply, Request, What};
+use dbus_api::server::{Out, OwnCall, OwnReply};
 use policy::command::Signal;
 use policy::{Effect, Event, Heard, Machine, Model};
 use vhost_sound::shared::Shared;
@@ -45,6 +46,10 @@ use recorder::Recorders;
 
 /// Requests taken from the bus before the guests have their turn.
 const REQUESTS_A_TURN: usize = 32;
+/// At the end domains have this long to take connections over, ms: the supervisor waits 2 s for us.
+const RUNDOWN_MS: u64 = 1500;
+/// And meanwhile the time is looked at this often, ms.
+const RUNDOWN_LOOK_MS: libc::c_int = 100;
 /// While a chime sounds its end is looked for this often, ms.
 const CHIME_LOOK_MS: u64 = 5;
 /// The flight recorders are read at least this often, ms.
@@ -64,7 +69,8 @@ pub fn run() -> Result<(), Failure> {
         .guests
         .report_up()
         .map_err(Failure::when("control: reporting"))?;
-    while !control.turn(&signals).map_err(Failure::when("control"))? {}
+    while !control.turn(signals.as_raw_fd()).map_err(Failure::when("control"))? {}
+    control.run_down().map_err(Failure::when("control: rundown"))?;
     control.bus.stop();
     Ok(())
 }
@@ -84,6 +90,8 @@ struct Control {
     chimes: Chimes,
     recorders: Recorders,
     bus: Bus,
+    /// Domains that were registered before setRoutingReady was said last.
+    old_domains: BTreeSet<u16>,
 }
 
 /// Monotonic milliseconds: the same clock before and after a restart.
@@ -112,6 +120,7 @@ impl Control {
             gains: Gains::new(&system, &engines),
             chimes: Chimes::new(&system, &engines),
             recorders: Recorders::new(&system, &engines),
+            old_domains: BTreeSet::new(),
             bus: Bus::start(system.bus.as_deref()).map_err(Failure::when("control: bus"))?,
             system,
             machine,
@@ -134,14 +143,34 @@ impl Control {
         self.take_news(news);
     }
 
-    /// One turn of the loop; `true` when it was the last.
-    fn turn(&mut self, signals: &OwnedFd) -> io::Result<bool> {
+    /// Connections that are to outlive us are offered to domains; all hear that we go.
+    fn run_down(&mut self) -> io::Result<()> {
+        let end = now_ms() + RUNDOWN_MS;
+        self.step(Event::Rundown);
+        self.bus.send(Out::RoutingRundown);
+        while self.machine.hands_over() && now_ms() < end {
+            // No descriptor: the signal that is there already is not looked at again.
+            self.turn(-1)?;
+        }
+        Ok(())
+    }
+
+    /// One turn of the loop; `true` when it was the last: a signal came.
+    fn turn(&mut self, signals: RawFd) -> io::Result<bool> {
         let mut polls = vec![
-            signals::entry(signals.as_raw_fd(), libc::POLLIN),
+            signals::entry(signals, libc::POLLIN),
             signals::entry(self.bus.as_raw_fd(), libc::POLLIN),
         ];
         let entries = self.guests.entries(&mut polls);
-        signals::wait(&mut polls, self.patience())?;
+        let patience = self.patience();
+        signals::wait(
+            &mut polls,
+            if signals < 0 {
+                patience.min(RUNDOWN_LOOK_MS)
+            } else {
+                patience
+            },
+        )?;
         if polls[0].revents != 0 {
             return Ok(true);
         }
@@ -219,8 +248,8 @@ impl Control {
                     self.bus.send(Out::Signal(signal));
                 }
                 Effect::GuestControl { source, gain, mute } => self.guests.set_user_gain(source, gain, mute),
-                // Answers and requests to domains: nobody can register one before the bus side carries the routing interface.
-                Effect::RoutingReply { .. } | Effect::Domain { .. } => {}
+                Effect::RoutingReply { token, reply } => self.bus.send(Out::RoutingReply { token, reply }),
+                Effect::Domain { domain, request } => self.ask_domain(domain, request),
                 Effect::Heard(heard) => {
                     for happening in monitor::differences(&self.heard, &heard, &self.names) {
                         self.tell(happening);
@@ -245,16 +274,10 @@ impl Control {
 
     fn take_requests(&mut self) {
         for _ in 0..REQUESTS_A_TURN {
-            let Some(Request { token, what, .. }) = self.bus.take() else {
+            let Some(request) = self.bus.take() else {
                 return;
             };
-            match what {
-                What::Command(call) => self.step(Event::Call { token, call }),
-                What::Own(call) => {
-                    let reply = self.own(call);
-                    self.bus.send(Out::OwnReply { token, reply });
-                }
-            }
+            self.take_request(request);
         }
         self.bus.ring();
     }

@@ -57,6 +57,8 @@ impl Control {
                 .collect(),
             chimes: (0..self.system.chimes.len()).map(|chime| self.chime(chime)).collect(),
             guests: self.guests.all.iter().map(guest).collect(),
+            domains: self.domains(),
+            dropped_acks: self.machine.dropped_acks(),
             recent: self.recorders.last(RECENT),
         };
         // A structure of numbers and texts; there is nothing in it that JSON can't say.

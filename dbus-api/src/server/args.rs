@@ -1,57 +1,14 @@
 //! Arguments of a call: which body signatures are accepted, and what is in the body.
-//!
-//! Any integer may come as `n`, `q`, `i` or `u`, whatever the method declares, as in `GLIB_DBUS_TYPES_TOLERANT` builds of
-//! AudioManager; here the value is checked against the declared type instead of being cut to 16 bits.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use zbus::Message;
 use zbus::message::EndianSig;
 
-/// Longest text argument, bytes.
-const TEXT_LIMIT: usize = 255;
+use super::shape::{Shape, accepts};
 
-/// Type of one declared argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// `q`: an ID.
-    Id,
-    /// `n`: a value.
-    Value,
-    /// `(nn)`: type and value.
-    Property,
-    /// `(nnn)`: type, status, parameter.
-    Notification,
-    /// `s`.
-    Text,
-}
-
-impl Shape {
-    /// As D-Bus spells it.
-    pub(super) fn signature(self) -> &'static str {
-        match self {
-            Self::Id => "q",
-            Self::Value => "n",
-            Self::Property => "(nn)",
-            Self::Notification => "(nnn)",
-            Self::Text => "s",
-        }
-    }
-
-    /// Allowed values of its integers, in order. Types are u16 in AudioManager and `n` on the wire: both readings are taken.
-    fn ranges(self) -> &'static [(i64, i64)] {
-        const ID: (i64, i64) = (0, 0xffff);
-        const VALUE: (i64, i64) = (-0x8000, 0x7fff);
-        const TYPE: (i64, i64) = (-0x8000, 0xffff);
-        match self {
-            Self::Id => &[ID],
-            Self::Value => &[VALUE],
-            Self::Property => &[TYPE, VALUE],
-            Self::Notification => &[TYPE, VALUE, VALUE],
-            Self::Text => &[],
-        }
-    }
-}
+/// Largest body that is read, bytes: no method needs more.
+const BODY_LIMIT: usize = 64 << 10;
 
 /// One declared argument.
 #[derive(Clone, Copy, Debug)]
@@ -60,38 +17,105 @@ pub(super) struct Arg {
     pub(super) shape: Shape,
 }
 
-/// Decoded and checked arguments: the integers in order, structures flattened; at most one text.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Args {
-    ints: Vec<i64>,
-    text: Option<String>,
+/// A decoded argument or a part of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    Int(i64),
+    Flag(bool),
+    Text(String),
+    /// Fields of a structure, entries of a list.
+    Many(Vec<Item>),
 }
 
-impl Args {
-    /// The bits of the integer at `index`.
-    fn bits(&self, index: usize) -> u16 {
-        // In range of i16 or u16 by `decode`, so the low 16 bits are the value.
-        self.ints.get(index).map_or(0, |value| *value as u16)
+static NOTHING: Item = Item::Many(Vec::new());
+
+/// In range and of the declared type by [`decode`]; anything else reads as 0, false, empty.
+impl Item {
+    fn bits(&self) -> u16 {
+        match self {
+            // In range of i16 or u16, so the low 16 bits are the value.
+            Self::Int(value) => *value as u16,
+            // An entry of a list `a(q)`.
+            Self::Many(items) => items.first().map_or(0, Self::bits),
+            _ => 0,
+        }
     }
 
-    pub(super) fn id(&self, index: usize) -> u16 {
-        self.bits(index)
+    pub(super) fn id(&self) -> u16 {
+        self.bits()
     }
 
-    pub(super) fn value(&self, index: usize) -> i16 {
-        self.bits(index) as i16
+    pub(super) fn value(&self) -> i16 {
+        self.bits() as i16
     }
 
-    pub(super) fn property(&self, index: usize) -> (i16, i16) {
-        (self.value(index), self.value(index + 1))
-    }
-
-    pub(super) fn notification(&self, index: usize) -> (i16, i16, i16) {
-        (self.value(index), self.value(index + 1), self.value(index + 2))
+    pub(super) fn flag(&self) -> bool {
+        match self {
+            Self::Flag(flag) => *flag,
+            Self::Many(items) => items.first().is_some_and(Self::flag),
+            _ => false,
+        }
     }
 
     pub(super) fn text(&self) -> String {
-        self.text.clone().unwrap_or_default()
+        match self {
+            Self::Text(text) => text.clone(),
+            _ => String::new(),
+        }
+    }
+
+    pub(super) fn list<T>(&self, entry: impl Fn(&Self) -> T) -> Vec<T> {
+        match self {
+            Self::Many(items) => items.iter().map(entry).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn at(&self, index: usize) -> &Self {
+        match self {
+            Self::Many(items) => items.get(index).unwrap_or(&NOTHING),
+            _ => &NOTHING,
+        }
+    }
+
+    /// Two values.
+    pub(super) fn pair(&self) -> (i16, i16) {
+        (self.at(0).value(), self.at(1).value())
+    }
+
+    /// Three.
+    pub(super) fn triple(&self) -> (i16, i16, i16) {
+        (self.at(0).value(), self.at(1).value(), self.at(2).value())
+    }
+}
+
+/// Decoded and checked arguments, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Args(Vec<Item>);
+
+impl Args {
+    pub(super) fn at(&self, index: usize) -> &Item {
+        self.0.get(index).unwrap_or(&NOTHING)
+    }
+
+    pub(super) fn id(&self, index: usize) -> u16 {
+        self.at(index).id()
+    }
+
+    pub(super) fn value(&self, index: usize) -> i16 {
+        self.at(index).value()
+    }
+
+    pub(super) fn property(&self, index: usize) -> (i16, i16) {
+        self.at(index).pair()
+    }
+
+    pub(super) fn notification(&self, index: usize) -> (i16, i16, i16) {
+        self.at(index).triple()
+    }
+
+    pub(super) fn text(&self, index: usize) -> String {
+        self.at(index).text()
     }
 }
 
@@ -106,37 +130,28 @@ pub(super) fn decode(message: &Message, declared: &[Arg]) -> Result<Args, String
         return Err(format!("arguments have the types '{found}', wanted '{wanted}'"));
     }
     let body = message.body();
-    let (args, used) = body
+    if body.len() > BODY_LIMIT {
+        return Err(format!("arguments of {} bytes, at most {BODY_LIMIT}", body.len()));
+    }
+    let (item, used) = body
         .data()
-        .deserialize_for_signature::<_, Args>(body.signature().clone())
+        .deserialize_for_signature::<_, Item>(body.signature().clone())
         .map_err(|error| format!("arguments can't be read as '{found}': {error}"))?;
     if used != body.len() {
         return Err(format!("{} bytes follow the arguments", body.len() - used));
     }
-    check(&args, declared)?;
-    Ok(args)
-}
-
-/// `found` is `wanted`, integers of 16 and 32 bits counting as the same.
-fn accepts(wanted: &str, found: &str) -> bool {
-    let same = |(wanted, found): (u8, u8)| wanted == found || (b"nq".contains(&wanted) && b"nqiu".contains(&found));
-    wanted.len() == found.len() && wanted.bytes().zip(found.bytes()).all(same)
-}
-
-fn check(args: &Args, declared: &[Arg]) -> Result<(), String> {
-    let mut ints = args.ints.iter();
-    for arg in declared {
-        for (least, most) in arg.shape.ranges() {
-            let value = ints.next().ok_or("too few arguments")?;
-            if value < least || value > most {
-                return Err(format!("{} is {value}, allowed are {least} to {most}", arg.name));
-            }
-        }
+    let args = match (declared.len(), item) {
+        (1, item) => vec![item],
+        (_, Item::Many(items)) => items,
+        (_, _) => Vec::new(),
+    };
+    if args.len() != declared.len() {
+        return Err("too few arguments".to_owned());
     }
-    match &args.text {
-        Some(text) if text.len() > TEXT_LIMIT => Err(format!("text of {} bytes, at most {TEXT_LIMIT}", text.len())),
-        _ => Ok(()),
+    for (arg, item) in declared.iter().zip(&args) {
+        arg.shape.check(arg.name, item)?;
     }
+    Ok(Args(args))
 }
 
 /// The body's signature as the header spells it. (zbus's parsed form doesn't tell a body of one structure from one of its
@@ -190,58 +205,53 @@ fn header_signature(message: &Message) -> Option<String> {
     None
 }
 
-impl<'de> Deserialize<'de> for Args {
+impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ArgsVisitor)
+        deserializer.deserialize_any(ItemVisitor)
     }
 }
 
-struct ArgsVisitor;
+struct ItemVisitor;
 
-impl<'de> Visitor<'de> for ArgsVisitor {
-    type Value = Args;
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = Item;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("integers and text")
+        f.write_str("integers, flags, text, structures and lists")
     }
 
-    fn visit_unit<E>(self) -> Result<Args, E> {
-        Ok(Args::default())
+    fn visit_unit<E>(self) -> Result<Item, E> {
+        Ok(Item::Many(Vec::new()))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Args, E> {
-        Ok(Args {
-            ints: vec![value],
-            text: None,
-        })
+    fn visit_bool<E>(self, value: bool) -> Result<Item, E> {
+        Ok(Item::Flag(value))
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Args, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Item, E> {
+        Ok(Item::Int(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Item, E> {
         self.visit_i64(i64::try_from(value).map_err(|_| E::custom("integer too large"))?)
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Args, E> {
-        Ok(Args {
-            ints: Vec::new(),
-            text: Some(value.to_owned()),
-        })
+    fn visit_str<E>(self, value: &str) -> Result<Item, E> {
+        Ok(Item::Text(value.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<Args, A::Error> {
-        let mut all = Args::default();
-        while let Some(field) = fields.next_element::<Args>()? {
-            all.ints.extend(field.ints);
-            if field.text.is_some() && all.text.is_some() {
-                return Err(A::Error::custom("more than one text"));
-            }
-            all.text = all.text.or(field.text);
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<Item, A::Error> {
+        let mut all = Vec::new();
+        while let Some(field) = fields.next_element::<Item>()? {
+            all.push(field);
         }
-        Ok(all)
+        Ok(Item::Many(all))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::shape;
     use super::*;
 
     fn call(body: &(impl serde::Serialize + zbus::DynamicType)) -> Message {
@@ -255,11 +265,11 @@ mod tests {
 
     const ID: Arg = Arg {
         name: "sinkID",
-        shape: Shape::Id,
+        shape: shape::ID,
     };
     const PROPERTY: Arg = Arg {
         name: "property",
-        shape: Shape::Property,
+        shape: shape::PROPERTY,
     };
 
     #[test]
@@ -320,5 +330,48 @@ mod tests {
         assert!(decode(&call(&()), &[ID]).is_err());
         assert!(decode(&call(&1_u64), &[ID]).is_err());
         assert!(decode(&call(&vec![1_u16]), &[ID]).is_err());
+    }
+
+    #[test]
+    fn lists_keep_their_entries_and_an_empty_one_has_none() {
+        const LISTS: [Arg; 3] = [
+            Arg {
+                name: "formats",
+                shape: Shape::List(&shape::ID),
+            },
+            Arg {
+                name: "matrix",
+                shape: Shape::List(&Shape::Flag),
+            },
+            Arg {
+                name: "properties",
+                shape: Shape::List(&shape::PROPERTY),
+            },
+        ];
+        let none = decode(
+            &call(&(Vec::<u16>::new(), Vec::<bool>::new(), Vec::<(i16, i16)>::new())),
+            &LISTS,
+        )
+        .unwrap();
+        let wrapped = call(&(vec![(1_u32,), (2,)], vec![(true,)], vec![(3_i32, -4_i16)]));
+        let some = decode(&wrapped, &LISTS).unwrap();
+
+        assert!((0..3).all(|index| none.at(index).list(|_| ()).is_empty()));
+        assert_eq!(some.at(0).list(Item::id), [1, 2]);
+        assert_eq!(some.at(1).list(Item::flag), [true]);
+        assert_eq!(some.at(2).list(Item::pair), [(3, -4)]);
+        assert!(decode(&call(&(vec![70_000_u32], vec![true], vec![(1_i16, 1_i16)])), &LISTS).is_err());
+    }
+
+    #[test]
+    fn a_body_larger_than_any_method_needs_is_not_read() {
+        const LIST: Arg = Arg {
+            name: "formats",
+            shape: Shape::List(&shape::ID),
+        };
+
+        let error = decode(&call(&vec![1_u16; 1 << 20]), &[LIST]).unwrap_err();
+
+        assert!(error.contains("at most 65536"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! What a message asks and what is answered at once; no I/O.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU32;
 
 use zbus::Message;
 use zbus::message::{Flags, Type};
@@ -9,9 +10,12 @@ use zbus::names::ErrorName;
 use super::args;
 use super::fair::{Admission, Fair};
 use super::introspect::{self, Node};
+use super::peers::{Peers, Refusals, Standing, Told};
 use super::table::{self, Answer};
-use super::{Out, Request, SENDER_LIMIT, TOTAL_LIMIT, encode};
-use crate::names::{COMMAND_INTERFACE, OWN_INTERFACE};
+use super::{DomainCall, Out, Request, SENDER_LIMIT, TOTAL_LIMIT, What, domain_calls, encode, routing_table};
+use crate::names::{COMMAND_INTERFACE, OWN_INTERFACE, ROUTING_INTERFACE};
+use policy::command::error::NOT_POSSIBLE;
+use policy::routing_command::{RoutingCall, RoutingReply};
 
 /// Names of the errors sent (D-Bus Specification).
 mod error {
@@ -26,6 +30,8 @@ mod error {
 
 /// Longest error text, characters.
 const ERROR_LIMIT: usize = 1000;
+/// Calls to one domain's connection that may lie here before the bus takes them.
+const DOMAIN_LIMIT: usize = 256;
 
 /// An unanswered call.
 struct Pending {
@@ -41,6 +47,8 @@ struct Pending {
 pub(super) struct Outbox {
     messages: VecDeque<Message>,
     bytes: usize,
+    /// Serials of calls to domains among them, by connection.
+    to_domains: BTreeMap<String, BTreeSet<NonZeroU32>>,
 }
 
 impl Outbox {
@@ -58,7 +66,33 @@ impl Outbox {
     pub(super) fn take(&mut self, most: usize) -> Vec<Message> {
         let batch: Vec<Message> = self.messages.drain(..most.min(self.messages.len())).collect();
         self.bytes -= batch.iter().map(|message| message.data().bytes().len()).sum::<usize>();
+        if !self.to_domains.is_empty() {
+            batch.iter().for_each(|message| self.left(message));
+        }
         batch
+    }
+
+    /// How many calls to this domain's connection wait.
+    fn to_domain(&self, peer: &str) -> usize {
+        self.to_domains.get(peer).map_or(0, BTreeSet::len)
+    }
+
+    fn push_to(&mut self, peer: &str, call: Message) {
+        let serial = call.primary_header().serial_num();
+        self.to_domains.entry(peer.to_owned()).or_default().insert(serial);
+        self.push(Ok(call));
+    }
+
+    fn left(&mut self, message: &Message) {
+        let header = message.header();
+        let peer = header.destination().map_or("", |it| it.as_str());
+        let Some(serials) = self.to_domains.get_mut(peer) else {
+            return;
+        };
+        serials.remove(&message.primary_header().serial_num());
+        if serials.is_empty() {
+            self.to_domains.remove(peer);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -78,6 +112,10 @@ pub(super) struct Dispatch {
     pending: BTreeMap<u64, Pending>,
     next_token: u64,
     machine_id: Option<String>,
+    /// There is a bus between us and our peers.
+    on_bus: bool,
+    peers: Peers,
+    refusals: Refusals,
 }
 
 impl Dispatch {
@@ -88,7 +126,20 @@ impl Dispatch {
             pending: BTreeMap::new(),
             next_token: 1,
             machine_id,
+            on_bus: true,
+            peers: Peers::default(),
+            refusals: Refusals::default(),
         }
+    }
+
+    /// A connection begins.
+    pub(super) fn begin(&mut self, on_bus: bool) {
+        self.on_bus = on_bus;
+    }
+
+    /// Our name is owned.
+    pub(super) fn name_owned(&mut self) {
+        self.fair.tell(Request::notice("", What::NameOwned));
     }
 
     /// The connection is gone: nobody waits any more. Tokens go on, so that late answers meet no new call.
@@ -96,12 +147,28 @@ impl Dispatch {
         self.fair = Fair::new(SENDER_LIMIT, TOTAL_LIMIT);
         self.outbox = Outbox::default();
         self.pending.clear();
+        self.peers = Peers::default();
+        self.refusals = Refusals::default();
+        self.fair.tell(Request::notice("", What::BusLost));
     }
 
-    /// A message came. Anything but a method call is nothing to us.
+    /// The next for the control process.
+    pub(super) fn next(&mut self) -> Option<Request> {
+        while let Some(request) = self.fair.next() {
+            if !self.refusals.take(request.token) {
+                return Some(request);
+            }
+            let (token, error) = (request.token, NOT_POSSIBLE);
+            let reply = RoutingReply::Id { id: 0, error };
+            self.outgoing(&Out::RoutingReply { token, reply }, true);
+        }
+        None
+    }
+
+    /// A message came.
     pub(super) fn incoming(&mut self, message: &Message) {
         if message.message_type() != Type::MethodCall {
-            return;
+            return self.told(message);
         }
         let silent = message.primary_header().flags().contains(Flags::NO_REPLY_EXPECTED);
         match self.call(message, silent) {
@@ -109,6 +176,34 @@ impl Dispatch {
             Ok(Some(reply)) if !silent => self.outbox.push(reply),
             Err((name, text)) if !silent => self.outbox.push(error_reply(message, name, &text)),
             Ok(Some(_)) | Err(_) => {}
+        }
+    }
+
+    /// A signal, return or error came.
+    fn told(&mut self, message: &Message) {
+        let mut out = Vec::new();
+        let told = self.peers.told(message, &mut out);
+        out.into_iter().for_each(|message| self.outbox.push(message));
+        match told {
+            Told::Nothing => {}
+            Told::Checked { peer, refused } => {
+                if let Some(token) = refused.filter(|token| self.pending.contains_key(token)) {
+                    self.refusals.add(token);
+                }
+                self.fair.release(&peer);
+            }
+            Told::Lost { peer, name } => self.lost(&peer, name),
+            Told::Failed { peer, handle } => self.failed(&peer, handle),
+        }
+    }
+
+    fn lost(&mut self, peer: &str, bus_name: String) {
+        self.fair.tell(Request::notice(peer, What::DomainLost { bus_name }));
+    }
+
+    fn failed(&mut self, peer: &str, handle: u16) {
+        if handle != 0 {
+            self.fair.tell(Request::notice(peer, What::RequestFailed { handle }));
         }
     }
 
@@ -143,6 +238,7 @@ impl Dispatch {
         }
         let (methods, ours): (&'static [table::Method], _) = match node {
             Some(Node::Command) => (&table::COMMAND, COMMAND_INTERFACE),
+            Some(Node::Routing) => (&routing_table::ROUTING, ROUTING_INTERFACE),
             Some(Node::Own) => (&table::OWN, OWN_INTERFACE),
             _ => (&[], ""),
         };
@@ -171,6 +267,10 @@ impl Dispatch {
             sender: sender.clone(),
             what: (method.make)(&args),
         };
+        let bus_name = match &request.what {
+            What::Routing(RoutingCall::RegisterDomain(domain)) if self.on_bus => Some(domain.bus_name.clone()),
+            _ => None,
+        };
         match self.fair.admit(request) {
             Admission::Refused => return Err((error::LIMITS_EXCEEDED, "too many unanswered calls".to_owned())),
             Admission::Queued => {}
@@ -184,12 +284,59 @@ impl Dispatch {
             answer,
             silent,
         };
+        let peer = pending.sender.clone();
         self.pending.insert(token, pending);
+        if let Some(name) = bus_name {
+            self.check_name(&peer, &name, token);
+        }
         Ok(())
+    }
+
+    /// A domain's bus name must be its connection's: what it calls waits until the bus says whose it is.
+    fn check_name(&mut self, peer: &str, name: &str, token: u64) {
+        let (standing, messages) = self.peers.check(peer, name, Some(token));
+        messages.into_iter().for_each(|message| self.outbox.push(message));
+        match standing {
+            Standing::Owned => {}
+            Standing::Refused => self.refusals.add(token),
+            Standing::Asked => self.fair.hold(peer),
+        }
+    }
+
+    /// A domain that was registered before this connection.
+    fn watch(&mut self, peer: &str, name: &str) {
+        let (standing, messages) = self.peers.check(peer, name, None);
+        messages.into_iter().for_each(|message| self.outbox.push(message));
+        if standing == Standing::Refused {
+            self.lost(peer, name.to_owned());
+        }
+    }
+
+    /// A call to a domain.
+    fn ask(&mut self, call: &DomainCall) {
+        let (peer, handle) = (call.peer.as_str(), call.request.handle());
+        let is_there = !self.on_bus || self.peers.knows(peer);
+        if !is_there || self.outbox.to_domain(peer) >= DOMAIN_LIMIT {
+            return self.failed(peer, handle);
+        }
+        let returns = self.peers.awaits(peer);
+        match domain_calls::message(call, returns) {
+            Ok(message) => {
+                if returns {
+                    self.peers.sent(&message, peer, handle);
+                }
+                self.outbox.push_to(peer, message);
+            }
+            Err(error) => {
+                tracing::error!("bus: {call:?} could not be built: {error}");
+                self.failed(peer, handle);
+            }
+        }
     }
 
     /// A waiting call gave way to another sender's.
     fn drop_call(&mut self, token: u64) {
+        self.refusals.take(token);
         if let Some(call) = self.pending.remove(&token).filter(|call| !call.silent) {
             let text = "too many unanswered calls of all clients";
             self.outbox.push(error_reply(&call.call, error::LIMITS_EXCEEDED, text));
@@ -201,8 +348,14 @@ impl Dispatch {
         let answered = match out {
             Out::Signal(signal) if signals => return self.outbox.push(encode::signal(signal)),
             Out::Event(json) if signals => return self.outbox.push(encode::event(json)),
-            Out::Signal(_) | Out::Event(_) => return,
-            Out::Reply { token, .. } | Out::OwnReply { token, .. } => self.pending.remove(token),
+            Out::RoutingReady if signals => return self.outbox.push(encode::routing_signal("setRoutingReady")),
+            Out::RoutingRundown if signals => return self.outbox.push(encode::routing_signal("setRoutingRundown")),
+            Out::Signal(_) | Out::Event(_) | Out::RoutingReady | Out::RoutingRundown => return,
+            Out::Domain(call) => return self.ask(call),
+            Out::Watch { peer, bus_name } => return self.watch(peer, bus_name),
+            Out::Reply { token, .. } | Out::RoutingReply { token, .. } | Out::OwnReply { token, .. } => {
+                self.pending.remove(token)
+            }
         };
         let Some(call) = answered else {
             return;
@@ -214,7 +367,8 @@ impl Dispatch {
         let message = match out {
             Out::Reply { reply, .. } => encode::reply(&call.call.header(), call.answer, reply),
             Out::OwnReply { reply, .. } => encode::own_reply(&call.call.header(), call.answer, reply),
-            Out::Signal(_) | Out::Event(_) => None,
+            Out::RoutingReply { reply, .. } => encode::routing_reply(&call.call.header(), call.answer, reply),
+            _ => None,
         };
         self.outbox.push(message.unwrap_or_else(|| {
             tracing::error!(
@@ -234,7 +388,8 @@ impl Dispatch {
 /// may do what, and must not be talked around by calling Connect a Peer's.
 fn is_anothers(interface: &str, ours: &str) -> bool {
     interface != ours
-        && ([COMMAND_INTERFACE, OWN_INTERFACE].contains(&interface) || interface.starts_with("org.freedesktop.DBus"))
+        && ([COMMAND_INTERFACE, ROUTING_INTERFACE, OWN_INTERFACE].contains(&interface)
+            || interface.starts_with("org.freedesktop.DBus"))
 }
 
 /// A small stand-in for `message`, to which an answer can be made later.
@@ -268,7 +423,7 @@ mod tests {
         fn every_call_is_answered_or_queued(
             path in prop_oneof![
                 Just("/"), Just("/org"), Just("/x"), Just(crate::names::ROOT_PATH), Just(crate::names::COMMAND_PATH),
-                Just(crate::names::OWN_PATH),
+                Just(crate::names::OWN_PATH), Just(crate::names::ROUTING_PATH),
             ],
             interface in prop_oneof![
                 Just(None), Just(Some(COMMAND_INTERFACE)), Just(Some(OWN_INTERFACE)), Just(Some("a.b")),
@@ -277,6 +432,7 @@ mod tests {
             member in prop_oneof![
                 "[A-Za-z]{1,12}", Just("Introspect".to_owned()), Just("GetAll".to_owned()), Just("Status".to_owned()),
                 (0..22_usize).prop_map(|row| table::COMMAND[row].member.to_owned()),
+                (0..52_usize).prop_map(|row| routing_table::ROUTING[row].member.to_owned()),
             ],
             signature in prop_oneof!["[nqiuysobtvg]{0,3}", Just("q(nn)".to_owned()), Just("(nn)".to_owned()), Just("qn".to_owned())],
             bytes in proptest::collection::vec(prop_oneof![Just(0_u8), any::<u8>()], 0..24),
@@ -294,7 +450,7 @@ mod tests {
             dispatch.incoming(&call);
 
             let answers = dispatch.outbox.take(9);
-            let queued = usize::from(dispatch.fair.next().is_some());
+            let queued = usize::from(dispatch.next().is_some());
             prop_assert_eq!(answers.len() + queued, 1);
             prop_assert_eq!(dispatch.pending.len(), queued);
             for answer in answers {

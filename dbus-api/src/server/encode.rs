@@ -1,12 +1,13 @@
 //! Replies and signals to messages.
 
 use policy::command::{MainConnection, MainSink, MainSource, Reply, ReplyBody, Signal};
+use policy::routing_command::RoutingReply;
 use zbus::Message;
 use zbus::message::{Builder, Header};
 
 use super::OwnReply;
 use super::table::Answer;
-use crate::names::{COMMAND_INTERFACE, COMMAND_PATH, OWN_INTERFACE, OWN_PATH};
+use crate::names::{COMMAND_INTERFACE, COMMAND_PATH, OWN_INTERFACE, OWN_PATH, ROUTING_INTERFACE, ROUTING_PATH};
 
 /// (qqqnn).
 type Connection = (u16, u16, u16, i16, i16);
@@ -68,6 +69,24 @@ pub(super) fn reply(call: &Header<'_>, answer: Answer, reply: &Reply) -> Option<
         (Answer::Notifications, ReplyBody::Notifications(list)) => to.build(&(error, list)),
         _ => return None,
     })
+}
+
+/// The answer to a domain's call, if its kind is what `answer` says. Codes are `q` here.
+pub(super) fn routing_reply(call: &Header<'_>, answer: Answer, reply: &RoutingReply) -> Option<zbus::Result<Message>> {
+    let to = Message::method_return(call);
+    Some(match (answer, reply) {
+        (Answer::Empty, RoutingReply::Nothing) => to.build(&()),
+        (Answer::Code, RoutingReply::Error(error)) => to.build(&(*error as u16)),
+        (Answer::Id, RoutingReply::Id { id, error }) => to.build(&(*id, *error as u16)),
+        (Answer::Early, RoutingReply::Early { id, connections, error }) => to.build(&(*error as u16, *id, connections)),
+        (Answer::Ready, RoutingReply::Ready(ready)) => to.build(ready),
+        _ => return None,
+    })
+}
+
+/// A signal of the routing interface; they have no arguments.
+pub(super) fn routing_signal(member: &'static str) -> zbus::Result<Message> {
+    Message::signal(ROUTING_PATH, ROUTING_INTERFACE, member).build(&())
 }
 
 /// The answer to one of our own calls, if it is what `answer` says.

@@ -18,12 +18,27 @@ pub(super) enum Admission {
 #[derive(Default)]
 struct Sender {
     waiting: VecDeque<Request>,
+    /// Calls among them.
+    calls: usize,
     unanswered: usize,
+    /// Reasons to hand nothing on.
+    held: usize,
+}
+
+impl Sender {
+    fn is_over(&self) -> bool {
+        self.unanswered == 0 && self.held == 0 && self.waiting.is_empty()
+    }
+
+    fn has_turn(&self) -> bool {
+        self.held == 0 && !self.waiting.is_empty()
+    }
 }
 
 /// See the module.
 pub(super) struct Fair {
     senders: BTreeMap<String, Sender>,
+    /// Each sender with something waiting that isn't held, once.
     turns: VecDeque<String>,
     total: usize,
     sender_limit: usize,
@@ -54,24 +69,58 @@ impl Fair {
                 None => return Admission::Refused,
             }
         }
-        let sender = self.senders.entry(request.sender.clone()).or_default();
-        if sender.waiting.is_empty() {
-            self.turns.push_back(request.sender.clone());
-        }
+        let sender = self.push(request);
         sender.unanswered += 1;
-        sender.waiting.push_back(request);
+        sender.calls += 1;
         self.total += 1;
         admission
     }
 
+    /// Something about a sender that nobody answers, after the calls it has made. Whoever tells bounds how many there are.
+    pub(super) fn tell(&mut self, notice: Request) {
+        self.push(notice);
+    }
+
+    fn push(&mut self, request: Request) -> &mut Sender {
+        let name = request.sender.clone();
+        let sender = self.senders.entry(name.clone()).or_default();
+        let had_turn = sender.has_turn();
+        sender.waiting.push_back(request);
+        if !had_turn && sender.has_turn() {
+            self.turns.push_back(name);
+        }
+        sender
+    }
+
+    /// Hands nothing of `name` on until [`Self::release`]d as often.
+    pub(super) fn hold(&mut self, name: &str) {
+        self.senders.entry(name.to_owned()).or_default().held += 1;
+        self.turns.retain(|turn| turn != name);
+    }
+
+    /// See [`Self::hold`].
+    pub(super) fn release(&mut self, name: &str) {
+        let Some(sender) = self.senders.get_mut(name) else {
+            return;
+        };
+        let had_turn = sender.has_turn();
+        sender.held = sender.held.saturating_sub(1);
+        if !had_turn && sender.has_turn() {
+            self.turns.push_back(name.to_owned());
+        }
+        self.forget_if_over(name);
+    }
+
     /// Throws out the newest waiting call of the sender that has most waiting, if that is more than `than` + 1.
     fn throw_out(&mut self, than: usize) -> Option<u64> {
-        let (name, sender) = self.senders.iter_mut().max_by_key(|(_, sender)| sender.waiting.len())?;
-        if sender.waiting.len() <= than + 1 {
+        let (name, sender) = self.senders.iter_mut().max_by_key(|(_, sender)| sender.calls)?;
+        if sender.calls <= than + 1 {
             return None;
         }
         let name = name.clone();
-        let token = sender.waiting.pop_back()?.token;
+        let newest = sender.waiting.iter().rposition(Request::is_call)?;
+        let token = sender.waiting.remove(newest)?.token;
+        sender.calls -= 1;
         self.answered(&name);
         Some(token)
     }
@@ -86,20 +135,29 @@ impl Fair {
         let name = self.turns.pop_front()?;
         let sender = self.senders.get_mut(&name)?;
         let request = sender.waiting.pop_front();
-        if !sender.waiting.is_empty() {
+        if request.as_ref().is_some_and(Request::is_call) {
+            sender.calls -= 1;
+        }
+        if sender.has_turn() {
             self.turns.push_back(name);
+        } else {
+            self.forget_if_over(&name);
         }
         request
     }
 
     /// A call of `name` was answered.
     pub(super) fn answered(&mut self, name: &str) {
-        let Some(sender) = self.senders.get_mut(name) else {
+        let Some(sender) = self.senders.get_mut(name).filter(|sender| sender.unanswered > 0) else {
             return;
         };
-        sender.unanswered = sender.unanswered.saturating_sub(1);
+        sender.unanswered -= 1;
         self.total = self.total.saturating_sub(1);
-        if sender.unanswered == 0 {
+        self.forget_if_over(name);
+    }
+
+    fn forget_if_over(&mut self, name: &str) {
+        if self.senders.get(name).is_some_and(Sender::is_over) {
             self.senders.remove(name);
         }
     }
@@ -189,5 +247,47 @@ mod tests {
 
         assert!(fair.senders.is_empty() && fair.turns.is_empty());
         assert_eq!(fair.total, 0);
+    }
+
+    fn notice(sender: &str) -> Request {
+        Request::notice(sender, What::DomainLost { bus_name: "a.b".into() })
+    }
+
+    #[test]
+    fn a_notice_comes_after_the_calls_before_it_and_is_never_thrown_out() {
+        let mut fair = Fair::new(4, 3);
+        fair.admit(request(1, "a"));
+        fair.admit(request(2, "a"));
+        fair.admit(request(3, "a"));
+        fair.tell(notice("a"));
+
+        assert_eq!(fair.admit(request(10, "b")), Admission::Instead(3));
+
+        assert_eq!(order(&mut fair), [1, 10, 2, 0]);
+        for name in ["a", "a", "b"] {
+            fair.answered(name);
+        }
+        assert!(fair.senders.is_empty() && fair.total == 0);
+    }
+
+    #[test]
+    fn one_that_is_held_waits_in_its_order_and_holds_nobody_else() {
+        let mut fair = Fair::new(4, 8);
+        fair.admit(request(1, "a"));
+        fair.hold("a");
+        fair.admit(request(2, "a"));
+        fair.admit(request(10, "b"));
+        assert_eq!(order(&mut fair), [10]);
+        fair.hold("a");
+        fair.release("a");
+        assert!(!fair.has_waiting(), "held twice");
+
+        fair.release("a");
+
+        assert_eq!(order(&mut fair), [1, 2]);
+        for name in ["a", "a", "b"] {
+            fair.answered(name);
+        }
+        assert!(fair.senders.is_empty());
     }
 }

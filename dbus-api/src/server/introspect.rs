@@ -2,14 +2,19 @@
 
 use std::fmt::Write as _;
 
+use super::routing_table;
 use super::table::{self, Method, SignalRow};
-use crate::names::{COMMAND_INTERFACE, COMMAND_PATH, OWN_INTERFACE, OWN_PATH, ROOT_PATH};
+use crate::names::{
+    COMMAND_INTERFACE, COMMAND_PATH, OWN_INTERFACE, OWN_PATH, ROOT_PATH, ROUTING_INTERFACE, ROUTING_PATH,
+};
 
 /// What is at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Node {
     /// The command interface.
     Command,
+    /// The routing interface.
+    Routing,
     /// `org.carillon.Audio1`.
     Own,
     /// A node above them: Introspect, Peer and Properties only.
@@ -20,6 +25,7 @@ pub(super) enum Node {
 pub(super) fn node(path: &str) -> Option<Node> {
     match path {
         COMMAND_PATH => Some(Node::Command),
+        ROUTING_PATH => Some(Node::Routing),
         OWN_PATH => Some(Node::Own),
         ROOT_PATH | "/" => Some(Node::Above),
         _ if !children(path).is_empty() => Some(Node::Above),
@@ -34,7 +40,7 @@ fn children(path: &str) -> Vec<&'static str> {
     } else {
         format!("{path}/")
     };
-    let mut names: Vec<&str> = [COMMAND_PATH, OWN_PATH]
+    let mut names: Vec<&str> = [COMMAND_PATH, ROUTING_PATH, OWN_PATH]
         .iter()
         .filter_map(|object| object.strip_prefix(prefix.as_str()))
         .filter_map(|rest| rest.split('/').next())
@@ -80,6 +86,10 @@ pub(super) fn xml(path: &str, node: Node) -> String {
     let mut xml = HEAD.to_owned();
     match node {
         Node::Command => interface(&mut xml, COMMAND_INTERFACE, &table::COMMAND, &table::COMMAND_SIGNALS),
+        Node::Routing => {
+            let (methods, signals) = (&routing_table::ROUTING, &routing_table::ROUTING_SIGNALS);
+            interface(&mut xml, ROUTING_INTERFACE, methods, signals);
+        }
         Node::Own => interface(&mut xml, OWN_INTERFACE, &table::OWN, &table::OWN_SIGNALS),
         Node::Above => {}
     }
@@ -95,7 +105,7 @@ fn interface(xml: &mut String, name: &str, methods: &[Method], signals: &[Signal
     for method in methods {
         let _ = writeln!(xml, "    <method name=\"{}\">", method.member);
         for arg in method.takes {
-            argument(xml, arg.name, arg.shape.signature(), " direction=\"in\"");
+            argument(xml, arg.name, &arg.shape.signature(), " direction=\"in\"");
         }
         for (name, kind) in method.answer.outs() {
             argument(xml, name, kind, " direction=\"out\"");
@@ -121,10 +131,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_node_from_the_root_down_leads_to_both_objects() {
+    fn every_node_from_the_root_down_leads_to_the_objects() {
         assert_eq!(children("/"), ["org"]);
         assert_eq!(children("/org"), ["genivi", "carillon"]);
-        assert_eq!(children(ROOT_PATH), ["commandinterface"]);
+        assert_eq!(children(ROOT_PATH), ["commandinterface", "routinginterface"]);
         assert_eq!(children("/org/carillon"), ["audio"]);
         assert_eq!(node("/org/genivi"), Some(Node::Above));
         assert_eq!(node("/org/gen"), None);

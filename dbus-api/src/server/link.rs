@@ -91,14 +91,14 @@ impl Link {
                 None => return,
                 Some(Ok(connection)) => match self.serve(connection, true).await {
                     End::Stopped => return,
-                    End::Lost(why) => self.tell(format!(
-                        "bus {address}: connection lost: {why}; trying again each second"
-                    )),
+                    End::Lost(why) => {
+                        self.lost(format!(
+                            "bus {address}: connection lost: {why}; trying again each second"
+                        ));
+                    }
                 },
                 Some(Err(error)) => self.tell(format!("bus {address}: {error}; trying again each second")),
             }
-            self.state.send_replace(BusState::Absent);
-            self.dispatch.forget();
             if self.drop_outs_until(tokio::time::sleep(RETRY)).await.is_none() {
                 return;
             }
@@ -108,11 +108,15 @@ impl Link {
     /// Serves one connection that needs no name.
     pub(super) async fn run_on(mut self, connection: Connection) {
         if let End::Lost(why) = self.serve(connection, false).await {
-            self.tell(format!("peer: connection lost: {why}"));
+            self.lost(format!("peer: connection lost: {why}"));
         }
+        let _ = self.drop_outs_until(std::future::pending::<()>()).await;
+    }
+
+    fn lost(&mut self, text: String) {
+        self.tell(text);
         self.state.send_replace(BusState::Absent);
         self.dispatch.forget();
-        let _ = self.drop_outs_until(std::future::pending::<()>()).await;
     }
 
     fn tell(&mut self, text: String) {
@@ -137,13 +141,20 @@ impl Link {
         })
     }
 
-    /// Runs `future`; what is handed over meanwhile is for nobody. `None` when stopped or the control process is gone.
+    /// Runs `future`; what is handed over meanwhile is for nobody, what the control process must know goes on to it. `None`
+    /// when stopped or the control process is gone.
     async fn drop_outs_until<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = std::pin::pin!(future);
         loop {
             tokio::select! {
                 done = &mut future => return Some(done),
                 out = self.outs.recv() => out.map(drop)?,
+                room = self.requests.reserve(), if self.dispatch.fair.has_waiting() => {
+                    let room = room.ok()?;
+                    if let Some(notice) = self.dispatch.next() {
+                        room.send(notice);
+                    }
+                }
                 () = stopped(&mut self.stop) => return None,
             }
         }
@@ -156,6 +167,7 @@ impl Link {
             writing: None,
             connection,
         };
+        self.dispatch.begin(named);
         if !named {
             self.state.send_replace(BusState::Owned);
         }
@@ -185,7 +197,7 @@ impl Link {
             name = wait(&mut on.naming) => Step::Named(name),
             room = self.requests.reserve(), if self.dispatch.fair.has_waiting() => match room {
                 Ok(room) => {
-                    if let Some(request) = self.dispatch.fair.next() {
+                    if let Some(request) = self.dispatch.next() {
                         room.send(request);
                     }
                     Step::HandedOn
@@ -233,6 +245,7 @@ impl Link {
         match answer {
             Ok(Name::Owned) => {
                 self.state.send_replace(BusState::Owned);
+                self.dispatch.name_owned();
                 self.told = None;
                 tracing::info!("bus: {BUS_NAME} owned");
                 Ok(None)

@@ -11,18 +11,25 @@
 //!   together [`TOTAL_LIMIT`]; what is over is answered `org.freedesktop.DBus.Error.LimitsExceeded`, the greediest sender first.
 //! * Replies, signals and events leave in the order they were handed over.
 //! * A call with wrong types is answered `InvalidArgs` once and leaves no trace.
+//! * A domain is registered only by the connection that owns the bus name it gives; losing that name is told after the
+//!   calls it had made. Calls to domains are never waited for: an error that comes back is told, an ack is a call of its own.
 //! * The bus may be absent, die, come back, or the name be another's: tried again each second, told once, never given up.
 //!   While there is no bus, what is handed over is dropped: nobody is there to hear it.
 
 mod args;
 mod dispatch;
+mod domain_calls;
 mod encode;
 mod fair;
 mod introspect;
 mod link;
+mod peers;
+mod routing_table;
+mod shape;
 mod table;
 
 use policy::command::{Call, Reply, Signal};
+use policy::routing_command::{DomainRequest, RoutingCall, RoutingReply};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -63,11 +70,11 @@ impl std::fmt::Display for BusAddress {
     }
 }
 
-/// One call, to be answered by exactly one [`Out::Reply`] (for [`What::Command`]) or [`Out::OwnReply`] (for [`What::Own`])
-/// with its token.
+/// One call, to be answered by exactly one [`Out::Reply`] (for [`What::Command`]), [`Out::RoutingReply`] (for
+/// [`What::Routing`]) or [`Out::OwnReply`] (for [`What::Own`]) with its token; or a notice, which nobody answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Names the call; never reused while the process lives.
+    /// Names the call; never reused while the process lives. 0: a notice.
     pub token: u64,
     /// Unique bus name of the caller, empty on a connection without a bus.
     pub sender: String,
@@ -75,13 +82,57 @@ pub struct Request {
     pub what: What,
 }
 
+impl Request {
+    fn notice(sender: &str, what: What) -> Self {
+        Self {
+            token: 0,
+            sender: sender.to_owned(),
+            what,
+        }
+    }
+
+    fn is_call(&self) -> bool {
+        self.token != 0
+    }
+}
+
 /// See [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// For the policy.
     Command(Call),
+    /// For the policy, of a domain; the sender is the peer it registers with.
+    Routing(RoutingCall),
     /// For the control process itself.
     Own(OwnCall),
+    /// Notice: the bus name is ours. Domains want to hear [`Out::RoutingReady`]; those that are registered already are to be
+    /// told with [`Out::Watch`].
+    NameOwned,
+    /// Notice: the connection to the bus is gone, and every domain with it.
+    BusLost,
+    /// Notice: the sender no longer owns this name, or never did: its domains under that name are gone.
+    DomainLost {
+        /// As given at the registration.
+        bus_name: String,
+    },
+    /// Notice: the sender's object did not take the request with this handle.
+    RequestFailed {
+        /// The request's.
+        handle: u16,
+    },
+}
+
+/// A request to a domain, as a method call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainCall {
+    /// Unique name of the connection that registered it: whoever has its name by now is never asked in its place.
+    pub peer: String,
+    /// Object path, as given at the registration.
+    pub path: String,
+    /// Interface, as given at the registration.
+    pub interface: String,
+    /// What is asked.
+    pub request: DomainRequest,
 }
 
 /// Calls of `org.carillon.Audio1` that are not the policy's.
@@ -120,6 +171,27 @@ pub enum Out {
         /// Its body's kind must fit the call.
         reply: Reply,
     },
+    /// Answer to a [`What::Routing`].
+    RoutingReply {
+        /// The request's.
+        token: u64,
+        /// Its kind must fit the call.
+        reply: RoutingReply,
+    },
+    /// A call to a domain. One that can't be sent comes back as [`What::RequestFailed`].
+    Domain(DomainCall),
+    /// A domain that was registered before this connection: its name is watched from now on. If it isn't its peer's any more,
+    /// [`What::DomainLost`] comes.
+    Watch {
+        /// Its connection.
+        peer: String,
+        /// As given at the registration.
+        bus_name: String,
+    },
+    /// The signal `setRoutingReady`: domains may register.
+    RoutingReady,
+    /// The signal `setRoutingRundown`: the daemon goes.
+    RoutingRundown,
     /// Answer to a [`What::Own`].
     OwnReply {
         /// The request's.

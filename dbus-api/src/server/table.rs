@@ -3,7 +3,8 @@
 
 use policy::command::Call;
 
-use super::args::{Arg, Args, Shape};
+use super::args::{Arg, Args};
+use super::shape::{self, Shape};
 use super::{OwnCall, What};
 
 /// A declared out argument or signal argument.
@@ -36,6 +37,16 @@ pub(super) enum Answer {
     Json,
     /// `ns`.
     Text,
+    /// No arguments.
+    Empty,
+    /// `q`.
+    Code,
+    /// `qq`.
+    Id,
+    /// `qqaq`: AudioManager's XML has the code only; a domain needs the connections' IDs.
+    Early,
+    /// `b`.
+    Ready,
 }
 
 impl Answer {
@@ -54,6 +65,11 @@ impl Answer {
             Self::Notifications => &[("result", "n"), ("listNotificationConfigurations", "a(nnn)")],
             Self::Json => &[("status", "s")],
             Self::Text => &[("result", "n"), ("text", "s")],
+            Self::Empty => &[],
+            Self::Code => &[("error", "q")],
+            Self::Id => &[("id", "q"), ("error", "q")],
+            Self::Early => &[("error", "q"), ("mainConnectionID", "q"), ("connectionIDs", "aq")],
+            Self::Ready => &[("state", "b")],
         }
     }
 }
@@ -78,23 +94,28 @@ pub(super) struct SignalRow {
     pub(super) args: &'static [Out],
 }
 
-const fn arg(name: &'static str, shape: Shape) -> Arg {
+pub(super) const fn arg(name: &'static str, shape: Shape) -> Arg {
     Arg { name, shape }
 }
 
-const SINK: Arg = arg("sinkID", Shape::Id);
-const SOURCE: Arg = arg("sourceID", Shape::Id);
-const CONNECTION: Arg = arg("mainConnectionID", Shape::Id);
-const VOLUME: Arg = arg("mainVolume", Shape::Value);
-const STEP: Arg = arg("volumeStep", Shape::Value);
-const MUTE: Arg = arg("muteState", Shape::Value);
-const GAIN: Arg = arg("gain", Shape::Value);
-const SOUND: Arg = arg("soundProperty", Shape::Property);
-const SYSTEM: Arg = arg("systemProperty", Shape::Property);
-const CONFIGURATION: Arg = arg("mainNotificationConfiguration", Shape::Notification);
-const NAME: Arg = arg("name", Shape::Text);
+const SINK: Arg = arg("sinkID", shape::ID);
+const SOURCE: Arg = arg("sourceID", shape::ID);
+const CONNECTION: Arg = arg("mainConnectionID", shape::ID);
+const VOLUME: Arg = arg("mainVolume", shape::VALUE);
+const STEP: Arg = arg("volumeStep", shape::VALUE);
+const MUTE: Arg = arg("muteState", shape::VALUE);
+const GAIN: Arg = arg("gain", shape::VALUE);
+const SOUND: Arg = arg("soundProperty", shape::PROPERTY);
+const SYSTEM: Arg = arg("systemProperty", shape::PROPERTY);
+const CONFIGURATION: Arg = arg("mainNotificationConfiguration", shape::NOTIFICATION);
+const NAME: Arg = arg("name", shape::TEXT);
 
-const fn row(member: &'static str, takes: &'static [Arg], answer: Answer, make: fn(&Args) -> What) -> Method {
+pub(super) const fn row(
+    member: &'static str,
+    takes: &'static [Arg],
+    answer: Answer,
+    make: fn(&Args) -> What,
+) -> Method {
     Method {
         member,
         also: None,
@@ -104,7 +125,7 @@ const fn row(member: &'static str, takes: &'static [Arg], answer: Answer, make: 
     }
 }
 
-const fn spelled(method: Method, also: &'static str) -> Method {
+pub(super) const fn spelled(method: Method, also: &'static str) -> Method {
     Method {
         also: Some(also),
         ..method
@@ -168,14 +189,14 @@ pub(super) static COMMAND: [Method; 22] = [
 #[rustfmt::skip]
 pub(super) static OWN: [Method; 4] = [
     row("Status", &[], Answer::Json, |_| What::Own(OwnCall::Status)),
-    row("Chime", &[NAME], Answer::Text, |a| What::Own(OwnCall::Chime { name: a.text() })),
+    row("Chime", &[NAME], Answer::Text, |a| What::Own(OwnCall::Chime { name: a.text(0) })),
     row("SetSourceGain", &[SOURCE, GAIN], Answer::Nothing,
         |a| What::Command(Call::SetSourceGain { source: a.id(0), gain: a.value(1) })),
     row("SetSourceMute", &[SOURCE, MUTE], Answer::Nothing,
         |a| What::Command(Call::SetSourceMute { source: a.id(0), state: a.value(1) })),
 ];
 
-const fn signal(member: &'static str, args: &'static [Out]) -> SignalRow {
+pub(super) const fn signal(member: &'static str, args: &'static [Out]) -> SignalRow {
     SignalRow { member, args }
 }
 

@@ -74,6 +74,7 @@ impl Fake {
                     token,
                     reply: self.own(&call),
                 },
+                _ => continue,
             };
             if outs.send(out).is_err() {
                 return;
@@ -284,6 +285,8 @@ impl Fake {
             limiter_db: 0.0,
         };
         Status {
+            domains: Vec::new(),
+            dropped_acks: 0,
             recent: Vec::new(),
             version: "0.1.0".to_owned(),
             codecs: vec![Codec {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 pub mod fake;
+pub mod routing_rows;
 pub mod rows;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use dbus_api::names::{BUS_NAME, COMMAND_INTERFACE, COMMAND_PATH};
 use zbus::connection::{Builder, Connection};
-use zbus::{Message, Structure};
+use zbus::{Array, Message, Signature, Structure, Variant};
 
 /// Far above what anything takes; only a hang meets it.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -62,25 +63,50 @@ pub enum V {
     Y(u8),
     X(i64),
     S(String),
+    B(bool),
     T(Vec<V>),
     A(Vec<u16>),
+    /// A list: the signature of its entries, and they.
+    L(String, Vec<V>),
+}
+
+fn variant(value: &V) -> Variant<'static> {
+    match value.clone() {
+        V::N(value) => value.into(),
+        V::Q(value) => value.into(),
+        V::I(value) => value.into(),
+        V::U(value) => value.into(),
+        V::Y(value) => value.into(),
+        V::X(value) => value.into(),
+        V::S(value) => value.into(),
+        V::B(value) => value.into(),
+        V::A(value) => value.into(),
+        V::T(values) => body(&values).unwrap().into(),
+        V::L(kind, entries) => {
+            let mut list = Array::new(&Signature::try_from(kind.as_str()).unwrap());
+            entries.iter().for_each(|entry| list.append(variant(entry)).unwrap());
+            list.into()
+        }
+    }
+}
+
+/// The same values as 32-bit integers.
+pub fn widened(values: &[V]) -> Vec<V> {
+    let wide = |value: &V| match value {
+        V::N(value) => V::I((*value).into()),
+        V::Q(value) => V::U((*value).into()),
+        V::T(values) => V::T(widened(values)),
+        V::L(kind, entries) => V::L(kind.replace('n', "i").replace('q', "u"), widened(entries)),
+        other => other.clone(),
+    };
+    values.iter().map(wide).collect()
 }
 
 /// A body of values; `None` is the empty one.
 pub fn body(values: &[V]) -> Option<Structure<'static>> {
     let mut builder = Structure::builder();
     for value in values {
-        builder = match value.clone() {
-            V::N(value) => builder.add_field(value),
-            V::Q(value) => builder.add_field(value),
-            V::I(value) => builder.add_field(value),
-            V::U(value) => builder.add_field(value),
-            V::Y(value) => builder.add_field(value),
-            V::X(value) => builder.add_field(value),
-            V::S(value) => builder.add_field(value),
-            V::A(value) => builder.add_field(value),
-            V::T(values) => builder.add_field(body(&values).unwrap()),
-        };
+        builder = builder.append_field(variant(value));
     }
     (!values.is_empty()).then(|| builder.build().unwrap())
 }
@@ -119,6 +145,42 @@ impl Raw {
     }
 }
 
+/// The next message.
+pub async fn next(stream: &mut zbus::MessageStream) -> Message {
+    use zbus::export::futures_core::Stream;
+    std::future::poll_fn(|context| std::pin::Pin::new(&mut *stream).poll_next(context))
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+/// The next message that is no signal (the bus greets with NameAcquired).
+pub async fn next_but_signals(stream: &mut zbus::MessageStream) -> Message {
+    loop {
+        let message = next(stream).await;
+        if message.message_type() != zbus::message::Type::Signal {
+            return message;
+        }
+    }
+}
+
+/// An error in answer to `call`.
+pub fn refusal(call: &Message, name: &'static str) -> Message {
+    let name = zbus::names::ErrorName::try_from(name).unwrap();
+    Message::error(&call.header(), name).build(&"no").unwrap()
+}
+
+/// The body's signature as its bytes in the header have it (zbus's parsed form hides a lone structure's parentheses).
+pub fn signature_bytes(message: &Message) -> String {
+    let bytes = message.data().bytes();
+    let parsed = message.body().signature().to_string();
+    let lone = format!("\u{1}g\0{}{parsed}\0", char::from(u8::try_from(parsed.len()).unwrap()));
+    match bytes.windows(lone.len()).any(|window| window == lone.as_bytes()) {
+        true => parsed,
+        false => message.body().signature().to_string_no_parens(),
+    }
+}
+
 /// The name of the D-Bus error in `result`.
 pub fn error_name<T>(result: zbus::Result<T>) -> String {
     match result {
@@ -141,4 +203,29 @@ pub async fn peers() -> (Connection, Raw) {
         destination: None,
     };
     (server.unwrap(), raw)
+}
+
+/// (name, (name, type) of each argument in, types out) of an interface's methods in introspection XML.
+#[allow(clippy::type_complexity, reason = "read once")]
+pub fn listed_methods(xml: &str, interface: &str) -> Vec<(String, Vec<(String, String)>, Vec<String>)> {
+    let attribute = |line: &str, name: &str| {
+        let from = line.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
+        line[from..].split('"').next().unwrap().to_owned()
+    };
+    let start = xml.find(&format!("<interface name=\"{interface}\">")).unwrap();
+    let section = &xml[start..start + xml[start..].find("</interface>").unwrap()];
+    let mut methods = Vec::new();
+    for block in section.split("<method ").skip(1) {
+        let block = block.split("</method>").next().unwrap();
+        let args = |direction: &str| -> Vec<(String, String)> {
+            let wanted = format!("direction=\"{direction}\"");
+            let lines = block.lines().filter(|line| line.contains(&wanted));
+            lines
+                .map(|line| (attribute(line, "name"), attribute(line, "type")))
+                .collect()
+        };
+        let outs = args("out").into_iter().map(|arg| arg.1).collect();
+        methods.push((attribute(block, "name"), args("in"), outs));
+    }
+    methods
 }
