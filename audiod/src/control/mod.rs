@@ -231,7 +231,12 @@ impl Control {
 
     /// One decision: saved, then heard, then told.
     fn step(&mut self, event: Event) {
+        let overruns = self.machine.overruns().count;
         let effects = self.machine.step(event, now_ms());
+        if self.machine.overruns().count != overruns {
+            let rules = &self.machine.overruns().rules;
+            tracing::error!(?rules, "rules set each other off without end: what they did is undone");
+        }
         self.save();
         self.remember_routes();
         if let Some(heard) = effects.iter().find_map(|effect| match effect {

@@ -276,7 +276,7 @@ impl Machine {
         let source = connection.source;
         let suspended = match connection.place {
             Place::Idle => false,
-            Place::Refused | Place::Waiting(_) | Place::Held(_) => true,
+            Place::Refused | Place::Waiting(_) | Place::Held { .. } => true,
             Place::Admitted(order) => pauser(&self.model, present, Present { source, order }).is_some(),
         };
         if suspended {

@@ -137,7 +137,7 @@ fn standing(model: &Model, state: &State, source: usize, scene: &Scene) -> Stand
     }
     match place {
         None | Some(Place::Idle | Place::Refused) => Standing::NoRoute,
-        Some(Place::Held(line)) => Standing::Held(*line),
+        Some(Place::Held { line, .. }) => Standing::Held(*line),
         Some(Place::Waiting(_)) => match blocker(model, &scene.present, source) {
             Some((by, verdict)) => Standing::Waiting(by_cell(by, verdict.duck, verdict.line)),
             None => Standing::NoRoute,

@@ -425,8 +425,11 @@ fn restore_connection(model: &Model, state: &mut State, id: u16, saved: &SavedCo
         Place::Waiting(order) => Place::Waiting(order.min(state.order)),
         Place::Admitted(order) => Place::Admitted(order.min(state.order)),
         Place::Refused => Place::Refused,
-        Place::Held(line) if model.rules.has_line(line) => Place::Held(line),
-        Place::Held(_) => Place::Waiting(0),
+        Place::Held { line, order } if model.rules.has_line(line) => Place::Held {
+            line,
+            order: order.min(state.order),
+        },
+        Place::Held { order, .. } => Place::Waiting(order.min(state.order)),
     };
     #[cfg(test)]
     let place = if mutant::is(Mutant::ForgetsWhoWasFirst) && matches!(place, Place::Admitted(_)) {

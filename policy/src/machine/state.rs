@@ -62,8 +62,13 @@ pub(super) enum Place {
     Waiting(u64),
     /// It is there since this moment of the order of events: heard, or paused by a newer one.
     Admitted(u64),
-    /// A rule, whose line this is, suspended it.
-    Held(u32),
+    /// A rule suspended it.
+    Held {
+        /// Of the rule's action.
+        line: u32,
+        /// Since when it was there, in the order of events.
+        order: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

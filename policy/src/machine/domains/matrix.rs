@@ -85,11 +85,13 @@ impl Machine {
         main.goal == Goal::Up && !main.waiting && !self.is_paused(main)
     }
 
-    /// The deepest duck of a source by others heard at its sinks, and by interrupts.
+    /// The deepest duck of a source by others heard at its sinks, and by interrupts; or what a rule takes, if that is more.
     pub(super) fn duck_of(&self, source: u16) -> Option<Duck> {
         let mains = self.state.routing.mains.values();
-        let own = mains.filter(|it| it.source == source && self.aims_up(it));
-        self.deepest(own).map(|by| by.duck)
+        let own: Vec<&Main> = mains.filter(|it| it.source == source && self.aims_up(it)).collect();
+        let sinks: Vec<u16> = own.iter().map(|it| it.sink).collect();
+        let duck = self.deepest(own.into_iter()).map(|by| by.duck);
+        self.strictest_beyond(source, &sinks, duck)
     }
 
     fn deepest<'a>(&self, mains: impl Iterator<Item = &'a Main>) -> Option<By> {

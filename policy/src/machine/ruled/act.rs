@@ -80,7 +80,7 @@ impl Machine {
                 .state
                 .connections
                 .get(&id)
-                .is_some_and(|it| matches!(it.place, Place::Held(_)));
+                .is_some_and(|it| matches!(it.place, Place::Held { .. }));
             if suspended {
                 let finding = self.find(from, sink);
                 self.arrive(id, &finding, effects);
@@ -115,9 +115,11 @@ impl Machine {
 
     /// Until it is resumed, or its stream stops.
     fn suspend_by(&mut self, live: &Live, line: u32) {
-        let connection = self.state.connections.get_mut(&live.id);
-        if let Some(connection) = connection.filter(|it| matches!(it.place, Place::Admitted(_) | Place::Waiting(_))) {
-            connection.place = Place::Held(line);
+        let Some(connection) = self.state.connections.get_mut(&live.id) else {
+            return;
+        };
+        if let Place::Admitted(order) | Place::Waiting(order) = connection.place {
+            connection.place = Place::Held { line, order };
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{Db10, MUTE, curve};
 use crate::machine::tests::mutant::{self, Mutant};
 
 /// Limits held at a time; more are not.
-pub(in crate::machine) const MAX_LIMITS: usize = 1024;
+pub(in crate::machine) const MAX_LIMITS: usize = 256;
 
 /// One limit at one spot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,21 +61,52 @@ impl Held {
         self.sticky && !below || self.cause.is_some_and(|cause| sounds(state, cause))
     }
 
-    /// How much it takes, 0.1 dB, at most 0.
-    fn depth(&self, model: &Model, state: &State, source: usize, sink: usize) -> Db10 {
-        let wanted = i32::from(state.sources[source].gain);
-        let there = i32::from(curve::gain(&model.sinks[sink].curve, state.sinks[sink].volume));
+    /// How much it takes from a source of this wanted gain at a sink of this one, 0.1 dB, at most 0.
+    fn depth(&self, state: &State, wanted: Db10, there: Db10) -> Db10 {
+        let wanted = i32::from(wanted);
         let depth = match self.level {
             Level::Silent => MUTE.into(),
-            Level::AtMost(gain) => i32::from(gain) - wanted - there,
+            Level::AtMost(gain) => i32::from(gain) - wanted - i32::from(there),
             Level::Below(step) => {
-                // A domain's source is at the gain its domain gives it; what that is here nobody knows: 0 dB.
-                let cause = self.cause.and_then(|cause| state.sources.get(cause));
-                i32::from(step) + cause.map_or(0, |cause| i32::from(cause.gain)) - wanted
+                let cause = self.cause.and_then(|cause| wanted_gain(state, cause));
+                i32::from(step) + i32::from(cause.unwrap_or(0)) - wanted
             }
         };
         i16::try_from(depth.clamp(MUTE.into(), 0)).unwrap_or(MUTE)
     }
+}
+
+/// A source's own gain, without ducks and limits.
+fn wanted_gain(state: &State, source: usize) -> Option<Db10> {
+    match external(source) {
+        Some(id) => state.routing.registry.sources.get(&id).map(|it| it.base_volume),
+        None => state.sources.get(source).map(|it| it.gain),
+    }
+}
+
+/// What a sink's mainVolume means.
+fn sink_gain(model: &Model, state: &State, sink: usize) -> Option<Db10> {
+    match external(sink) {
+        Some(id) => {
+            let sink = state.routing.registry.sinks.get(&id)?;
+            Some(curve::gain(model.routing.curve_of(&sink.name), sink.wanted_volume))
+        }
+        None => {
+            let volume = state.sinks.get(sink)?.volume;
+            Some(curve::gain(&model.sinks.get(sink)?.curve, volume))
+        }
+    }
+}
+
+/// Of all limits that count for a source at a sink the strictest, how much it takes, and whether any goes before a duck.
+fn of_limits<'a>(model: &Model, state: &'a State, (source, sink): (usize, usize)) -> Option<(Db10, &'a Held, bool)> {
+    let (wanted, there) = (wanted_gain(state, source)?, sink_gain(model, state, sink)?);
+    let limits = state.ruled.limits.iter();
+    let counting = || limits.clone().filter(|it| it.covers(source, sink) && it.counts(state));
+    let strictest = counting()
+        .map(|it| (it.depth(state, wanted, there), it))
+        .min_by_key(|(depth, _)| *depth)?;
+    Some((strictest.0, strictest.1, counting().any(|it| it.overrides)))
 }
 
 /// A source sounds: its stream runs, its chime sounds; a domain's is connected or interrupts.
@@ -95,24 +126,14 @@ fn external(source: usize) -> Option<u16> {
 pub(in crate::machine) fn strictest(
     model: &Model,
     state: &State,
-    (source, sink): (usize, usize),
+    at: (usize, usize),
     duck: Option<By>,
     safety: impl FnOnce() -> Option<By>,
 ) -> Option<Down> {
-    let held = || {
-        state
-            .ruled
-            .limits
-            .iter()
-            .filter(|it| it.covers(source, sink) && it.counts(state))
-    };
-    let Some((depth, limit)) = held()
-        .map(|it| (it.depth(model, state, source, sink), it))
-        .min_by_key(|(depth, _)| *depth)
-    else {
+    let Some((depth, limit, overrides)) = of_limits(model, state, at) else {
         return duck.map(Down::from);
     };
-    let duck = if held().any(|it| it.overrides) {
+    let duck = if overrides {
         #[cfg(test)]
         let safety = || safety().filter(|_| !mutant::is(Mutant::RulesOverrideSafety));
         safety()
@@ -146,16 +167,30 @@ pub(in crate::machine) fn silenced(state: &State, source: usize, sink: usize) ->
 impl Machine {
     /// The strictest limit of a source at a sink, 0.1 dB, 0 = none.
     pub(super) fn held_to(&self, source: usize, sink: usize) -> Db10 {
-        let there = source < self.model.sources.len() && sink < self.model.sinks.len();
-        let limits = self
-            .state
-            .ruled
-            .limits
-            .iter()
-            .filter(|it| there && it.covers(source, sink));
-        let counting = limits.filter(|it| it.counts(&self.state));
-        let depths = counting.map(|it| it.depth(&self.model, &self.state, source, sink));
-        depths.min().unwrap_or(0)
+        of_limits(&self.model, &self.state, (source, sink)).map_or(0, |it| it.0)
+    }
+
+    /// What takes most from a domain's source that goes to these sinks (by ID): its duck, or a limit. No duck there is for a
+    /// protected source.
+    pub(in crate::machine) fn strictest_beyond(&self, source: u16, sinks: &[u16], duck: Option<Duck>) -> Option<Duck> {
+        let index = |id: u16| EXTERNAL + usize::from(id);
+        let built_in = |sink: u16| self.state.ids.sinks.index(sink);
+        let limits = sinks.iter().filter_map(|sink| {
+            let sink = built_in(*sink).unwrap_or(index(*sink));
+            of_limits(&self.model, &self.state, (index(source), sink))
+        });
+        let Some((depth, limit, overrides)) = limits.min_by_key(|it| it.0) else {
+            return duck;
+        };
+        let duck = duck.filter(|_| !overrides);
+        if depth >= duck.map_or(0, |it| it.depth) {
+            return duck;
+        }
+        Some(Duck {
+            depth,
+            attack_ms: limit.ramp_ms,
+            release_ms: limit.ramp_ms,
+        })
     }
 
     /// Remembers a limit, in place of the same one.
@@ -174,8 +209,10 @@ impl Machine {
                 line: decided.line,
             };
             let limits = &mut self.state.ruled.limits;
-            let same =
-                |it: &Held| (it.source, it.sink, it.cause, it.line) == (held.source, held.sink, held.cause, held.line);
+            let same = |it: &Held| {
+                let key = |it: &Held| (it.source, it.sink, it.cause, it.rule, it.line, it.pattern);
+                key(it) == key(&held) && (it.level == Level::Silent) == (held.level == Level::Silent)
+            };
             limits.retain(|it| !same(it));
             if limits.len() < MAX_LIMITS {
                 limits.push(held);

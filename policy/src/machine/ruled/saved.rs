@@ -9,6 +9,7 @@ use super::limits::{Held, MAX_LIMITS};
 use super::{MAX_PUSHED, Machine, Pushed};
 use crate::machine::state::{LAST_ORDER, MAX_CONNECTIONS};
 use crate::rules::action::Level;
+use crate::rules::kind::Element;
 use crate::rules::view::View;
 
 #[cfg(test)]
@@ -59,16 +60,21 @@ fn index_of(name: Option<&String>, find: impl Fn(&str) -> Option<usize>) -> Resu
 
 impl Machine {
     pub(in crate::machine) fn save_ruled(&self) -> SavedRuled {
-        let sink = |sink: usize| self.model.sinks.get(sink).map(|it| it.name.clone());
-        let source = |source: usize| self.source_name(source).map(str::to_owned);
+        let sink = |sink: usize| self.name(Element::Sink(sink));
+        let source = |source: usize| self.name(Element::Source(source));
+        // Of what has no name any more nothing is left; `None` stays `None`.
+        let named = |index: Option<usize>, name: &dyn Fn(usize) -> Option<String>| match index {
+            None => Some(None),
+            Some(index) => name(index).map(Some),
+        };
         let limits = self.state.ruled.limits.iter().filter_map(|it| {
             Some(SavedLimit {
-                source: it.source.and_then(source),
-                sink: it.sink.and_then(sink),
+                source: named(it.source, &source)?,
+                sink: named(it.sink, &sink)?,
                 level: it.level,
                 pattern: it.pattern,
                 ramp_ms: it.ramp_ms,
-                cause: it.cause.and_then(source),
+                cause: named(it.cause, &source)?,
                 sticky: it.sticky,
                 overrides: it.overrides,
                 rule: self.model.rules.rules().get(it.rule)?.name.clone(),
@@ -112,11 +118,13 @@ impl Machine {
     }
 
     fn restored(&self, saved: &SavedLimit) -> Option<Held> {
-        let source = |name: &str| self.model.sources.iter().position(|source| source.name == name);
-        let sink = |name: &str| self.model.sinks.iter().position(|sink| sink.name == name);
-        let cause = |name: &str| {
+        let source = |name: &str| {
             let mut all = self.sources().into_iter();
-            source(name).or_else(|| all.find(|it| self.source_name(*it) == Some(name)))
+            all.find(|it| self.source_name(*it) == Some(name))
+        };
+        let sink = |name: &str| {
+            let mut all = self.sinks().into_iter();
+            all.find(|it| self.name(Element::Sink(*it)).as_deref() == Some(name))
         };
         let rules = self.model.rules.rules();
         let rule = rules.iter().position(|rule| rule.name == saved.rule)?;
@@ -131,7 +139,7 @@ impl Machine {
             level: saved.level,
             pattern: saved.pattern,
             ramp_ms: saved.ramp_ms,
-            cause: index_of(saved.cause.as_ref(), cause).ok()?,
+            cause: index_of(saved.cause.as_ref(), source).ok()?,
             sticky: saved.sticky,
             overrides: saved.overrides,
             rule,

@@ -108,7 +108,7 @@ impl View for Machine {
             sink: it.sink,
             state: it.state as i16,
             order: match it.place {
-                Place::Admitted(order) | Place::Waiting(order) => order,
+                Place::Admitted(order) | Place::Waiting(order) | Place::Held { order, .. } => order,
                 _ => 0,
             },
         });
@@ -224,10 +224,15 @@ impl View for Machine {
     }
 
     fn limit(&self, source: Option<usize>, sink: Option<usize>) -> Db10 {
-        let sources = source.map_or(0..self.model.sources.len(), |it| it..it.saturating_add(1));
-        let sinks = sink.map_or(0..self.model.sinks.len(), |it| it..it.saturating_add(1));
-        let depths = sources.flat_map(|source| sinks.clone().map(move |sink| self.held_to(source, sink)));
-        depths.min().unwrap_or(0)
+        let sources = source.map_or_else(|| self.sources(), |it| vec![it]);
+        let sinks = sink.map_or_else(|| self.sinks(), |it| vec![it]);
+        let pairs = sources
+            .iter()
+            .flat_map(|source| sinks.iter().map(move |sink| (*source, *sink)));
+        pairs
+            .map(|(source, sink)| self.held_to(source, sink))
+            .min()
+            .unwrap_or(0)
     }
 
     fn muted(&self, of: Element) -> Option<bool> {

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::{Action, Change, Level, Limit, Live, RAMP_MS, Spot, Step, Target};
+use crate::MUTE;
 use crate::rules::catalogue::Field;
 use crate::rules::eval::{Eval, in_order};
 use crate::rules::keys::{Key, Verb};
 use crate::rules::kind::{Element, Kind, Value};
 use crate::rules::view::Link;
-use crate::MUTE;
 
+/// `am_ConnectionState_e`.
+const DISCONNECTED: i16 = 4;
+const SUSPENDED: i16 = 5;
 /// Longest ramp, ms.
 const MAX_RAMP_MS: i64 = 60_000;
 
@@ -137,6 +140,15 @@ impl Keys<'_> {
         self.eval.view.links().into_iter().filter(is).collect()
     }
 
+    /// Those that connect could bring back; pop and resume look at no others.
+    fn queue(&self) -> Vec<Link> {
+        let mut links = self.links();
+        if self.step.verb != Verb::Connect {
+            links.retain(|it| it.state == DISCONNECTED || it.state == SUSPENDED);
+        }
+        links
+    }
+
     fn live(&self) -> Option<Vec<Live>> {
         let live = self.links().into_iter().filter_map(|link| {
             Some(Live {
@@ -167,7 +179,7 @@ impl Keys<'_> {
             sinks.collect()
         };
         let waiting = || {
-            let links = self.links().into_iter();
+            let links = self.queue().into_iter();
             links.filter_map(|it| Some((Target::of(self.eval.view, it.source)?, it.sink)))
         };
         let pairs = match (sources, sinks) {
@@ -199,7 +211,7 @@ impl Keys<'_> {
             Value::Word(_, order) => order,
             _ => 0,
         };
-        let queue = in_order(&self.eval, self.links(), order);
+        let queue = in_order(&self.eval, self.queue(), order);
         let mut seen = BTreeSet::new();
         let first = queue.into_iter().filter(|it| seen.insert(self.class_of(it.source)));
         first

@@ -494,3 +494,41 @@ fn a_limit_for_a_domains_source_lasts_while_it_interrupts() {
     routing(&mut bench, RoutingCall::HookInterruptStatusChange { source, state: 1 });
     assert_eq!(bench.gain(MEDIA, CABIN).0, 0);
 }
+
+#[test]
+fn resume_passes_by_what_is_connected() {
+    let text = rule(PHONE_STARTS, BY_PHONE, r#"{ suspend = { source = "ivi.media" } }"#)
+        + &rule("stream.released", BY_PHONE, r#"{ resume = { class = "media" } }"#);
+    let mut bench = bench(&text);
+    bench.start(MEDIA);
+    bench.start(PHONE);
+    bench.start(RADIO);
+    bench.connect(RADIO, REAR);
+    bench.call(Call::Disconnect { connection: 3 });
+    assert_eq!(
+        bench.state(RADIO, REAR),
+        Some(ConnectionState::Connected),
+        "the newest of the class"
+    );
+    bench.release(PHONE);
+    assert_eq!(bench.state(MEDIA, CABIN), Some(ConnectionState::Connected));
+}
+
+#[test]
+fn several_limits_of_one_line_are_told_apart_by_their_pattern() {
+    let text = rule(
+        PHONE_STARTS,
+        BY_PHONE,
+        r#"{ limit = { class = "media", gain_db = -30, pattern = 1 } }, { limit = { class = "media", gain_db = -25, pattern = 2 } }"#,
+    ) + &rule(
+        "user.set_volume",
+        "true",
+        r#"{ unlimit = { class = "media", pattern = 1 } }"#,
+    );
+    let mut bench = bench(&text);
+    bench.start(MEDIA);
+    bench.start(PHONE);
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -300);
+    bench.call(Call::SetVolume { sink: 102, volume: 3 });
+    assert_eq!(bench.gain(MEDIA, CABIN).0, -250);
+}
