@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool,
@@ -37,8 +37,8 @@ use crate::system::System;
 
 /// SCHED_FIFO priority of the codec threads: above the kernel's own threaded interrupts' 50.
 pub const PRIORITY: i32 = 60;
-/// The helper looks after the real-time threads this often, in milliseconds: while a guest is there, and while none is.
-const ROUND_MS: (libc::c_int, libc::c_int) = (10, 200);
+/// The helper looks again this often, ms, while something waits for room in an engine's mailbox; else it waits for the bell.
+const ROUND_MS: libc::c_int = 10;
 
 type CodecEngine = Engine<'static, DeviceRings<'static>, Box<dyn Codec>>;
 
@@ -54,9 +54,11 @@ pub fn run() -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::new();
     let mut handles = Vec::new();
+    let bell = Bell::new().map_err(Failure::when("engine: bell"))?;
     for (index, bridges) in bridge::build(&system).into_iter().enumerate() {
         let (mut engine, handle, block) = engine(&mut given, &system, index, &devices)?;
         engine.connect(bridges);
+        engine.set_bell(bell.rope().map_err(Failure::when("engine: bell"))?);
         threads.push(start(engine, block, index, &stop).map_err(Failure::when("engine: a thread"))?);
         handles.push(handle);
     }
@@ -68,6 +70,7 @@ pub fn run() -> Result<(), Failure> {
         names,
         devices,
         regions: BTreeMap::new(),
+        bell,
     };
     helper.take_over(given.things, given.tables);
     wait_for_first_beats(&threads);
@@ -158,12 +161,34 @@ fn wait_for_first_beats(threads: &[Thread]) {
     }
 }
 
+/// What the real-time threads ring when they have sent something to the helper.
+struct Bell(EventFd);
+
+impl Bell {
+    fn new() -> io::Result<Self> {
+        // SAFETY: no pointers; a fresh descriptor is ours.
+        let raw = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: as above.
+        let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+        EventFd::take(fd).map(Self).map_err(io::Error::other)
+    }
+
+    /// The end a real-time thread pulls.
+    fn rope(&self) -> io::Result<EventFd> {
+        EventFd::take(self.0.as_fd().try_clone_to_owned()?).map_err(io::Error::other)
+    }
+}
+
 struct Helper {
     handles: Vec<EngineHandle>,
     homes: Vec<usize>,
     names: Vec<String>,
     devices: Vec<&'static DeviceBlock>,
     regions: BTreeMap<(u32, u32), OwnedFd>,
+    bell: Bell,
 }
 
 impl Helper {
@@ -179,27 +204,23 @@ impl Helper {
     fn serve(&mut self, link: &Link, signals: &OwnedFd) -> io::Result<()> {
         link.set_nonblocking(true)?;
         loop {
+            self.handles.iter_mut().for_each(EngineHandle::serve);
             let mut polls = [
                 signals::entry(link.as_raw_fd(), libc::POLLIN),
                 signals::entry(signals.as_raw_fd(), libc::POLLIN),
+                signals::entry(self.bell.0.as_fd().as_raw_fd(), libc::POLLIN),
             ];
-            signals::wait(&mut polls, self.round())?;
+            let busy = self.handles.iter().any(EngineHandle::busy);
+            signals::wait(&mut polls, if busy { ROUND_MS } else { -1 })?;
             if polls[1].revents != 0 {
                 return Ok(());
+            }
+            if polls[2].revents != 0 {
+                self.bell.0.drain()?;
             }
             if polls[0].revents != 0 && !self.take_records(link)? {
                 return Ok(());
             }
-            self.handles.iter_mut().for_each(EngineHandle::serve);
-        }
-    }
-
-    fn round(&self) -> libc::c_int {
-        let connected = |device: &&DeviceBlock| device.session.connected.load(Relaxed) == 1;
-        if self.devices.iter().any(connected) {
-            ROUND_MS.0
-        } else {
-            ROUND_MS.1
         }
     }
 

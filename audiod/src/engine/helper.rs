@@ -43,10 +43,37 @@ pub(super) enum Return {
 /// The real-time thread's ends.
 pub(super) struct Mailbox {
     pub commands: Consumer<Command>,
-    pub returns: Producer<Return>,
+    returns: Producer<Return>,
+    /// Rung when something was sent, so that the helper need not look by itself.
+    pub bell: Option<EventFd>,
+    news: bool,
 }
 
-/// The helper's end of one engine. Call [`EngineHandle::serve`] every few milliseconds.
+impl Mailbox {
+    /// Whether a return can be sent.
+    pub fn has_room(&self) -> bool {
+        self.returns.slots() > 0
+    }
+
+    /// Sends to the helper; `false` when there is no room.
+    pub fn send(&mut self, back: Return) -> bool {
+        let sent = self.returns.push(back).is_ok();
+        self.news |= sent;
+        sent
+    }
+
+    /// Tells the helper of what was sent, once a period at most.
+    pub fn ring(&mut self) {
+        if std::mem::take(&mut self.news)
+            && let Some(bell) = &self.bell
+        {
+            // A bell that is gone means that the helper is gone, and the process with it.
+            let _ = bell.signal();
+        }
+    }
+}
+
+/// The helper's end of one engine. Call [`EngineHandle::serve`] when the engine's bell rings, and while [`EngineHandle::busy`].
 pub struct EngineHandle {
     commands: Producer<Command>,
     returns: Consumer<Return>,
@@ -65,7 +92,13 @@ pub(super) fn pair(codec_rate: u32, period: usize) -> (Mailbox, EngineHandle) {
         codec_rate,
         period,
     };
-    (Mailbox { commands, returns }, handle)
+    let mailbox = Mailbox {
+        commands,
+        returns,
+        bell: None,
+        news: false,
+    };
+    (mailbox, handle)
 }
 
 impl EngineHandle {
@@ -77,6 +110,11 @@ impl EngineHandle {
     /// Guest `guest` gets another call descriptor for `queue`.
     pub fn set_call(&mut self, guest: usize, queue: usize, call: Option<EventFd>) {
         self.send(Command::Call(guest, queue, call));
+    }
+
+    /// Whether something waits for room in the engine's mailbox.
+    pub fn busy(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Passes on what is waiting, frees what came back, makes the converters that streams need.

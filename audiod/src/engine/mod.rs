@@ -29,6 +29,7 @@ mod zone;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use vhost_sound::config::Direction;
+use vhost_sound::memory::EventFd;
 
 use crate::blocks::gains::Row;
 use crate::blocks::recorder::Kind;
@@ -187,12 +188,19 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         self.output();
         self.run_captures();
         self.guests.iter_mut().for_each(|(_, guest)| guest.end_period());
+        self.mailbox.ring();
         self.publish();
+    }
+
+    /// Rung (one `write`) at the end of a period in which something was sent to the [`EngineHandle`]. Without one its owner
+    /// has to look by itself.
+    pub fn set_bell(&mut self, bell: EventFd) {
+        self.mailbox.bell = Some(bell);
     }
 
     /// Takes what the helper sent; each command has room for what it sends back, or waits.
     fn take_commands(&mut self) {
-        while self.mailbox.returns.slots() > 0 {
+        while self.mailbox.has_room() {
             let Ok(command) = self.mailbox.commands.pop() else {
                 return;
             };
@@ -208,7 +216,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
                 Command::Converter(wanted, made, samples, bytes) => self.take_converter(wanted, made, samples, bytes),
             };
             // There is room: looked at above, and nobody else sends.
-            let _ = self.mailbox.returns.push(back);
+            let _ = self.mailbox.send(back);
         }
     }
 
@@ -254,7 +262,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
             let (_, guest) = &mut self.guests[source.guest];
             let view = guest.state(source.stream());
             if let Some(wanted) = source.settle(&view, self.shape.rate, &self.zones)
-                && self.mailbox.returns.push(Return::Wanted(wanted)).is_err()
+                && !self.mailbox.send(Return::Wanted(wanted))
             {
                 source.unsettle();
             }
@@ -340,7 +348,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
             let (_, guest) = &self.guests[capture.guest];
             let view = guest.state(capture.stream());
             if let Some(wanted) = capture.settle(&view, self.shape)
-                && self.mailbox.returns.push(Return::Wanted(wanted)).is_err()
+                && !self.mailbox.send(Return::Wanted(wanted))
             {
                 capture.unsettle();
             }

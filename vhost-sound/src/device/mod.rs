@@ -238,9 +238,11 @@ impl Session {
             let ring = &self.block.queues[queue];
             ring.actual.load(Acquire) == ring_state::RUNNING && self.fds[queue].kick.is_none()
         };
-        let running = |stream: &crate::block::StreamBlock| stream.wanted.load(Acquire) == stream_state::RUNNING;
-        if connected && (polled(CONTROLQ) || self.block.streams.iter().any(running)) {
+        if connected && polled(CONTROLQ) {
             return Some(10);
+        }
+        if connected && let Some(wait) = self.block.streams.iter().filter_map(events_due).min() {
+            return Some(wait);
         }
         if self.deaf {
             return Some(100);
@@ -392,4 +394,14 @@ impl Session {
             self.raise();
         }
     }
+}
+
+/// How soon a running stream's counters have to be looked at, ms: its driver waits for each period, or only wants to know of
+/// xruns (Linux then sets a mark that its player meets with the next position).
+fn events_due(stream: &crate::block::StreamBlock) -> Option<u64> {
+    if stream.wanted.load(Acquire) != stream_state::RUNNING {
+        return None;
+    }
+    let each_period = stream.features.load(Acquire) & crate::wire::pcm_feature::EVT_SHMEM_PERIODS != 0;
+    Some(if each_period { 5 } else { 50 })
 }
