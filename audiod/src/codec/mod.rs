@@ -91,7 +91,8 @@ pub trait Codec: Send {
     fn written(&self) -> u64;
 
     /// Puts frames where they are to be played; `at` is not below [`Codec::written`]. Frames between the two become silence.
-    /// Returns how many frames from `at` on were too late and are lost.
+    /// Where the position has already passed `at` they are played from the position on instead: a late engine costs silence,
+    /// no frame. Returns the frame at which the first of them is played.
     fn write(&mut self, at: u64, bytes: &[u8]) -> u64;
 
     /// The frame its input records next. Never goes back.

@@ -5,8 +5,8 @@
 //!   frames   ...played, readable │ lead: written, not yet played │ nothing written: silence, never a loop
 //!                                ▲ position(now)                 ▲ written
 //! ```
-//! The engine stores samples first and raises `written` after, so a frame is played whole or as silence. A frame that comes
-//! after its time is dropped: the [`super::wav`] reader takes what `written` covers and fills the rest with zeros.
+//! The engine stores samples first and raises `written` after, so a frame is played whole or as silence. Frames that come
+//! after their time are played from the position on: the [`super::wav`] reader takes what `written` covers and fills the rest with zeros.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -61,8 +61,8 @@ pub struct SimBlock {
     base_frame: AtomicU64,
     millihertz: AtomicU64,
     written: AtomicU64,
-    /// Frames that came after their time.
-    pub dropped: AtomicU64,
+    /// Frames of silence for writers that came after their time.
+    pub moved: AtomicU64,
     /// Frames the reader has taken to the file.
     pub recorded: AtomicU64,
     /// Frames overwritten before the reader (a late `card` process) came by; they are silence in the file.
@@ -213,27 +213,24 @@ impl SimBlock {
         }
     }
 
-    /// Writes frames at `at` if the clock says `now_ns`; returns how many came too late.
+    /// Writes frames when the clock says `now_ns`: at `at`, or where the position has got to by then. Returns where.
     pub fn write_at(&self, at: u64, bytes: &[u8], now_ns: u64) -> u64 {
+        const ZEROS: [u8; MAX_FRAME_BYTES] = [0; MAX_FRAME_BYTES];
         let frame_bytes = self.shape().frame_bytes();
-        let frames = (bytes.len() / frame_bytes) as u64;
         let position = self.position_at(now_ns).unwrap_or(at);
         let written = self.written.load(Relaxed);
-        let late = position.saturating_sub(at).min(frames);
-        let first = (at + late).max(written);
+        let first = at.max(position).max(written);
         // What lies between the last frame in time and this one is silence; older than a ring needs no zeroing.
-        const ZEROS: [u8; MAX_FRAME_BYTES] = [0; MAX_FRAME_BYTES];
         for gap in written.max(first.saturating_sub(RING_FRAMES))..first {
             self.store(gap, &ZEROS[..frame_bytes]);
         }
-        for (index, frame) in bytes.chunks_exact(frame_bytes).enumerate() {
-            if at + index as u64 >= first {
-                self.store(at + index as u64, frame);
-            }
+        for (here, frame) in (first..).zip(bytes.chunks_exact(frame_bytes)) {
+            self.store(here, frame);
         }
-        self.written.store((at + frames).max(written), Release);
-        self.dropped.fetch_add(late, Relaxed);
-        late
+        let frames = (bytes.len() / frame_bytes) as u64;
+        self.written.store(first + frames, Release);
+        self.moved.fetch_add(first - at.min(first), Relaxed);
+        first
     }
 }
 

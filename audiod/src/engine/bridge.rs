@@ -234,6 +234,11 @@ impl Receiver {
         self.link.audible.store(heard, Release);
     }
 
+    /// The codec plays the period that was due at frame `at` only `by` frames later.
+    pub fn played_later(&mut self, at: u64, by: u64) {
+        self.pending.moved(at, by);
+    }
+
     /// Nobody listens: no more than the target stays, so that whoever listens next hears the first frame.
     fn keep_newest(&mut self) {
         let surplus = self.frames.slots().saturating_sub(self.control.target as usize);

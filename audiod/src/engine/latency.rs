@@ -52,6 +52,14 @@ impl Pending {
         self.next = (self.next + 1) % PERIODS;
     }
 
+    /// What was to be played at codec frame `at` (the latest pull, if there was one) is played `by` frames later.
+    pub fn moved(&mut self, at: u64, by: u64) {
+        let latest = &mut self.pulls[(self.next + PERIODS - 1) % PERIODS];
+        if latest.start >= at {
+            latest.start += by;
+        }
+    }
+
     /// Frames pending when codec frame `played` is next, with `more` about to be pulled.
     pub fn now(&self, played: u64, more: u64) -> u64 {
         more + self.pulls.iter().map(|pull| pull.left(played)).sum::<u64>()
@@ -70,6 +78,18 @@ mod tests {
         assert_eq!(pending.now(90, 0), 96);
         assert_eq!(pending.now(124, 0), 72);
         assert_eq!(pending.now(196, 7), 7);
+    }
+
+    #[test]
+    fn a_pull_that_is_played_later_is_pending_for_longer() {
+        let mut pending = Pending::default();
+        pending.add(100, 48, 48, 48);
+        pending.moved(100, 20);
+        assert_eq!(pending.now(120, 0), 48);
+        assert_eq!(pending.now(144, 0), 24);
+        // A period without a pull moves nothing.
+        pending.moved(300, 20);
+        assert_eq!(pending.now(144, 0), 24);
     }
 
     #[test]

@@ -333,9 +333,13 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         for (channel, samples) in self.planar.chunks_exact(self.period).enumerate() {
             self.shape.format.encode(samples, self.shape.channels, channel, bytes);
         }
-        let late = self.codec.write(self.written, bytes);
-        self.written += self.period as u64;
+        let placed = self.codec.write(self.written, bytes);
+        let late = placed.saturating_sub(self.written);
+        self.written = placed + self.period as u64;
         if late > 0 {
+            let due = placed - late;
+            self.sources.iter_mut().for_each(|one| one.played_later(due, late));
+            self.receivers.iter_mut().for_each(|one| one.played_later(due, late));
             self.underrun(late);
         }
     }

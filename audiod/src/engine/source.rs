@@ -313,6 +313,11 @@ impl Source {
         }
     }
 
+    /// The codec plays the period that was due at frame `at` only `by` frames later.
+    pub fn played_later(&mut self, at: u64, by: u64) {
+        self.pending.moved(at, by);
+    }
+
     /// Frames pulled and not yet played, at the stream's rate, with `more` about to be pulled: where it is heard; where it
     /// is heard on another codec only, there.
     fn latency(&self, period: &Period<'_>, more: u64) -> u64 {

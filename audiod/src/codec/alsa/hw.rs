@@ -107,6 +107,26 @@ fn put(kernel: &impl Kernel, at: u64, frame: Option<&[u8]>) {
     }
 }
 
+impl<K: Kernel> Hw<K> {
+    /// Frames into the ring, zeros behind them, and both told to the hardware.
+    fn place(&mut self, at: u64, bytes: &[u8]) {
+        let frame_bytes = self.shape.frame_bytes();
+        let end = at + (bytes.len() / frame_bytes.max(1)) as u64;
+        let room = self.position + self.kernel.frames() - self.tail.min(self.kernel.frames());
+        // Zeroed already, but for an engine that was away for longer than the tail.
+        self.silence(self.silent.max(self.written), at);
+        for (frame, bytes) in (at..end.min(room)).zip(bytes.chunks_exact(frame_bytes)) {
+            put(&self.kernel, frame.wrapping_sub(self.offset), Some(bytes));
+        }
+        self.written = self.written.max(end);
+        self.silence(self.silent.max(end), end + self.tail);
+        // The hardware's view of memory: samples first, then how far they go.
+        fence(Release);
+        let told = self.kernel.sync(Some(self.written.wrapping_sub(self.offset)));
+        self.follow(told);
+    }
+}
+
 impl<K: Kernel> Codec for Hw<K> {
     fn shape(&self) -> Shape {
         self.shape
@@ -123,23 +143,18 @@ impl<K: Kernel> Codec for Hw<K> {
     }
 
     fn write(&mut self, at: u64, bytes: &[u8]) -> u64 {
-        let frame_bytes = self.shape.frame_bytes();
-        let end = at + (bytes.len() / frame_bytes.max(1)) as u64;
-        let room = self.position + self.kernel.frames() - self.tail.min(self.kernel.frames());
-        // Zeroed already, but for an engine that was away for longer than the tail.
-        self.silence(self.silent.max(self.written), at);
-        for (frame, bytes) in (at..end.min(room)).zip(bytes.chunks_exact(frame_bytes)) {
-            if frame >= self.position {
-                put(&self.kernel, frame.wrapping_sub(self.offset), Some(bytes));
+        let mut at = at.max(self.position);
+        // The hardware may pass the first frames while they are written; once more is enough unless the thread was held up.
+        for _ in 0..2 {
+            self.place(at, bytes);
+            if self.position <= at {
+                break;
             }
+            self.silent = self.silent.min(self.position);
+            self.silence(self.position, self.position + self.period / 4);
+            at = self.position + self.period / 4;
         }
-        self.written = self.written.max(end);
-        self.silence(self.silent.max(end), end + self.tail);
-        // The hardware's view of memory: samples first, then how far they go.
-        fence(Release);
-        let told = self.kernel.sync(Some(self.written.wrapping_sub(self.offset)));
-        self.follow(told);
-        self.position.saturating_sub(at).min(end - at)
+        at
     }
 
     fn recorded(&mut self) -> u64 {

@@ -118,11 +118,12 @@ impl Codec for Plugin {
             self.written += given;
         }
         let given = self.give(bytes);
-        self.written = at + frames;
+        self.written = at + given;
         if self.pcm.state() == State::Prepared {
             let _ = self.pcm.start();
         }
-        frames - given
+        // Frames that it did not take are made up for by as much silence before the next.
+        at + frames - given
     }
 
     /// Plugins are for listening only.
