@@ -1,15 +1,18 @@
 //! What an expression is worth, given what the machine knows and what set off the rule. Pure.
 
+use std::cell::OnceCell;
+
 use super::ast::{Expr, Join, Op};
 use super::catalogue::{Field, Function};
 use super::kind::{Element, Kind, Value};
 use super::view::{Link, Property, Request, View};
 
 /// One evaluation.
-#[derive(Clone, Copy)]
 pub(crate) struct Eval<'a> {
     pub view: &'a dyn View,
     pub request: &'a Request,
+    /// By ID; asked for once.
+    links: OnceCell<Vec<Link>>,
 }
 
 const DISCONNECTED: i16 = 4;
@@ -37,7 +40,19 @@ fn yes_or_no(yes: bool) -> i16 {
     if yes { YES } else { NO }
 }
 
-impl Eval<'_> {
+impl<'a> Eval<'a> {
+    pub fn new(view: &'a dyn View, request: &'a Request) -> Self {
+        Self {
+            view,
+            request,
+            links: OnceCell::new(),
+        }
+    }
+
+    pub fn links(&self) -> impl Iterator<Item = Link> + '_ {
+        self.links.get_or_init(|| self.view.links()).iter().copied()
+    }
+
     /// Whether a condition holds; what is absent doesn't.
     pub fn holds(&self, expr: &Expr) -> bool {
         self.value(expr) == Value::Bool(true)
@@ -80,12 +95,14 @@ impl Eval<'_> {
     }
 
     fn connections(&self, is: impl Fn(&Link) -> bool) -> Value {
-        let links = self.view.links().into_iter().filter(is);
+        let links = self.links().filter(is);
         Value::List(links.map(|it| Value::Element(Element::Connection(it.id))).collect())
     }
 
     fn link(&self, id: u16) -> Option<Link> {
-        self.view.links().into_iter().find(|it| it.id == id)
+        let links = self.links.get_or_init(|| self.view.links());
+        let at = links.binary_search_by_key(&id, |it| it.id).ok()?;
+        links.get(at).copied()
     }
 
     /// Connections of a source, sink or class.
@@ -97,7 +114,7 @@ impl Eval<'_> {
             Element::Connection(id) => it.id == id,
             Element::Domain(_) | Element::Gateway(_) => false,
         };
-        self.view.links().into_iter().filter(is).collect()
+        self.links().filter(is).collect()
     }
 
     fn call(&self, function: Function, args: &[Value]) -> Value {
@@ -237,7 +254,7 @@ impl Eval<'_> {
             1 => self.members(of, self.view.sinks(), Element::Sink),
             2 => self.members(of, self.view.gateways(), Element::Gateway),
             _ => {
-                let links = self.view.links().into_iter();
+                let links = self.links();
                 let own = links.filter(|it| self.is_of(of, Element::Source(it.source)));
                 Value::List(own.map(|it| Value::Element(Element::Connection(it.id))).collect())
             }
@@ -383,8 +400,8 @@ pub(super) fn in_order(eval: &Eval<'_>, mut links: Vec<Link>, order: i16) -> Vec
     links.sort_by_key(|it| std::cmp::Reverse((it.order, it.id)));
     match order {
         1 => links.reverse(),
-        2 => links.sort_by_key(|it| std::cmp::Reverse(priority(it))),
-        3 => links.sort_by_key(priority),
+        2 => links.sort_by_cached_key(|it| std::cmp::Reverse(priority(it))),
+        3 => links.sort_by_cached_key(priority),
         _ => {}
     }
     links

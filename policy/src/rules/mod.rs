@@ -114,7 +114,7 @@ impl Program {
     /// The first rule from `from` on that a request sets off, given what is so now. Each is looked at when it is its turn: what
     /// earlier ones did, later ones see.
     pub fn next(&self, from: usize, view: &dyn View, request: &Request) -> Option<usize> {
-        let eval = Eval { view, request };
+        let eval = Eval::new(view, request);
         let rules = self.rules.iter().enumerate().skip(from);
         let mut due = rules.filter(|(_, rule)| rule.is_on(request.trigger));
         due.find(|(_, rule)| rule.when.iter().all(|condition| eval.holds(condition)))
@@ -125,7 +125,7 @@ impl Program {
     pub fn decide(&self, rule: usize, step: usize, view: &dyn View, request: &Request) -> Option<Decided> {
         let written = self.rules.get(rule)?;
         let step = written.then.get(step)?;
-        let action = action::decide(step, written.overrides, Eval { view, request })?;
+        let action = action::decide(step, written.overrides, Eval::new(view, request))?;
         Some(Decided {
             action,
             rule,

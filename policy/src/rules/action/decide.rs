@@ -137,7 +137,7 @@ impl Keys<'_> {
             let state = Value::Word(Kind::State, link.state);
             only.iter().all(among) && !spared && states.as_ref().is_none_or(|states| states.contains(&state))
         };
-        self.eval.view.links().into_iter().filter(is).collect()
+        self.eval.links().filter(is).collect()
     }
 
     /// Those that connect could bring back; pop and resume look at no others.
@@ -232,7 +232,7 @@ impl Keys<'_> {
         }));
         if self.given(Key::Connection) {
             let connections = self.elements(Key::Connection);
-            let links = view.links().into_iter();
+            let links = self.eval.links();
             let own = links.filter(|it| connections.contains(&Element::Connection(it.id)));
             sources.extend(own.map(|it| it.source));
         }
