@@ -133,6 +133,25 @@ fn control_stopped_for_10_s_changes_no_sample() {
     .unwrap();
 }
 
+/// Stalls, floods and dies, again and again, until the players have ended; returns how often.
+fn offend(socket: &std::path::Path, players: &[Player]) -> u32 {
+    let mut offences = 0;
+    while players.iter().any(|player| !player.is_finished()) {
+        let mut fe = SoundFrontend::connect(socket, Options::default()).unwrap();
+        let pcm = Pcm::open(&mut fe, TXQ, 0, long(9, 1.0).params()).unwrap();
+        // Of zeros: what is heard is the others'.
+        pcm.fill(&mut fe).unwrap();
+        pcm.start(&mut fe).unwrap();
+        match offences % 3 {
+            0 => drop(fe.wait_completions(TXQ, 0, 8, Duration::from_millis(100))),
+            1 => (0..2000).for_each(|_| fe.queues[TXQ].force_kick()),
+            _ => fe.disconnect(),
+        }
+        offences += 1;
+    }
+    offences
+}
+
 #[test]
 fn one_guests_death_changes_no_sample_of_the_others() {
     held(Car::calm().tolerance(), || -> Result<(), String> {
@@ -144,20 +163,7 @@ fn one_guests_death_changes_no_sample_of_the_others() {
         let players: Vec<_> = (0..3)
             .map(|guest| Player::start(&rig.socket(guest), long(10 + guest as u64, 3.0)).unwrap())
             .collect();
-        let mut offender = 0;
-        while players.iter().any(|player| !player.is_finished()) {
-            let mut fe = SoundFrontend::connect(&rig.socket(3), Options::default()).unwrap();
-            let pcm = Pcm::open(&mut fe, TXQ, 0, long(9, 1.0).params()).unwrap();
-            pcm.fill(&mut fe).unwrap();
-            pcm.start(&mut fe).unwrap();
-            // Stalls, floods, or is gone at once.
-            match offender % 3 {
-                0 => drop(fe.wait_completions(TXQ, 0, 8, Duration::from_millis(100))),
-                1 => (0..2000).for_each(|_| fe.queues[TXQ].force_kick()),
-                _ => fe.disconnect(),
-            }
-            offender += 1;
-        }
+        let offences = offend(&rig.socket(3), &players);
         for (guest, player) in players.into_iter().enumerate() {
             let (sent, stats) = player.finish().unwrap();
             let report = compare(&sent, &rig.settled(guest).unwrap(), 4);
@@ -165,8 +171,61 @@ fn one_guests_death_changes_no_sample_of_the_others() {
                 return Err(format!("guest {guest}: {} runs; {stats:?}", report.runs.len()));
             }
         }
-        assert!(offender > 5, "{offender}");
+        assert!(offences > 5, "{offences}");
         Ok(())
+    })
+    .unwrap();
+}
+
+/// Takes `sent` out of the sum, from the first sample that is left in it.
+fn take_out(sum: &mut [i32], sent: &[i16]) {
+    let first = sum.iter().position(|sample| *sample != 0).unwrap_or(0) / 2 * 2;
+    for (sample, sent) in sum[first..].iter_mut().zip(sent) {
+        *sample -= i32::from(*sent);
+    }
+}
+
+fn words(bytes: &[u8]) -> Vec<i16> {
+    bytes
+        .chunks_exact(2)
+        .map(|b| i16::from_le_bytes([b[0], b[1]]))
+        .collect()
+}
+
+#[test]
+fn mixed_the_file_is_the_integer_sum_of_three_guests_whatever_the_fourth_does() {
+    held(Car::calm().tolerance(), || -> Result<(), String> {
+        let car = Car {
+            guests: 4,
+            mixed: true,
+            ..Car::calm()
+        };
+        let rig = Rig::start("sum", car).unwrap();
+        let players: Vec<_> = (0..3)
+            .map(|guest| {
+                let take = Take {
+                    headroom: 3,
+                    ..long(20 + guest as u64, 4.0 - guest as f64 / 2.0)
+                };
+                let player = Player::start(&rig.socket(guest), take).unwrap();
+                // One after the other, so that each begins where nothing else is left in the sum.
+                a_moment_later(&rig);
+                player
+            })
+            .collect();
+        let offences = offend(&rig.socket(3), &players);
+        let sent: Vec<_> = players
+            .into_iter()
+            .map(|player| words(&player.finish().unwrap().0))
+            .collect();
+        let mut sum: Vec<i32> = words(&rig.settled(0).unwrap()).into_iter().map(i32::from).collect();
+        assert!(sum.iter().any(|sample| *sample != 0));
+        sent.iter().for_each(|one| take_out(&mut sum, one));
+        assert!(offences > 3, "{offences}");
+        match sum.iter().filter(|sample| **sample != 0).count() {
+            0 => Ok(()),
+            left => Err(format!("{left} samples are not the sum")),
+        }
     })
     .unwrap();
 }
