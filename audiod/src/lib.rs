@@ -16,5 +16,6 @@ pub mod plan;
 pub mod process;
 pub mod sandbox;
 pub mod signals;
+pub mod store;
 pub mod supervisor;
 pub mod system;

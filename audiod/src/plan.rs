@@ -17,6 +17,9 @@ pub struct Plan {
     pub path: std::path::PathBuf,
     /// The file itself; only control reads it again, for the policy part.
     pub text: String,
+    /// Where volumes and connections are kept over a boot.
+    #[serde(default)]
+    pub state: Option<std::path::PathBuf>,
 }
 
 impl Plan {

@@ -1,7 +1,7 @@
 //! Signals as a descriptor: blocked in every thread, read where a process waits anyway.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 /// Blocks `signals` for this thread and those it will start; they can be read from the descriptor instead.
 ///
@@ -26,14 +26,14 @@ pub fn descriptor(signals: &[libc::c_int]) -> io::Result<OwnedFd> {
 }
 
 /// The signals that wait in a descriptor.
-pub fn drain(fd: &OwnedFd) -> Vec<libc::c_int> {
+pub fn drain(fd: RawFd) -> Vec<libc::c_int> {
     let mut seen = Vec::new();
     loop {
         // SAFETY: the structure is plain data of exactly the size read.
         let (got, info) = unsafe {
             let mut info: libc::signalfd_siginfo = std::mem::zeroed();
             let size = size_of::<libc::signalfd_siginfo>();
-            (libc::read(fd.as_raw_fd(), (&raw mut info).cast(), size), info)
+            (libc::read(fd, (&raw mut info).cast(), size), info)
         };
         if got <= 0 {
             return seen;

@@ -31,6 +31,8 @@ fn the_unit_says_what_the_daemon_does() {
     );
     assert_eq!(unit["RuntimeDirectoryPreserve"], "restart", "blocks outlive a crash");
     assert_eq!((unit["LimitMEMLOCK"], unit["User"]), ("infinity", "carillon"));
+    assert_eq!(unit["ExecReload"], "kill -HUP $MAINPID", "which reloads the file");
+    assert_eq!(unit["StateDirectory"], "carillon");
     let priority: i32 = unit["LimitRTPRIO"].parse().unwrap();
     assert!(priority >= audiod::engine_process::PRIORITY);
 }

@@ -412,3 +412,18 @@ fn a_reader_that_stops_reading_is_no_failure() {
         assert_eq!((ran.status.code(), ran.stderr.len()), (Some(0), 0));
     });
 }
+
+#[test]
+fn a_refused_reload_prints_the_report_line_by_line_and_ends_with_3() {
+    run(async {
+        let server = Server::start().await;
+
+        let ran = server.run("reload").await;
+        let json = server.run("--json reload").await;
+
+        assert_eq!((ran.code, ran.out.as_str()), (3, ""));
+        assert_eq!(ran.err, "error[restart]: no\n --> a car.toml:3:1\n");
+        let json: Value = serde_json::from_str(&json.err).unwrap();
+        assert_eq!((&json["exit"], &json["code"]), (&json!(3), &json!(7)));
+    });
+}

@@ -315,7 +315,7 @@ fn introspection_lists_every_method_and_each_listed_one_can_be_called() {
             );
         }
         let own = introspect(&raw, OWN_PATH).await;
-        assert_eq!(listed_methods(&own, OWN_INTERFACE).len(), 4);
+        assert_eq!(listed_methods(&own, OWN_INTERFACE).len(), 5);
         assert_eq!(xml.matches("<signal ").count(), 23);
     });
 }

@@ -116,6 +116,25 @@ pub struct Sink {
     pub line: u32,
 }
 
+/// What a start brings back of what the last boot left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Restore {
+    /// Main volumes, mutes, wanted gains.
+    pub volumes: bool,
+    /// Connections that clients asked for.
+    pub connections: bool,
+}
+
+impl Default for Restore {
+    /// Everything.
+    fn default() -> Self {
+        Self {
+            volumes: true,
+            connections: true,
+        }
+    }
+}
+
 /// The whole policy. Unwritten cells follow from the priorities: see [`Model::cell`].
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Model {

@@ -18,6 +18,7 @@ pub(super) fn run(file: &Path, ready_fd: Option<RawFd>) -> Result<ExitCode, Fail
         system: loaded.system,
         path: loaded.path,
         text: loaded.text,
+        state: loaded.keep.state,
     };
     match launch::run(&plan, &Options { ready_fd })? {}
 }

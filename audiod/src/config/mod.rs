@@ -6,6 +6,8 @@
 //! | [`codecs`] | `[codecs.NAME]`, `[zones.NAME]` |
 //! | [`guests`] | `[guests.NAME]` with streams and jacks |
 //! | [`chimes`] | `[chimes.NAME]` |
+//! | [`keep`] | `state`, `[restore]` |
+//! | [`swap`] | whether a new file can take the old one's place while it runs |
 //! | [`offer`] | what the streams' offers make of a stock driver |
 //! | [`words`] | formats, rates and channel positions by name |
 //! | `policy::file` | classes, the matrix, and the policy's share of zones, streams and chimes |
@@ -15,7 +17,9 @@
 pub mod chimes;
 pub mod codecs;
 pub mod guests;
+pub mod keep;
 pub mod offer;
+pub mod swap;
 pub mod words;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +40,8 @@ pub struct Loaded {
     pub system: System,
     /// What the policy needs.
     pub model: Model,
+    /// What is kept over a boot.
+    pub keep: keep::Keep,
     /// What is legal but suspicious.
     pub warnings: Report,
     /// The file itself.
@@ -58,6 +64,14 @@ pub fn load(path: &Path) -> Result<Loaded, Report> {
 /// Why it can't be read, as a report.
 pub fn read_text(path: &Path) -> Result<String, Report> {
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &format!("it can't be read: {error}")))?;
+    text_of(bytes, path)
+}
+
+/// The bytes of a file `path` as text.
+///
+/// # Errors
+/// They are too many, or not UTF-8.
+pub fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String, Report> {
     if bytes.len() > MAX_BYTES {
         let cause = format!("it has {} bytes; {MAX_BYTES} is the limit", bytes.len());
         return Err(unreadable(path, &cause));
@@ -77,7 +91,8 @@ pub fn parse(text: &str, path: &Path) -> Result<Loaded, Report> {
     read(text, path, false)
 }
 
-fn unreadable(path: &Path, cause: &str) -> Report {
+/// A report on a file that is no text.
+pub fn unreadable(path: &Path, cause: &str) -> Report {
     let message = format!("{}: {cause}", path.display());
     let found = Diagnostic::error(code::FILE, Span::default(), message);
     Report::new(path.display().to_string(), "", vec![found])
@@ -87,6 +102,8 @@ fn unreadable(path: &Path, cause: &str) -> Report {
 pub(crate) struct Context {
     /// Folder of the file.
     pub base: PathBuf,
+    /// The file itself.
+    pub file: PathBuf,
     /// Whether to look at the files it names.
     pub files: bool,
 }
@@ -102,11 +119,13 @@ fn read(text: &str, path: &Path, files: bool) -> Result<Loaded, Report> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let context = Context {
         base: absolute.parent().unwrap_or(Path::new("/")).to_owned(),
+        file: absolute.clone(),
         files,
     };
     let document = Document::parse(text);
     let model = policy::file::read(&document);
     let system = system(&document, &context, &model);
+    let keep = keep::keep(&document.root(), &context, &system);
     let report = document.finish(&path.display().to_string());
     if report.errors() > 0 {
         return Err(report);
@@ -114,6 +133,7 @@ fn read(text: &str, path: &Path, files: bool) -> Result<Loaded, Report> {
     Ok(Loaded {
         system,
         model,
+        keep,
         warnings: report,
         text: text.to_owned(),
         path: absolute,

@@ -37,6 +37,8 @@ pub struct Guest {
     /// What was said of its memory since it connected.
     pub memory_warnings: Vec<String>,
     session: Session,
+    /// Its device was new when this process took it.
+    fresh: bool,
     /// The policy's source of each stream.
     sources: Vec<Option<usize>>,
     xruns: Vec<u32>,
@@ -83,6 +85,7 @@ impl Guests {
                 violations: 0,
                 memory_warnings: Vec::new(),
                 session,
+                fresh,
                 sources: streams.clone().map(source_of).collect(),
                 xruns: streams
                     .map(|stream| block.streams[stream].xruns.load(Relaxed))
@@ -148,6 +151,20 @@ impl Guests {
                 guest.due = Some(0);
             }
         }
+    }
+
+    /// Whether this source's device remembers nothing from before this process.
+    pub fn is_fresh(&self, source: usize) -> bool {
+        let mut all = self.all.iter().filter(|guest| guest.fresh);
+        all.any(|guest| guest.sources.contains(&Some(source)))
+    }
+
+    /// Has the supervisor keep the text of a reload for our successor.
+    ///
+    /// # Errors
+    /// When the supervisor takes no records.
+    pub fn keep_text(&self, text: &OwnedFd) -> io::Result<()> {
+        self.link.send(Record::Have(Thing::Text), Some(text.as_fd()))
     }
 
     /// Sources of a guest.

@@ -13,8 +13,10 @@ pub mod chimes;
 mod domains;
 pub mod gains;
 pub mod guests;
+pub mod keep;
 pub mod monitor;
 pub mod recorder;
+pub mod reload;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +26,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use dbus_api::server::{Out, OwnCall, OwnReply};
 use policy::command::Signal;
-use policy::{Effect, Event, Heard, Machine, Model};
+use policy::{Effect, Event, Heard, Machine};
 use vhost_sound::shared::Shared;
 
 use crate::blocks::{EngineBlock, SavedBlock};
@@ -41,8 +43,10 @@ use bus::Bus;
 use chimes::Chimes;
 use gains::Gains;
 use guests::{Guests, News};
+use keep::{Begun, Keeper};
 use monitor::{Happening, Names};
 use recorder::Recorders;
+use reload::Running;
 
 /// Requests taken from the bus before the guests have their turn.
 const REQUESTS_A_TURN: usize = 32;
@@ -60,7 +64,7 @@ const IDLE_LOOK_MS: u64 = 1000;
 /// # Errors
 /// When something was not handed over or can't be had.
 pub fn run() -> Result<(), Failure> {
-    let signals = signals::descriptor(&[libc::SIGTERM]).map_err(Failure::when("control: signals"))?;
+    let signals = signals::descriptor(&[libc::SIGTERM, libc::SIGHUP]).map_err(Failure::when("control: signals"))?;
     let mut given = Given::receive().map_err(Failure::when("control: taking over"))?;
     let plan = given.plan().map_err(Failure::when("control: the plan"))?;
     let mut control = Control::new(&plan, given)?;
@@ -70,6 +74,8 @@ pub fn run() -> Result<(), Failure> {
         .report_up()
         .map_err(Failure::when("control: reporting"))?;
     while !control.turn(signals.as_raw_fd()).map_err(Failure::when("control"))? {}
+    // What clients wished is on the disk before anybody is waited for; what ends with us is nothing they wished.
+    control.keeper.stop();
     control.run_down().map_err(Failure::when("control: rundown"))?;
     control.bus.stop();
     Ok(())
@@ -84,6 +90,8 @@ struct Control {
     routes: BTreeMap<u16, (usize, usize)>,
     saved: Shared<SavedBlock>,
     last_saved: Vec<u8>,
+    keeper: Keeper,
+    running: Running,
     guests: Guests,
     engines: Vec<&'static EngineBlock>,
     gains: Gains,
@@ -102,15 +110,15 @@ fn now_ms() -> u64 {
 impl Control {
     fn new(plan: &Plan, mut given: Given) -> Result<Self, Failure> {
         let system = plan.system.clone();
-        let loaded = crate::config::parse(&plan.text, &plan.path);
-        let model = loaded.map_err(|report| Failure::Config(report.to_string()))?.model;
+        let running = Running::of(plan, &mut given)?;
         let numbers = 0..system.codecs.len() as u32;
         let engines: io::Result<Vec<&'static EngineBlock>> =
             numbers.map(|number| given.block(Thing::Engine(number))).collect();
         let engines = engines.map_err(Failure::when("control: engine blocks"))?;
         let saved = given.take(Thing::Saved).and_then(Shared::<SavedBlock>::map);
         let saved = saved.map_err(Failure::when("control: saved state"))?;
-        let machine = machine(model, &saved);
+        let (model, keep) = (running.loaded.model.clone(), &running.loaded.keep);
+        let (keeper, Begun { machine, booted }) = Keeper::begin(model, keep, &saved, &mut given);
         let guests = Guests::new(&system, given).map_err(Failure::when("control: guests"))?;
         let mut control = Self {
             names: Names::new(&system),
@@ -125,11 +133,27 @@ impl Control {
             system,
             machine,
             saved,
+            keeper,
+            running,
             guests,
             engines,
         };
+        if booted {
+            control.show_wanted();
+        }
         control.take_over();
         Ok(control)
+    }
+
+    /// The last boot's gains in the elements of devices that are new; what a device has kept itself is newer.
+    fn show_wanted(&mut self) {
+        for source in 0..self.system.sources.len() {
+            if let Some((gain, mute)) = self.machine.wanted(source)
+                && self.guests.is_fresh(source)
+            {
+                self.guests.set_user_gain(source, gain, mute);
+            }
+        }
     }
 
     /// What is true now: the table as the policy remembers it, then what happened while nobody listened.
@@ -172,7 +196,13 @@ impl Control {
             },
         )?;
         if polls[0].revents != 0 {
-            return Ok(true);
+            let seen = signals::drain(signals);
+            if seen.contains(&libc::SIGTERM) {
+                return Ok(true);
+            }
+            if seen.contains(&libc::SIGHUP) {
+                self.reload();
+            }
         }
         let mut news = Vec::new();
         for (poll, entry) in polls[2..].iter().zip(entries) {
@@ -237,6 +267,10 @@ impl Control {
             let rules = &self.machine.overruns().rules;
             tracing::error!(?rules, "rules set each other off without end: what they did is undone");
         }
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
         self.save();
         self.remember_routes();
         if let Some(heard) = effects.iter().find_map(|effect| match effect {
@@ -274,6 +308,7 @@ impl Control {
                 tracing::error!(bytes = snapshot.len(), "the policy's state is too large to be saved");
             }
             self.last_saved = snapshot;
+            self.keeper.keep(&self.machine);
         }
     }
 
@@ -295,6 +330,10 @@ impl Control {
                     Ok(()) => (policy::command::error::OK, String::new()),
                     Err(refusal) => refusal,
                 };
+                OwnReply::Result { error, text }
+            }
+            OwnCall::Reload => {
+                let (error, text) = self.reload();
                 OwnReply::Result { error, text }
             }
         }
@@ -360,15 +399,4 @@ impl Control {
         let routes = self.machine.connections().map(|one| (one.id, (one.source, one.sink)));
         self.routes.extend(routes);
     }
-}
-
-/// The policy as its predecessor left it, or a new one.
-fn machine(model: Model, saved: &SavedBlock) -> Machine {
-    let Some(snapshot) = saved.load() else {
-        return Machine::new(model);
-    };
-    Machine::restore(model.clone(), &snapshot).unwrap_or_else(|error| {
-        tracing::error!("the saved policy state can't be used, starting anew: {error}");
-        Machine::new(model)
-    })
 }

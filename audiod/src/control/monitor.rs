@@ -13,6 +13,7 @@
 //! | `xrun` | `source`, `count` (since PREPARE) |
 //! | `underrun` | `codec`, `frames` (since the start) |
 //! | `violation` | `guest`, `text` |
+//! | `reload` | `error` (0 = taken up), `text` (why not, or warnings) |
 //! | `engine` | `codec`, `pid` (a new engine took over) |
 
 use policy::effect::{CauseKind, Heard, Tap};

@@ -1,10 +1,11 @@
 //! `audiod run`: from a plan to a supervisor that has everything it needs.
 //!
 //! ```text
-//!   plan ─► limits raised ─► sockets bound ─► user changed, no new privileges ─► blocks, cards, chimes, plan frozen
+//!   plan ─► limits raised ─► sockets bound, folders opened ─► user changed, no new privileges ─► blocks, cards, chimes, plan frozen
 //!        ─► exec: `audiod supervise …`, the same process without any memory of what was read
 //! ```
 
+pub mod folders;
 pub mod lasting;
 pub mod sockets;
 
@@ -45,9 +46,11 @@ pub fn run(plan: &Plan, options: &Options) -> Result<Infallible, Failure> {
     let ready = options.ready_fd.map(inherited).transpose()?;
     sandbox::raise_limits();
     let mut things = sockets::listen(&plan.system)?;
+    things.extend(folders::open(plan));
     if let Some(user) = &plan.system.user {
         sandbox::become_user(user).map_err(Failure::when(format!("becoming user {user}")))?;
     }
+    folders::check(&things, plan);
     sandbox::no_new_privileges().map_err(Failure::when("giving up new privileges"))?;
     things.extend(blocks(&plan.system)?);
     things.push((Thing::Plan, plan.freeze().map_err(Failure::when("the plan's memory"))?));

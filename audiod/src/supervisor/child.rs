@@ -200,6 +200,14 @@ impl Child {
         std::mem::take(&mut self.news)
     }
 
+    /// Sends it a signal, if it runs.
+    pub fn signal(&self, signal: libc::c_int) {
+        if let Some(running) = &self.running {
+            // SAFETY: a signal to our own child, which is not reaped yet.
+            unsafe { libc::kill(running.process.id() as libc::pid_t, signal) };
+        }
+    }
+
     /// Asks it to end, and ends it after `patience`.
     pub fn stop(&mut self, patience: Duration) {
         let Some(mut running) = self.running.take() else { return };

@@ -61,14 +61,16 @@ fn is_guest(guest: u32) -> bool {
     (guest as usize) < MAX_GUESTS
 }
 
-/// Whether a child may have this kept or dropped: control what its guests hand over, and nobody anything that the launcher
-/// made. A child that was taken over by its guest can't forge a plan or a block for the others.
+/// Whether a child may have this kept or dropped: control what its guests hand over and the text of a reload, which only its own
+/// successor is given; nobody anything that the launcher made. A child that was taken over by its guest can't forge a plan or a
+/// block for the others.
 pub fn may_change(role: Role, thing: Thing) -> bool {
     let queue = |queue: u32| (queue as usize) < QUEUES;
     let theirs = match thing {
         Thing::Connection(guest) => is_guest(guest),
         Thing::Region(guest, region) => is_guest(guest) && (region as usize) < MAX_REGIONS,
         Thing::Kick(guest, of) | Thing::Call(guest, of) | Thing::Err(guest, of) => is_guest(guest) && queue(of),
+        Thing::Text => true,
         _ => false,
     };
     role == Role::Control && theirs
@@ -104,6 +106,7 @@ mod tests {
             Thing::Region(1, 31),
             Thing::Call(2, 3),
             Thing::Kick(0, 0),
+            Thing::Text,
         ] {
             assert!(may_change(Role::Control, thing), "{thing:?}");
             assert!(!may_change(Role::Engine, thing), "{thing:?}");
@@ -115,12 +118,15 @@ mod tests {
             Thing::Card(0),
             Thing::Device(0),
             Thing::Listener(0),
+            Thing::FileFolder,
+            Thing::StateFolder,
         ];
         let outside = [
             Thing::Connection(MAX_GUESTS as u32),
             Thing::Region(0, 32),
             Thing::Err(0, 4),
         ];
+        assert!(!needs(Role::Engine, Thing::Text), "a text is control's own");
         for thing in launchers.into_iter().chain(outside) {
             assert!(!may_change(Role::Control, thing), "{thing:?}");
         }

@@ -54,7 +54,7 @@ pub enum End {
 /// Records taken from one child before the others have their turn.
 const RECORDS_A_ROUND: usize = 256;
 
-/// Runs until SIGTERM, SIGINT or SIGHUP; then ends the children in the order control, engine, card and returns.
+/// Runs until SIGTERM or SIGINT; SIGHUP is passed on to control, which reads the file again. Then ends the children in the order control, engine, card and returns.
 ///
 /// # Errors
 /// When a child can't be started at all or a system call of the loop fails.
@@ -79,6 +79,8 @@ struct Supervisor {
     ready: Option<OwnedFd>,
     watchdog: Option<Duration>,
     fed: Instant,
+    /// A reload was asked for while control could not hear it.
+    reload: bool,
 }
 
 impl Supervisor {
@@ -104,6 +106,7 @@ impl Supervisor {
             ready: inheritance.ready,
             watchdog: sd_notify::watchdog_enabled().map(|period| period / 4),
             fed: Instant::now(),
+            reload: false,
         })
     }
 
@@ -115,8 +118,15 @@ impl Supervisor {
             }
         }
         let ready = self.wait()?;
-        if ready.signal && ends(&self.signals) {
-            return Ok(Some(End::Asked));
+        if ready.signal {
+            let seen = signals::drain(self.signals.as_raw_fd());
+            if seen
+                .iter()
+                .any(|signal| matches!(*signal, libc::SIGTERM | libc::SIGINT))
+            {
+                return Ok(Some(End::Asked));
+            }
+            self.reload |= seen.contains(&libc::SIGHUP);
         }
         let mut forward = Vec::new();
         for (child, readable) in self.children.iter_mut().zip(ready.children) {
@@ -134,6 +144,7 @@ impl Supervisor {
                 engine.send(record, thing.and_then(|thing| self.kept.get(thing)));
             }
         }
+        self.pass_on_reload();
         self.silence();
         self.check_heart();
         self.report();
@@ -161,6 +172,17 @@ impl Supervisor {
             signal: polls[0].revents != 0,
             children: polls[1..].chunks_exact(2).map(|pair| pair[0].revents != 0).collect(),
         })
+    }
+
+    /// A control that is not up yet reads no signals.
+    fn pass_on_reload(&mut self) {
+        let mut up = self.children.iter().filter(|child| child.is_up());
+        if self.reload
+            && let Some(control) = up.find(|child| child.role == Role::Control)
+        {
+            control.signal(libc::SIGHUP);
+            self.reload = false;
+        }
     }
 
     /// Real cards go on in silence while nobody writes.
@@ -277,13 +299,6 @@ fn serve(child: &mut Child, kept: &mut Kept, forward: &mut Vec<(Record, Option<T
             (record, _) => eprintln!("audiod: {:?} may not send {record:?}; not done", child.role),
         }
     }
-}
-
-/// Drains the signal descriptor; `true` when one of them asks for the end.
-fn ends(signals: &OwnedFd) -> bool {
-    let seen = signals::drain(signals);
-    seen.iter()
-        .any(|signal| matches!(*signal, libc::SIGTERM | libc::SIGINT | libc::SIGHUP))
 }
 
 fn notify(state: &str) {

@@ -35,6 +35,12 @@ pub enum Thing {
     Call(u32, u32),
     /// Error eventfd: guest, queue.
     Err(u32, u32),
+    /// The folder of the file, for a reload.
+    FileFolder,
+    /// The folder that the state is kept in.
+    StateFolder,
+    /// The text that a reload put in place of the plan's, sealed.
+    Text,
 }
 
 impl Thing {
@@ -52,6 +58,9 @@ impl Thing {
             Self::Kick(guest, queue) => [9, guest, queue],
             Self::Call(guest, queue) => [10, guest, queue],
             Self::Err(guest, queue) => [11, guest, queue],
+            Self::FileFolder => [12, 0, 0],
+            Self::StateFolder => [13, 0, 0],
+            Self::Text => [14, 0, 0],
         }
     }
 
@@ -90,6 +99,9 @@ impl Thing {
             9 => Self::Kick(index, sub),
             10 => Self::Call(index, sub),
             11 => Self::Err(index, sub),
+            12 => Self::FileFolder,
+            13 => Self::StateFolder,
+            14 => Self::Text,
             _ => return None,
         })
     }
@@ -247,6 +259,9 @@ mod tests {
             Thing::Region(3, 7),
             Thing::Call(2, 3),
             Thing::Connection(9),
+            Thing::FileFolder,
+            Thing::StateFolder,
+            Thing::Text,
         ];
         let records = things.map(Record::Have).into_iter().chain(things.map(Record::Drop));
         for record in records.chain([Record::AllGiven, Record::Memory(4, 5), Record::Up]) {

@@ -206,6 +206,21 @@ impl Client {
         }
     }
 
+    /// Has the daemon read its file again and take up the policy; what it says about the file (warnings).
+    ///
+    /// # Errors
+    /// As [`Self::call_ok`]; [`Error::Refused`] has the whole report, and nothing has changed.
+    pub async fn reload(&self) -> Result<String, Error> {
+        let message = self
+            .connection
+            .call_method(self.destination(), OWN_PATH, Some(OWN_INTERFACE), "Reload", &())
+            .await?;
+        match message.body().deserialize::<(i16, String)>()? {
+            (policy::command::error::OK, text) => Ok(text),
+            (code, why) => Err(Error::Refused { code, why }),
+        }
+    }
+
     /// Every signal and event from now on.
     ///
     /// # Errors

@@ -145,6 +145,8 @@ pub enum OwnCall {
         /// Name in the bank.
         name: String,
     },
+    /// `Reload() -> n error, s text`: read the file again and take up its policy; the text is the report.
+    Reload,
 }
 
 /// Answer to an [`OwnCall`].

@@ -187,9 +187,10 @@ pub(super) static COMMAND: [Method; 22] = [
 
 /// Methods of `org.carillon.Audio1`.
 #[rustfmt::skip]
-pub(super) static OWN: [Method; 4] = [
+pub(super) static OWN: [Method; 5] = [
     row("Status", &[], Answer::Json, |_| What::Own(OwnCall::Status)),
     row("Chime", &[NAME], Answer::Text, |a| What::Own(OwnCall::Chime { name: a.text(0) })),
+    row("Reload", &[], Answer::Text, |_| What::Own(OwnCall::Reload)),
     row("SetSourceGain", &[SOURCE, GAIN], Answer::Nothing,
         |a| What::Command(Call::SetSourceGain { source: a.id(0), gain: a.value(1) })),
     row("SetSourceMute", &[SOURCE, MUTE], Answer::Nothing,

@@ -100,6 +100,10 @@ impl Fake {
                     text: String::new(),
                 }
             }
+            OwnCall::Reload => OwnReply::Result {
+                error: policy::command::error::NOT_POSSIBLE,
+                text: "error[restart]: no\n --> a car.toml:3:1\n".to_owned(),
+            },
             OwnCall::Chime { name } => OwnReply::Result {
                 error: error::NON_EXISTENT,
                 text: format!("there is no chime {name}; did you mean belt?"),

@@ -5,6 +5,7 @@
 //! [finished](Document::finish). A getter that doesn't find what it wants reports it and gives `None`, and the reader goes on
 //! with something harmless: a document with errors never becomes a model.
 
+mod changes;
 mod matrix;
 mod model;
 mod placed;
@@ -19,6 +20,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::report::{Diagnostic, Report, Severity, Span};
 
+pub use changes::{Change, changes};
 pub use model::{is_capture, read};
 #[cfg(test)]
 pub(crate) use rules::read as read_rules;
@@ -63,6 +65,8 @@ pub mod code {
     pub const EXPRESSION: &str = "expression";
     /// A stock driver can't do what the role needs.
     pub const PERIOD: &str = "period";
+    /// Can't be changed while the daemon runs.
+    pub const RESTART: &str = "restart";
 }
 
 /// Longest file read, bytes.

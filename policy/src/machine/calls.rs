@@ -231,7 +231,7 @@ impl Machine {
         }
     }
 
-    fn list_sinks(&self) -> Vec<MainSink> {
+    pub(super) fn list_sinks(&self) -> Vec<MainSink> {
         let sinks = self.model.sinks.iter().zip(&self.state.sinks).enumerate();
         let shown = sinks
             .filter(|(_, (sink, _))| sink.visible)
@@ -249,7 +249,7 @@ impl Machine {
         shown.chain(self.domain_sinks()).collect()
     }
 
-    fn list_sources(&self) -> Vec<MainSource> {
+    pub(super) fn list_sources(&self) -> Vec<MainSource> {
         let sources = self.model.sources.iter().zip(&self.state.sources).enumerate();
         let shown = sources
             .filter(|(_, (source, _))| source.visible)

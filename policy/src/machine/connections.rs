@@ -24,7 +24,7 @@ pub(super) enum Finding {
     Closed(Refusal),
 }
 
-fn refusal<A>(by: usize, verdict: Verdict<A>) -> Refusal {
+pub(super) fn refusal<A>(by: usize, verdict: Verdict<A>) -> Refusal {
     Refusal {
         by,
         duck: verdict.duck,

@@ -40,7 +40,9 @@ mod connections;
 mod domains;
 mod heard;
 mod ids;
+mod lasting;
 mod presence;
+mod reload;
 mod ruled;
 mod snapshot;
 mod state;
@@ -49,6 +51,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+pub use reload::ReloadError;
 pub use ruled::Overruns;
 pub use snapshot::RestoreError;
 
@@ -112,6 +115,10 @@ impl Machine {
     /// A machine at first start: no guest there, nothing connected.
     pub fn new(model: Model) -> Self {
         let state = State::new(&model);
+        Self::with_state(model, state)
+    }
+
+    fn with_state(model: Model, state: State) -> Self {
         let mut machine = Self {
             model,
             state,

@@ -101,17 +101,17 @@ struct SavedSink {
 }
 
 #[derive(Serialize, Deserialize)]
-struct SavedConnection {
-    source: String,
-    sink: String,
-    automatic: bool,
-    state: ConnectionState,
-    since: Time,
-    place: Place,
+pub(super) struct SavedConnection {
+    pub source: String,
+    pub sink: String,
+    pub automatic: bool,
+    pub state: ConnectionState,
+    pub since: Time,
+    pub place: Place,
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
-    direct: bool,
+    pub direct: bool,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    held: BTreeSet<u16>,
+    pub held: BTreeSet<u16>,
 }
 
 fn yes() -> bool {
@@ -304,7 +304,7 @@ impl Machine {
     }
 }
 
-fn contradiction(what: String) -> RestoreError {
+pub(super) fn contradiction(what: String) -> RestoreError {
     RestoreError::Contradiction(what)
 }
 
@@ -351,7 +351,11 @@ fn restore_state(model: &Model, saved: &Snapshot) -> Result<State, RestoreError>
 }
 
 /// Each name an ID of its own; those of domains' elements may be static.
-fn check_ids(kind: &str, known: &BTreeMap<String, u16>, built_in: impl Fn(&str) -> bool) -> Result<(), RestoreError> {
+pub(super) fn check_ids(
+    kind: &str,
+    known: &BTreeMap<String, u16>,
+    built_in: impl Fn(&str) -> bool,
+) -> Result<(), RestoreError> {
     let mut seen = BTreeSet::new();
     for (name, id) in known {
         let first = if built_in(name) { ids::FIRST } else { 1 };
@@ -400,7 +404,12 @@ fn restore_source(model: &Model, state: &mut State, index: usize, saved: &SavedS
     source.refused = refusals.collect();
 }
 
-fn restore_connection(model: &Model, state: &mut State, id: u16, saved: &SavedConnection) -> Result<(), RestoreError> {
+pub(super) fn restore_connection(
+    model: &Model,
+    state: &mut State,
+    id: u16,
+    saved: &SavedConnection,
+) -> Result<(), RestoreError> {
     if !(1..=MAX_CONNECTIONS).contains(&id) {
         return Err(contradiction(format!(
             "connection ID {id} is not one of 1 to {MAX_CONNECTIONS}"

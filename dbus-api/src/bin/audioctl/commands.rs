@@ -9,7 +9,7 @@ use policy::command::{Call, MainSink, MainSource, ReplyBody};
 use serde_json::{Value, json};
 
 use crate::Failure;
-use crate::print::{Colour, Printer, plain};
+use crate::print::{Colour, Printer, lines, plain};
 use crate::table;
 
 /// Between two looks at a chime that sounds.
@@ -319,6 +319,23 @@ pub async fn chime(client: &Client, out: &Printer, name: &str, wait: bool) -> Re
     }
     let text = plain(&format!("chime {name} {word}"));
     Ok(out.answer(&format!("{text}\n"), &json!({"chime": name, "played": wait}))?)
+}
+
+pub async fn reload(client: &Client, out: &Printer) -> Result<(), Failure> {
+    match client.reload().await {
+        Ok(warnings) => {
+            let mut text = lines(&warnings);
+            if !text.is_empty() {
+                text.push_str("\n\n");
+            }
+            Ok(out.answer(
+                &format!("{text}reloaded\n"),
+                &json!({"reloaded": true, "warnings": warnings}),
+            )?)
+        }
+        Err(Error::Refused { code, why }) => Err(Failure::File { code, why }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Waits until what was requested so far was played to its end.

@@ -17,8 +17,17 @@ SOURCE is a name as `audioctl list` shows it (ivi.media) or an ID; so is SINK (c
 
 Environment: CARILLON_BUS is the bus where --bus isn't given; NO_COLOR switches colours off.
 
-Exit codes: 0 ok, 1 refused (AudioManager's code and why are told), 2 wrong usage, 4 not permitted, \
-5 no bus, no daemon on it, or no answer.";
+Exit codes: 0 ok, 1 refused (AudioManager's code and why are told), 2 wrong usage, 3 mistakes in the file, or it needs \
+a restart (reload), 4 not permitted, 5 no bus, no daemon on it, or no answer.";
+
+const RELOAD: &str = "\
+Classes, the matrix, ducks, curves, limits, ramps, the zones and classes of streams, and [restore] are taken up at once, \
+at one period's edge; what the file says the same of sounds on untouched. Volumes and mutes stay as they are now. What the \
+new matrix no longer allows fades out and is disconnected.
+
+A file with mistakes, or one that changes guests, devices, codecs, the channels of zones, chimes or paths, changes nothing: \
+its report is printed and the command ends with 3. `audiod check FILE` finds the mistakes beforehand. SIGHUP to audiod does \
+the same, with the report in its log.";
 
 /// See who is heard, and say who shall be: the command line of Carillon's audio daemon.
 #[derive(Parser)]
@@ -94,6 +103,9 @@ enum Command {
         #[arg(long)]
         wait: bool,
     },
+    /// Have the daemon read its file again and take up the new policy, while it plays
+    #[command(after_help = RELOAD)]
+    Reload,
     /// Print every signal and event as a JSON line, until Ctrl-C
     Monitor {
         /// End after this many lines (the first, which says that it listens, isn't counted)
@@ -111,6 +123,9 @@ enum Failure {
     /// Arguments that can't be.
     #[error("{0}")]
     Usage(String),
+    /// The daemon's report on its file.
+    #[error("{why}")]
+    File { code: i16, why: String },
     /// Nothing came within a time in which it must.
     #[error("{0}")]
     Late(String),
@@ -123,6 +138,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
+            Self::File { .. } => 3,
             Self::Client(client::Error::NotPermitted(_)) => 4,
             Self::Client(client::Error::NoBus { .. } | client::Error::NoDaemon | client::Error::NoAnswer(_)) => 5,
             Self::Client(_) | Self::Late(_) | Self::Output(_) => 1,
@@ -131,7 +147,7 @@ impl Failure {
 
     fn json(&self) -> String {
         let mut error = serde_json::json!({ "error": self.to_string(), "exit": self.code() });
-        if let Self::Client(client::Error::Refused { code, why }) = self {
+        if let Self::Client(client::Error::Refused { code, why }) | Self::File { code, why } = self {
             error["code"] = (*code).into();
             error["name"] = client::error_name(*code).into();
             error["why"] = why.as_str().into();
@@ -162,7 +178,10 @@ fn main() -> ExitCode {
             let text = if cli.json {
                 failure.json()
             } else {
-                format!("audioctl: {}", print::plain(&failure.to_string()))
+                match &failure {
+                    Failure::File { why, .. } => print::lines(why),
+                    _ => format!("audioctl: {}", print::plain(&failure.to_string())),
+                }
             };
             let _ = writeln!(std::io::stderr(), "{text}");
             ExitCode::from(failure.code())
@@ -188,6 +207,7 @@ async fn run(cli: &Cli, address: &BusAddress) -> Result<(), Failure> {
         Command::Mute { name } => commands::mute(&client, &out, name, true).await,
         Command::Unmute { name } => commands::mute(&client, &out, name, false).await,
         Command::Chime { name, wait } => commands::chime(&client, &out, name, *wait).await,
+        Command::Reload => commands::reload(&client, &out).await,
         Command::Monitor { count } => monitor::run(&client, &out, *count).await,
     }
 }

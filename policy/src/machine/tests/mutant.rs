@@ -59,6 +59,8 @@ pub(in crate::machine) enum Mutant {
     RulesMuteForGood,
     /// Rules that ran out of steps are not undone.
     KeepsWhatRanAway,
+    /// After a reload, what the new matrix forbids is still there. (Not of [`ALL`]: the reload's own property notices it.)
+    KeepsWhatIsIllegal,
 }
 
 pub(in crate::machine) const ALL: [Mutant; 10] = [

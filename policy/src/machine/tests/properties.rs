@@ -12,10 +12,10 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::{Machine, Model};
 
-type Verdict = Result<(), TestCaseError>;
+pub(super) type Verdict = Result<(), TestCaseError>;
 
 /// The same cases each time.
-fn runner(cases: u32) -> TestRunner {
+pub(super) fn runner(cases: u32) -> TestRunner {
     let config = Config {
         cases,
         failure_persistence: None,
@@ -24,7 +24,7 @@ fn runner(cases: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
-fn run(machine: &mut Machine, events: &[(u64, Event)], now: &mut u64) -> Vec<Vec<Effect>> {
+pub(super) fn run(machine: &mut Machine, events: &[(u64, Event)], now: &mut u64) -> Vec<Vec<Effect>> {
     let steps = events.iter().map(|(later, event)| {
         *now += later;
         machine.step(event.clone(), *now)
