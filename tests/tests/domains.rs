@@ -166,6 +166,8 @@ fn a_domain_that_never_acks_holds_nobody_up_and_its_request_is_aborted() {
         amp.send_connect().await;
         let mute = amp.asked().await;
         assert_eq!(mute.member, "asyncSetSinkVolume");
+        let (error, id): (i16, u16) = amp.next().await.body().deserialize().unwrap();
+        assert_eq!(error, 0);
 
         prompt.start(&mut fe);
         let duck = client.event("duck-begin").await;
@@ -178,9 +180,9 @@ fn a_domain_that_never_acks_holds_nobody_up_and_its_request_is_aborted() {
             players[1].returned > 20
         });
 
-        amp.expect("asyncAbort", &[]).await;
+        assert_eq!(amp.expect("asyncAbort", &[]).await, mute.handle);
         let mut told = String::new();
-        while told != removed(1) {
+        while told != removed(id) {
             told = client.next().await;
         }
         drop(daemon);
