@@ -42,9 +42,9 @@ fn the_simple_car_is_read_as_it_says() {
     assert_eq!((system.sources[1].guest, system.sources[1].stream), (1, 0));
     assert_eq!(system.chimes[0].zones, [0]);
     let cell = loaded.model.cell(0, 1);
-    assert_eq!((cell.duck.depth, cell.line), (-140, Some(20)));
+    assert_eq!((cell.duck.depth, cell.line), (-140, Some(21)));
     let cell = loaded.model.cell(1, 2);
-    assert_eq!((cell.duck.depth, cell.duck.attack_ms, cell.line), (-200, 50, Some(28)));
+    assert_eq!((cell.duck.depth, cell.duck.attack_ms, cell.line), (-200, 50, Some(29)));
 }
 
 #[test]

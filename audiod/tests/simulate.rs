@@ -117,7 +117,7 @@ fn the_timeline_is_there_as_json_and_as_a_picture() {
         .unwrap();
     assert_eq!(
         (&ducked["at"], &ducked["ramp_ms"], &ducked["reasons"][0]["line"]),
-        (&1000.into(), &50.into(), &20.into())
+        (&1000.into(), &50.into(), &21.into())
     );
     assert!(std::fs::read_to_string(&picture).unwrap().starts_with("<svg "));
 }
@@ -131,10 +131,47 @@ fn the_matrix_is_printed_with_the_line_of_each_cell() {
     let said = text(&output.stdout);
     assert_eq!(said.lines().count(), 10, "{said}");
     assert!(
-        said.contains("media       navigation  ducked     plays        -14.0 dB  50 ms   500 ms   line 20\n"),
+        said.contains("media       navigation  ducked     plays        -14.0 dB  50 ms   500 ms   line 21\n"),
         "{said}"
     );
     let cells: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(cells["matrix"].as_array().unwrap().len(), 9);
-    assert_eq!(cells["matrix"][1]["line"], 20);
+    assert_eq!(cells["matrix"][1]["line"], 21);
+}
+
+#[test]
+fn a_proof_ends_with_0_a_broken_one_with_1_and_one_that_ran_out_of_budget_with_6() {
+    let folder = Folder::new("prove");
+    let car = std::fs::read_to_string(example("simple-car.toml")).unwrap();
+    let car = car.replace(
+        "\"chimes/seatbelt.wav\"",
+        &format!("\"{}\"", example("chimes/seatbelt.wav")),
+    );
+    let shallow = folder.file("shallow.toml", &car.replace("depth_db = -20.0", "depth_db = -12.0"));
+
+    let proven = audiod(&["check", "--prove", &example("simple-car.toml")]);
+    let broken = audiod(&["check", "--prove", &shallow]);
+    let json = audiod(&["check", "--prove", "--json", &shallow]);
+    let undecided = audiod(&["check", "--prove", "--states", "10", &example("simple-car.toml")]);
+
+    assert_eq!(proven.status.code(), Some(0), "{}", text(&proven.stdout));
+    assert!(text(&proven.stdout).contains("every state was seen"));
+    assert_eq!((broken.status.code(), json.status.code()), (Some(1), Some(1)));
+    assert!(
+        text(&broken.stdout).contains("policy = \"shallow.toml\""),
+        "{}",
+        text(&broken.stdout)
+    );
+    let said: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let judged = said["promises"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["promise"] == "ceiling")
+        .unwrap();
+    assert_eq!(judged["verdict"], "broken");
+    assert_eq!(undecided.status.code(), Some(6));
+    // The counter-example is a scenario as it stands.
+    let scenario = folder.file("counter.toml", judged["scenario"].as_str().unwrap());
+    assert_eq!(audiod(&["simulate", &scenario]).status.code(), Some(0));
 }

@@ -11,6 +11,7 @@
 //! | [`curve`] | mainVolume to dB |
 //! | [`effective`] | the whole matrix as it takes effect, cell by cell |
 //! | [`simulate`] | the machine on a scenario: who is heard how loud, when and why |
+//! | [`prove`] | all its states: what a policy promises, proven or broken with a scenario |
 //! | [`machine`] | the state machine: connections, volumes, what is heard |
 //! | [`routing`] | domains of other processes: their sources, sinks, gateways, and routes over them |
 //! | [`routing_command`] | the AudioManager routing interface as data: what domains call, what is asked of them |
@@ -27,6 +28,7 @@ pub mod file;
 pub mod machine;
 pub mod matrix;
 pub mod model;
+pub mod prove;
 pub mod report;
 pub mod routing;
 pub mod routing_command;

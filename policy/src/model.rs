@@ -15,6 +15,9 @@ pub struct Class {
     pub priority: i32,
     /// Its sources are a safety partition's: nothing in the matrix reaches them as holder or newcomer.
     pub safety: bool,
+    /// Of a safety class: while one of its sources sounds at a sink, every other source there is ducked to this at least, 0.1 dB.
+    /// A promise that `prove` holds the matrix to; it does nothing by itself.
+    pub others_at_most: Option<Db10>,
     /// Line of the file it is defined in.
     pub line: u32,
 }

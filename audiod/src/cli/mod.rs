@@ -2,6 +2,7 @@
 
 mod check;
 mod init;
+mod prove;
 mod run;
 mod simulate;
 
@@ -18,7 +19,7 @@ use crate::failure::Failure;
 pub use init::{Found, Seen, write_file};
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failure while running, 2 wrong usage, 3 mistakes in the file, 4 not permitted, \
-                          5 a device, socket or file is in the way.";
+                          5 a device, socket or file is in the way, 6 not decided (`check --prove`).";
 
 /// Carillon's audio daemon: mixes and routes the sound of virtual machines by a policy.
 #[derive(Parser)]
@@ -45,6 +46,16 @@ enum Command {
         /// Print the whole effective matrix: every pair of classes, and the line or rule each cell comes from
         #[arg(long)]
         matrix: bool,
+        /// Prove what the policy promises, state by state, or print the shortest scenario that breaks it; ends with 0 when all is
+        /// proven, 1 when something is broken, 6 when something is not decided
+        #[arg(long, conflicts_with = "matrix")]
+        prove: bool,
+        /// With --prove: states looked at, at most
+        #[arg(long, value_name = "N", default_value_t = 2_000_000, requires = "prove")]
+        states: usize,
+        /// With --prove: time it may take
+        #[arg(long, value_name = "S", default_value_t = 60, requires = "prove")]
+        seconds: u64,
         /// Everything as one JSON object
         #[arg(long)]
         json: bool,
@@ -91,6 +102,14 @@ pub fn main() -> ExitCode {
             matrix: true,
             json,
         } => check::matrix(&file, json),
+        Command::Check {
+            file,
+            prove: true,
+            states,
+            seconds,
+            json,
+            ..
+        } => prove::run(&file, states, seconds, json),
         Command::Check { file, json, .. } => check::run(&file, json),
         Command::Simulate { scenario, json, svg } => simulate::run(&scenario, json, svg.as_deref()),
         Command::Init { guests, card, output } => init::run(&guests, card.as_deref(), output.as_deref()),

@@ -104,8 +104,24 @@ fn class(doc: &Document<'_>, entry: &Entry<'_>) -> Class {
         name: entry.name.to_owned(),
         priority: priority as i32,
         safety,
+        others_at_most: others_at_most(entry, safety),
         line: doc.line(entry.span),
     }
+}
+
+/// `others_at_most_db`: what the matrix has to see to.
+fn others_at_most(entry: &Entry<'_>, safety: bool) -> Option<Db10> {
+    let ceiling = entry.table.get("others_at_most_db")?;
+    let gain = ceiling.gain();
+    if !safety {
+        let found = Diagnostic::error(
+            code::CONFLICT,
+            ceiling.span,
+            "`others_at_most_db` goes with `safety = true`",
+        );
+        ceiling.push(found.label(format!("`{}` is no safety class", entry.name)));
+    }
+    gain.map(|found| found.value)
 }
 
 fn sink(doc: &Document<'_>, entry: &Entry<'_>) -> Sink {

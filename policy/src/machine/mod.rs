@@ -38,6 +38,7 @@
 mod calls;
 mod connections;
 mod domains;
+mod essence;
 mod heard;
 mod ids;
 mod lasting;
@@ -196,6 +197,11 @@ impl Machine {
     pub fn next_deadline(&self) -> Option<Time> {
         let fade = self.fades.iter().flatten().min().copied();
         fade.into_iter().chain(self.domains_deadline()).min()
+    }
+
+    /// The time of the latest event.
+    pub fn now(&self) -> Time {
+        self.state.now
     }
 
     /// A registered domain: its peer, and where it takes requests.

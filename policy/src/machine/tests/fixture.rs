@@ -32,6 +32,7 @@ pub(in crate::machine) fn class(name: &str, priority: i32, safety: bool) -> Clas
         name: name.to_owned(),
         priority,
         safety,
+        others_at_most: None,
         line: 1,
     }
 }

@@ -10,6 +10,7 @@ mod legal;
 mod matrix;
 pub(in crate::machine) mod mutant;
 mod properties;
+mod prove;
 mod reload;
 mod rules;
 mod snapshots;

@@ -1,0 +1,292 @@
+//! Breadth first over all states: the first way to a state is a shortest one.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+use super::input::{self, Input};
+use super::promise::{Breach, Promise, Watch};
+use crate::effect::Effect;
+use crate::simulate::{Action, events};
+use crate::{Event, Machine, Model, Time};
+
+/// Machines kept while they wait; of those beyond, only the way to them is.
+const MOST_KEPT: usize = 20_000;
+/// Deadlines served while time goes on and nothing happens.
+const MOST_TICKS: usize = 64;
+/// States between two looks at the clock.
+const LOOK_EVERY: usize = 256;
+
+/// How far it went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub states: usize,
+    pub steps: usize,
+    /// Inputs on the longest of the shortest ways.
+    pub depth: usize,
+    pub complete: bool,
+}
+
+/// A broken promise and a shortest way there: what is done when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub promise: Promise,
+    pub what: String,
+    pub steps: Vec<(Time, Action)>,
+    /// When it is broken.
+    pub at: Time,
+}
+
+struct Node {
+    parent: u32,
+    input: u16,
+    depth: u16,
+}
+
+/// An exploration of one model.
+pub(super) struct Explorer<'m> {
+    model: &'m Model,
+    inputs: Vec<Input>,
+    alike: Vec<usize>,
+    watch: Watch,
+    nodes: Vec<Node>,
+    seen: HashSet<u128>,
+    queue: VecDeque<(u32, Option<Box<(Machine, u32)>>)>,
+    /// Promises that are not broken yet.
+    open: Vec<Promise>,
+    pub found: Vec<Found>,
+    /// Pairs of classes of which one came where the other was: (holder, newcomer).
+    pub met: BTreeSet<(usize, usize)>,
+    pub extent: Extent,
+}
+
+impl<'m> Explorer<'m> {
+    pub fn new(model: &'m Model, open: Vec<Promise>) -> Self {
+        Self {
+            model,
+            inputs: input::alphabet(model),
+            alike: input::alike(model),
+            watch: Watch::new(model),
+            nodes: Vec::new(),
+            seen: HashSet::new(),
+            queue: VecDeque::new(),
+            open,
+            found: Vec::new(),
+            met: BTreeSet::new(),
+            extent: Extent::default(),
+        }
+    }
+
+    /// A machine at its first start with all guests there.
+    fn root(&self) -> (Machine, u32) {
+        let mut machine = Machine::new(self.model.clone());
+        for source in 0..self.model.sources.len() {
+            machine.step(
+                Event::Available {
+                    source,
+                    available: true,
+                },
+                0,
+            );
+        }
+        (machine, 0)
+    }
+
+    /// Visits every state, until `states` are known or `go_on` says no.
+    pub fn run(&mut self, states: usize, go_on: &mut dyn FnMut() -> bool) {
+        let (machine, generation) = self.root();
+        let mut breaches = Vec::new();
+        self.watch.state(&machine, &self.open, &mut breaches);
+        self.nodes.push(Node {
+            parent: 0,
+            input: u16::MAX,
+            depth: 0,
+        });
+        self.seen.insert(machine.essence(&self.alike));
+        self.note(0, breaches, machine.now());
+        self.queue.push_back((0, Some(Box::new((machine, generation)))));
+        let mut visited = 0_usize;
+        while let Some((node, kept)) = self.queue.pop_front() {
+            visited += 1;
+            if visited.is_multiple_of(LOOK_EVERY) && !go_on() {
+                break;
+            }
+            let (machine, generation) = kept.map_or_else(|| self.again(node), |kept| *kept);
+            if !self.expand(node, &machine, generation, states) {
+                // So that what is left counts as such.
+                self.queue.push_front((node, None));
+                break;
+            }
+        }
+        self.extent.states = self.nodes.len();
+        self.extent.complete = self.queue.is_empty();
+    }
+
+    /// Goes the way to a node once more.
+    fn again(&self, node: u32) -> (Machine, u32) {
+        let (mut machine, mut generation) = self.root();
+        for input in self.way(node) {
+            self.take(&mut machine, &mut generation, input, &mut Vec::new());
+        }
+        (machine, generation)
+    }
+
+    fn way(&self, mut node: u32) -> Vec<&Input> {
+        let mut way = Vec::new();
+        while let Some(input) = self
+            .nodes
+            .get(node as usize)
+            .and_then(|it| self.inputs.get(usize::from(it.input)))
+        {
+            way.push(input);
+            node = self.nodes[node as usize].parent;
+        }
+        way.reverse();
+        way
+    }
+
+    /// All that can happen in one state; `false` when there is no room for what comes of it.
+    fn expand(&mut self, node: u32, machine: &Machine, generation: u32, states: usize) -> bool {
+        let depth = self.nodes[node as usize].depth + 1;
+        for input in 0..self.inputs.len() {
+            if !self.inputs[input].can_happen(machine) {
+                continue;
+            }
+            let (mut next, mut generation) = (machine.clone(), generation);
+            let mut breaches = Vec::new();
+            self.take(&mut next, &mut generation, &self.inputs[input], &mut breaches);
+            self.extent.steps += 1;
+            self.meets(machine, &self.inputs[input].clone());
+            let is_new = self.seen.insert(next.essence(&self.alike));
+            // What time alone does to a state is not told apart, and is looked at all the same.
+            if is_new || self.inputs[input] == Input::Pass {
+                self.watch.state(&next, &self.open, &mut breaches);
+                self.settles(&next, &mut breaches);
+            }
+            if is_new || !breaches.is_empty() {
+                if self.nodes.len() >= states {
+                    return false;
+                }
+                let id = self.nodes.len() as u32;
+                self.nodes.push(Node {
+                    parent: node,
+                    input: input as u16,
+                    depth,
+                });
+                self.note(id, breaches, next.now());
+                self.extent.depth = self.extent.depth.max(depth.into());
+                if is_new {
+                    let kept = (self.queue.len() < MOST_KEPT).then(|| Box::new((next, generation)));
+                    self.queue.push_back((id, kept));
+                }
+            }
+        }
+        true
+    }
+
+    fn take(&self, machine: &mut Machine, generation: &mut u32, input: &Input, breaches: &mut Vec<Breach>) {
+        if *input == Input::Pass {
+            let before = machine.heard().clone();
+            if let Some(due) = machine.next_deadline() {
+                machine.step(Event::Tick, due);
+            }
+            breaches.extend(Watch::time(&before, machine).filter(|it| self.open.contains(&it.0)));
+            return;
+        }
+        let now = machine.now();
+        for action in input.actions() {
+            let mut code = None;
+            for event in events(machine, &action, generation) {
+                let replies = machine.step(event, now).into_iter().filter_map(|effect| match effect {
+                    Effect::Reply { reply, .. } => Some(reply.error),
+                    _ => None,
+                });
+                code = replies.last().or(code);
+            }
+            breaches.extend(Watch::reply(machine, &action, code).filter(|it| self.open.contains(&it.0)));
+        }
+    }
+
+    /// What was begun ends if time goes on, and no deadline is asked for without end.
+    fn settles(&self, machine: &Machine, breaches: &mut Vec<Breach>) {
+        if breaches.iter().all(|breach| breach.0 != Promise::Answered) {
+            return;
+        }
+        // It may only need time.
+        let mut later = machine.clone();
+        for _ in 0..MOST_TICKS {
+            let Some(due) = later.next_deadline() else { break };
+            later.step(Event::Tick, due);
+        }
+        let mut lasting = Vec::new();
+        self.watch.state(&later, &[Promise::Answered], &mut lasting);
+        if lasting.is_empty() {
+            breaches.retain(|breach| breach.0 != Promise::Answered);
+        }
+    }
+
+    /// Notes which classes met: who comes where whom is there.
+    fn meets(&mut self, before: &Machine, input: &Input) {
+        let Input::Act(action) = input else { return };
+        let (source, sinks) = match action {
+            Action::Start { source } | Action::Sound { source, on: true } => {
+                let model = self.model;
+                let of_it = before.connections().filter(|it| it.source == *source).map(|it| it.sink);
+                let described = &model.sources[*source];
+                let own = described.auto_connect.iter().chain(&described.safety_sinks).copied();
+                (*source, of_it.chain(own).collect::<BTreeSet<usize>>())
+            }
+            Action::Connect { source, sink } if before.state_of(*source).is_some_and(|it| it.running) => {
+                (*source, BTreeSet::from([*sink]))
+            }
+            _ => return,
+        };
+        let class = |source: usize| self.model.sources[source].class;
+        let running = |source: usize| before.state_of(source).is_some_and(|it| it.running);
+        let there = before
+            .connections()
+            .filter(|it| sinks.contains(&it.sink) && running(it.source));
+        let met = there
+            .filter(|it| it.source != source)
+            .map(|it| (class(it.source), class(source)));
+        self.met.extend(met.collect::<Vec<_>>());
+    }
+
+    fn note(&mut self, node: u32, breaches: Vec<Breach>, at: Time) {
+        for (promise, what) in breaches {
+            let Some(index) = self.open.iter().position(|open| *open == promise) else {
+                continue;
+            };
+            self.open.remove(index);
+            let steps = self.timed(node);
+            self.found.push(Found {
+                promise,
+                what,
+                steps,
+                at,
+            });
+        }
+    }
+
+    /// The way to a node with times.
+    fn timed(&self, node: u32) -> Vec<(Time, Action)> {
+        let (mut machine, mut generation) = self.root();
+        let mut steps = Vec::new();
+        for input in self.way(node) {
+            let now = machine.now();
+            steps.extend(input.actions().into_iter().map(|action| (now, action)));
+            self.take(&mut machine, &mut generation, input, &mut Vec::new());
+        }
+        steps
+    }
+}
+
+/// Cells of which no line was used: by line, the pairs of classes that never met.
+pub(super) fn unused(model: &Model, met: &BTreeSet<(usize, usize)>) -> Vec<(u32, Vec<(usize, usize)>)> {
+    let mut lines: BTreeMap<u32, Vec<(usize, usize)>> = BTreeMap::new();
+    for (pair, cell) in &model.cells {
+        if let Some(line) = cell.line {
+            lines.entry(line).or_default().push(*pair);
+        }
+    }
+    let never = |(_, pairs): &(u32, Vec<(usize, usize)>)| pairs.iter().all(|pair| !met.contains(pair));
+    lines.into_iter().filter(never).collect()
+}

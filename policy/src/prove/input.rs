@@ -1,0 +1,125 @@
+//! What may happen: the alphabet of the exploration.
+
+use crate::Machine;
+use crate::model::{Model, Source};
+use crate::simulate::Action;
+use crate::simulate::scenario::{guest_of, guests};
+
+/// One input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// A guest, client or chime does something.
+    Act(Action),
+    /// A guest is lost and comes back.
+    Lose(String),
+    /// Time goes on to the next deadline.
+    Pass,
+}
+
+impl Input {
+    /// As steps of a scenario; none is time going on.
+    pub fn actions(&self) -> Vec<Action> {
+        match self {
+            Self::Act(action) => vec![action.clone()],
+            Self::Lose(guest) => {
+                let guest = guest.clone();
+                vec![Action::Gone { guest: guest.clone() }, Action::Available { guest }]
+            }
+            Self::Pass => Vec::new(),
+        }
+    }
+
+    /// Whether it can happen now: a stream is started when it isn't running, and so on.
+    pub fn can_happen(&self, machine: &Machine) -> bool {
+        let connection = |source: usize, sink: usize| {
+            let mut all = machine.connections();
+            all.any(|it| (it.source, it.sink) == (source, sink))
+        };
+        let lives = |source: usize| {
+            let running = machine.state_of(source).is_some_and(|it| it.running);
+            running || machine.connections().any(|it| it.source == source && it.automatic)
+        };
+        match self {
+            Self::Act(Action::Start { source }) => machine.state_of(*source).is_some_and(|it| !it.running),
+            Self::Act(Action::Stop { source }) => machine.state_of(*source).is_some_and(|it| it.running),
+            Self::Act(Action::Release { source }) => lives(*source),
+            Self::Act(Action::Sound { source, on }) => machine.state_of(*source).is_some_and(|it| it.sounding != *on),
+            Self::Act(Action::Disconnect { source, sink }) => connection(*source, *sink),
+            Self::Act(Action::MuteSource { source, mute }) => machine.wanted(*source).is_some_and(|it| it.1 != *mute),
+            Self::Act(Action::MuteSink { sink, mute }) => machine.volume(*sink).is_some_and(|it| it.1 != *mute),
+            Self::Act(_) => true,
+            Self::Lose(guest) => {
+                let sources = machine.model().sources.iter().enumerate();
+                let mut of_it = sources.filter(|(_, it)| guest_of(&it.name) == Some(guest));
+                of_it.any(|(source, _)| lives(source))
+            }
+            Self::Pass => machine.next_deadline().is_some(),
+        }
+    }
+}
+
+/// A source that nobody can hear: a capture stream, or one without a zone that no client sees.
+fn can_be_heard(source: &Source) -> bool {
+    source.visible || !source.auto_connect.is_empty() || !source.safety_sinks.is_empty()
+}
+
+/// Everything that may happen, in the order in which it is tried.
+pub(super) fn alphabet(model: &Model) -> Vec<Input> {
+    let mut actions = Vec::new();
+    for (source, described) in model.sources.iter().enumerate() {
+        let protected = model.protected(source);
+        if !can_be_heard(described) || (protected && described.safety_sinks.is_empty()) {
+            continue;
+        }
+        if guest_of(&described.name).is_none() {
+            actions.extend([true, false].map(|on| Action::Sound { source, on }));
+            continue;
+        }
+        actions.extend([
+            Action::Start { source },
+            Action::Stop { source },
+            Action::Release { source },
+        ]);
+        if protected {
+            continue;
+        }
+        for sink in 0..model.sinks.len() {
+            actions.extend([Action::Connect { source, sink }, Action::Disconnect { source, sink }]);
+        }
+        actions.extend([true, false].map(|mute| Action::MuteSource { source, mute }));
+    }
+    for sink in 0..model.sinks.len() {
+        actions.extend([true, false].map(|mute| Action::MuteSink { sink, mute }));
+    }
+    let lost = guests(model).into_iter().map(|guest| Input::Lose(guest.to_owned()));
+    let lost: Vec<Input> = lost.collect();
+    actions
+        .into_iter()
+        .map(Input::Act)
+        .chain(lost)
+        .chain([Input::Pass])
+        .collect()
+}
+
+/// A number for each source; those with the same may change places: they differ in nothing but their names.
+pub(super) fn alike(model: &Model) -> Vec<usize> {
+    let same = |a: &Source, b: &Source| {
+        let of = |it: &Source| {
+            (
+                it.class,
+                it.auto_connect.clone(),
+                it.safety_sinks.clone(),
+                it.unrouted,
+                it.gain,
+                it.visible,
+            )
+        };
+        of(a) == of(b) && guest_of(&a.name).is_some() == guest_of(&b.name).is_some()
+    };
+    let first = |source: &Source| model.sources.iter().position(|other| same(source, other));
+    model
+        .sources
+        .iter()
+        .map(|source| first(source).unwrap_or(usize::MAX))
+        .collect()
+}

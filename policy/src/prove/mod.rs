@@ -1,0 +1,302 @@
+//! What a policy promises, shown for every state it can get into; or broken, with the shortest scenario that does it.
+//!
+//! ```text
+//!             ┌───────── Machine::step, the daemon's own ◄── every input that can happen there
+//!  first      │                 │
+//!  start ─► queue of states ◄───┤ a state not seen before (`Machine::essence`)
+//!                               └─► promises judged from outside ─► broken: shortest way ─► replayed by `simulate` ─► printed
+//! ```
+//! Breadth first, so the first counter-example is a shortest one. Verdicts: *proven* (every state was seen and keeps it), *broken*
+//! (the scenario was replayed on the whole policy and breaks it there), *not decided* (the budget ended first, or what was found
+//! doesn't replay).
+//!
+//! Zones are explored one at a time: what is heard at one depends on connections there, on streams that run and on users' mutes,
+//! never on another zone. A policy of one zone is explored whole in any case. [`ABSTRACTION`] says what is left out.
+
+mod explore;
+mod input;
+mod promise;
+mod show;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::file::Document;
+use crate::model::Sink;
+use crate::simulate::scenario;
+use crate::simulate::{self, Action, Simulation};
+use crate::{MUTE, Model, Time};
+use explore::{Explorer, Found};
+use promise::Watch;
+
+pub use promise::Promise;
+pub use show::text;
+
+/// What the exploration is about, and what it leaves out; part of every report.
+pub const ABSTRACTION: [&str; 7] = [
+    "inputs: every stream starts, stops, is released; every guest is lost and comes back; every chime sounds and ends; every \
+     pair is connected and disconnected; every source and zone is muted and unmuted; time goes on to the next deadline",
+    "a stream starts only when it does not run, stops only when it runs; what has no effect by its kind is not tried",
+    "volumes and gains stay as the file has them (0 dB for a gain that isn't silence): how loud somebody is decides nothing",
+    "zones one at a time: nothing heard at one depends on another",
+    "sources that differ only in their names may change places; of arrivals only the order counts; states that differ only in a \
+     fade under way count as one, and time is let go on from the first of them",
+    "a duck counts from the end of its ramp; safety sources are not held to each other's ceilings",
+    "domains of other processes (tuner, amplifier) are not there",
+];
+
+/// How much may be looked at.
+pub struct Budget<'c> {
+    /// States in all.
+    pub states: usize,
+    /// Asked now and then; `false` ends it.
+    pub go_on: &'c mut dyn FnMut() -> bool,
+}
+
+/// What is known of a promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every state keeps it.
+    Proven,
+    /// One doesn't.
+    Broken {
+        /// How.
+        what: String,
+        /// A shortest scenario that gets there, as a file for `audiod simulate`.
+        scenario: String,
+        /// What it does.
+        timeline: String,
+    },
+    /// Not known.
+    NotDecided {
+        /// Why.
+        why: String,
+    },
+}
+
+/// One promise's verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Judged {
+    /// Which.
+    pub promise: Promise,
+    /// In words.
+    pub text: &'static str,
+    /// Its verdict.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// A whole report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// All promises.
+    pub promises: Vec<Judged>,
+    /// States seen, in all zones.
+    pub states: usize,
+    /// Calls of `step`.
+    pub steps: usize,
+    /// Inputs on the longest of the shortest ways.
+    pub depth: usize,
+    /// Every state was seen.
+    pub complete: bool,
+    /// What is legal and has no use.
+    pub notes: Vec<String>,
+    /// [`ABSTRACTION`].
+    pub abstraction: &'static [&'static str],
+}
+
+impl Proof {
+    /// Everything is proven.
+    pub fn is_proven(&self) -> bool {
+        self.promises.iter().all(|judged| judged.verdict == Verdict::Proven)
+    }
+
+    /// Something is broken.
+    pub fn is_broken(&self) -> bool {
+        self.promises
+            .iter()
+            .any(|judged| matches!(judged.verdict, Verdict::Broken { .. }))
+    }
+}
+
+/// Looks at all states of a policy. `file` is its name as a scenario beside it would say it.
+pub fn prove(model: &Model, file: &str, budget: Budget<'_>) -> Proof {
+    let Budget { states, go_on } = budget;
+    let mut open = Promise::ALL.to_vec();
+    let mut found: Vec<(usize, Found)> = Vec::new();
+    let mut met = BTreeSet::new();
+    let mut proof = Proof {
+        promises: Vec::new(),
+        states: 0,
+        steps: 0,
+        depth: 0,
+        complete: true,
+        notes: Vec::new(),
+        abstraction: &ABSTRACTION,
+    };
+    for zone in 0..model.sinks.len() {
+        let alone = alone(model, zone);
+        let mut explorer = Explorer::new(&alone, open.clone());
+        explorer.run(states.saturating_sub(proof.states), go_on);
+        let extent = explorer.extent;
+        proof.states += extent.states;
+        proof.steps += extent.steps;
+        proof.depth = proof.depth.max(extent.depth);
+        proof.complete &= extent.complete;
+        met.append(&mut explorer.met);
+        open.retain(|promise| explorer.found.iter().all(|it| it.promise != *promise));
+        found.extend(explorer.found.into_iter().map(|it| (zone, it)));
+    }
+    proof.promises = Promise::ALL
+        .map(|promise| judged(model, file, promise, &found, &proof))
+        .to_vec();
+    proof.notes = notes(model, &met, proof.complete);
+    proof
+}
+
+/// The policy as one zone sees it.
+fn alone(model: &Model, zone: usize) -> Model {
+    let mut alone = model.clone();
+    alone.sinks = model
+        .sinks
+        .get(zone)
+        .map(|sink| Sink { ..sink.clone() })
+        .into_iter()
+        .collect();
+    for source in &mut alone.sources {
+        for zones in [&mut source.auto_connect, &mut source.safety_sinks] {
+            let here = zones.contains(&zone);
+            *zones = if here { vec![0] } else { Vec::new() };
+        }
+        if source.gain > MUTE {
+            source.gain = 0;
+        }
+    }
+    alone
+}
+
+fn judged(model: &Model, file: &str, promise: Promise, found: &[(usize, Found)], proof: &Proof) -> Judged {
+    let verdict = match found.iter().find(|(_, it)| it.promise == promise) {
+        Some((zone, found)) => replayed(model, file, *zone, found),
+        None if proof.complete => Verdict::Proven,
+        None => Verdict::NotDecided {
+            why: format!(
+                "the budget ended after {} states, {} inputs deep; none of them breaks it",
+                proof.states, proof.depth
+            ),
+        },
+    };
+    Judged {
+        promise,
+        text: promise.text(),
+        verdict,
+    }
+}
+
+/// A step of an exploration of one zone as one of the whole policy.
+fn whole(action: &Action, zone: usize) -> Action {
+    let mut action = action.clone();
+    match &mut action {
+        Action::Connect { sink, .. }
+        | Action::Disconnect { sink, .. }
+        | Action::Volume { sink, .. }
+        | Action::MuteSink { sink, .. } => *sink = zone,
+        _ => {}
+    }
+    action
+}
+
+/// Writes the counter-example as a scenario, runs that on the whole policy, and looks whether the promise is broken there.
+fn replayed(model: &Model, file: &str, zone: usize, found: &Found) -> Verdict {
+    let steps: Vec<(Time, Action)> = found
+        .steps
+        .iter()
+        .map(|(at, action)| (*at, whole(action, zone)))
+        .collect();
+    let text = as_scenario(model, file, found, &steps);
+    let document = Document::parse(&text);
+    let scenario = scenario::read(&document, model);
+    let unreadable = document.finish("counter-example").errors() > 0;
+    match (unreadable, breaks(model, &scenario, found.promise)) {
+        (false, Some(what)) => Verdict::Broken {
+            what,
+            scenario: text,
+            timeline: simulate::table(&simulate::run(model.clone(), &scenario)),
+        },
+        _ => Verdict::NotDecided {
+            why: format!("a counter-example was found and does not replay: {}", found.what),
+        },
+    }
+}
+
+fn as_scenario(model: &Model, file: &str, found: &Found, steps: &[(Time, Action)]) -> String {
+    let mut text = format!(
+        "# {}\n# broken: {}\nversion = 1\npolicy = \"{file}\"\ntitle = \"{}\"\nuntil = {}\n\nsteps = [\n",
+        found.promise.text(),
+        found.what,
+        found.promise.text(),
+        found.at
+    );
+    for (at, action) in steps {
+        text += &format!("  {{ at = {at}, {} }},\n", action.toml(model));
+    }
+    text + "]\n"
+}
+
+/// How a scenario breaks a promise, if it does.
+fn breaks(model: &Model, scenario: &simulate::Scenario, promise: Promise) -> Option<String> {
+    let watch = Watch::new(model);
+    let mut simulation = Simulation::new(model.clone(), |guest| !scenario.absent.contains(guest));
+    let broken = |simulation: &Simulation| {
+        let mut breaches = Vec::new();
+        watch.state(simulation.machine(), &[promise], &mut breaches);
+        breaches.into_iter().next()
+    };
+    let mut breach = broken(&simulation);
+    for step in &scenario.steps {
+        breach = breach.or_else(|| passes(&mut simulation, step.at));
+        let code = simulation.act(step.at, &step.action, step.line);
+        breach = breach.or_else(|| Watch::reply(simulation.machine(), &step.action, code));
+        breach = breach.filter(|it| it.0 == promise).or_else(|| broken(&simulation));
+    }
+    breach = breach
+        .or_else(|| passes(&mut simulation, scenario.end))
+        .filter(|it| it.0 == promise);
+    breach.or_else(|| broken(&simulation)).map(|(_, what)| what)
+}
+
+/// Lets time go on, and says what it breaks by that alone.
+fn passes(simulation: &mut Simulation, until: Time) -> Option<promise::Breach> {
+    let before = simulation.machine().heard().clone();
+    simulation.pass(until);
+    Watch::time(&before, simulation.machine())
+}
+
+/// Lines that were never used; only where every state was seen.
+fn notes(model: &Model, met: &BTreeSet<(usize, usize)>, complete: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    let safety = model.classes.iter().filter(|class| class.safety);
+    for class in safety.filter(|class| class.others_at_most.is_none()) {
+        notes.push(format!(
+            "class {} (line {}) states no ceiling for others: write `others_at_most_db = -20.0` there to have it proven",
+            class.name, class.line
+        ));
+    }
+    if !complete {
+        return notes;
+    }
+    let name = |class: usize| model.classes.get(class).map_or("?", |class| class.name.as_str());
+    for (line, pairs) in explore::unused(model, met) {
+        let pairs = pairs
+            .iter()
+            .map(|(holder, newcomer)| format!("{} over {}", name(*newcomer), name(*holder)));
+        let pairs: Vec<String> = pairs.take(4).collect();
+        notes.push(format!(
+            "line {line} is never used: these never meet ({})",
+            pairs.join(", ")
+        ));
+    }
+    notes
+}

@@ -1,0 +1,305 @@
+//! What every state has to keep, judged from outside: from what was done and what the machine shows, not from how it decides.
+
+use serde::Serialize;
+
+use crate::command::{ConnectionState, error};
+use crate::effect::{CauseKind, Heard, Tap};
+use crate::simulate::Action;
+use crate::text::decibels;
+use crate::{MUTE, Machine, Model, Time, curve};
+
+/// A promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Promise {
+    /// Nothing reaches a safety source.
+    Safety,
+    /// While a safety source sounds, every other one heard there is at or below the ceiling its class states.
+    Ceiling,
+    /// No duck, mute or fade outlasts its cause and the ramp.
+    Lasting,
+    /// Every accepted request reaches a final state if time goes on.
+    Answered,
+    /// Nothing changes its gain twice without anything happening.
+    Fights,
+}
+
+impl Promise {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Safety, Self::Ceiling, Self::Lasting, Self::Answered, Self::Fights];
+
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Safety => "nothing reaches a safety source",
+            Self::Ceiling => "while a safety source sounds, all others there are at or below its ceiling",
+            Self::Lasting => "no duck, pause or mute outlasts its cause and ramp",
+            Self::Answered => "every accepted request reaches a final state",
+            Self::Fights => "no gain moves without anything happening",
+        }
+    }
+}
+
+/// A promise that is not kept, and how.
+pub(super) type Breach = (Promise, String);
+
+/// What of a model the promises speak of.
+pub(super) struct Watch {
+    /// Longest ramp of the file, ms.
+    longest: Time,
+}
+
+/// What a decision takes until the engine has it, ms, at most; see `machine::heard`.
+const HAND_OVER_MS: Time = 25;
+
+impl Watch {
+    pub fn new(model: &Model) -> Self {
+        let cells = model.cells.values().map(|cell| cell.duck).chain([model.default_duck]);
+        let ramps = cells.flat_map(|duck| [duck.attack_ms, duck.release_ms]);
+        let longest = ramps.chain(model.sinks.iter().map(|sink| sink.ramp_ms)).max();
+        Self {
+            longest: longest.unwrap_or(0).into(),
+        }
+    }
+
+    /// All that a state breaks, of the promises in `wanted`.
+    pub fn state(&self, machine: &Machine, wanted: &[Promise], breaches: &mut Vec<Breach>) {
+        for promise in wanted {
+            let found = match promise {
+                Promise::Safety => safety(machine),
+                Promise::Ceiling => ceiling(machine),
+                Promise::Lasting => lasting(machine).or_else(|| self.fade(machine)),
+                Promise::Answered => answered(machine),
+                Promise::Fights => None,
+            };
+            breaches.extend(found.map(|what| (*promise, what)));
+        }
+    }
+
+    /// What an answer breaks.
+    pub fn reply(machine: &Machine, action: &Action, code: Option<i16>) -> Option<Breach> {
+        let broken = |what: &str| Some((Promise::Answered, what.to_owned()));
+        match (action, code) {
+            (_, None) if action.is_call() => broken("a call is not answered"),
+            (Action::Connect { source, sink }, Some(error::OK)) => {
+                let mut all = machine.connections();
+                let made = all.any(|it| (it.source, it.sink) == (*source, *sink));
+                if made {
+                    None
+                } else {
+                    broken("Connect is answered 0, and there is no connection")
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// What time alone breaks: between `before` and now nothing happened.
+    pub fn time(before: &Heard, machine: &Machine) -> Option<Breach> {
+        let names = (0..before.sources.len()).map(|source| machine.source_name(source).unwrap_or("?"));
+        let rows = before.sources.iter().zip(&machine.heard().sources).zip(names);
+        for ((old, new), name) in rows {
+            let moved = |(old, new): (&Tap, &Tap)| old.gain != new.gain;
+            if old.taps.iter().zip(&new.taps).any(moved) {
+                return Some((
+                    Promise::Fights,
+                    format!("{name} changes its gain, and nothing happened"),
+                ));
+            }
+        }
+        None
+    }
+
+    /// A fade ends, and no ramp is longer than the file's longest.
+    fn fade(&self, machine: &Machine) -> Option<String> {
+        let now = machine.now();
+        let due = machine.next_deadline()?;
+        if due <= now {
+            return Some(format!("a fade that was over at {due} ms goes on"));
+        }
+        let longest = self.longest + HAND_OVER_MS;
+        (due > now + longest).then(|| format!("a fade takes {} ms, longer than any ramp of the file", due - now))
+    }
+}
+
+/// Every source at every sink, with its tap.
+fn taps(machine: &Machine) -> impl Iterator<Item = (usize, usize, &Tap)> {
+    let rows = machine.heard().sources.iter().enumerate();
+    rows.flat_map(|(source, row)| row.taps.iter().enumerate().map(move |(sink, tap)| (source, sink, tap)))
+}
+
+fn at(machine: &Machine, source: usize, sink: usize) -> String {
+    let sink = machine.model().sinks.get(sink).map_or("?", |sink| &sink.name);
+    format!("{} at {sink}", machine.source_name(source).unwrap_or("?"))
+}
+
+fn safety(machine: &Machine) -> Option<String> {
+    let model = machine.model();
+    let mut protected = taps(machine).filter(|(source, ..)| model.protected(*source));
+    let reached = protected.find(|(source, sink, tap)| {
+        let there = model.sources[*source].safety_sinks.contains(sink);
+        let gain = if there { 0 } else { MUTE };
+        tap.gain != gain || (there && !tap.causes.is_empty()) || machine.wanted(*source) != Some((0, false))
+    });
+    if let Some((source, sink, tap)) = reached {
+        return Some(format!(
+            "{} is a safety source, and is {}",
+            at(machine, source, sink),
+            decibels(tap.gain)
+        ));
+    }
+    let connected = machine.connections().find(|it| model.protected(it.source))?;
+    Some(format!(
+        "{} is a safety source, and is routed",
+        at(machine, connected.source, connected.sink)
+    ))
+}
+
+/// Whether a source makes itself heard at a sink, or would if it weren't held up.
+fn is_there(machine: &Machine, source: usize, sink: usize) -> bool {
+    let Some(state) = machine.state_of(source) else {
+        return false;
+    };
+    if state.protected {
+        let model = machine.model();
+        return (state.running || state.sounding) && model.sources[source].safety_sinks.contains(&sink);
+    }
+    state.running && machine.connections().any(|it| (it.source, it.sink) == (source, sink))
+}
+
+fn is_heard(machine: &Machine, source: usize, sink: usize) -> bool {
+    let protected = machine.state_of(source).is_some_and(|it| it.protected);
+    let connected = |source, sink| {
+        let mut all = machine
+            .connections()
+            .filter(|it| (it.source, it.sink) == (source, sink));
+        all.any(|it| it.state == ConnectionState::Connected)
+    };
+    let muted = machine.wanted(source).is_none_or(|(gain, mute)| mute || gain <= MUTE);
+    is_there(machine, source, sink) && (protected || (connected(source, sink) && !muted))
+}
+
+fn ceiling(machine: &Machine) -> Option<String> {
+    let model = machine.model();
+    for (warning, described) in model.sources.iter().enumerate() {
+        let class = model.classes.get(described.class)?;
+        let Some(ceiling) = class.others_at_most.filter(|_| model.protected(warning)) else {
+            continue;
+        };
+        for &sink in &described.safety_sinks {
+            if !is_there(machine, warning, sink) {
+                continue;
+            }
+            let mut there = taps(machine).filter(|(source, at, _)| *at == sink && !model.protected(*source));
+            let loud = there.find(|(_, _, tap)| tap.gain > MUTE && duck(tap) > ceiling.into());
+            if let Some((source, _, tap)) = loud {
+                return Some(format!(
+                    "{} is ducked to {:.1} dB while {} sounds; {} is the most that class {} allows (line {})",
+                    at(machine, source, sink),
+                    f64::from(duck(tap)) / 10.0,
+                    described.name,
+                    decibels(ceiling),
+                    class.name,
+                    class.line
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// What ducks take from a tap, 0.1 dB: whatever volumes and the user's gain take is not the matrix's merit.
+fn duck(tap: &Tap) -> i32 {
+    let ducks = tap
+        .causes
+        .iter()
+        .filter(|cause| matches!(cause.kind, CauseKind::Ducked { .. }));
+    ducks.map(|cause| i32::from(cause.gain)).sum()
+}
+
+fn lasting(machine: &Machine) -> Option<String> {
+    for (source, sink, tap) in taps(machine) {
+        if machine.model().protected(source) {
+            continue;
+        }
+        let sum: i32 = tap.causes.iter().map(|cause| i32::from(cause.gain)).sum();
+        if i32::from(tap.gain) != sum.max(MUTE.into()) {
+            let gain = decibels(tap.gain);
+            return Some(format!(
+                "{} is {gain}, and nothing accounts for it",
+                at(machine, source, sink)
+            ));
+        }
+        let over = tap
+            .causes
+            .iter()
+            .find(|cause| !lives(machine, (source, sink), cause.kind, cause.gain));
+        if let Some(cause) = over {
+            let by = cause.kind.by().and_then(|by| machine.source_name(by));
+            let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+            let name = cause.kind.name();
+            return Some(format!(
+                "{} is still held down ({name}{by}), and the cause is gone",
+                at(machine, source, sink)
+            ));
+        }
+    }
+    None
+}
+
+/// Whether a cause is there still.
+fn lives(machine: &Machine, (source, sink): (usize, usize), kind: CauseKind, gain: i16) -> bool {
+    let volume = machine.volume(sink);
+    let wanted = machine.wanted(source);
+    match kind {
+        CauseKind::Ducked { by } => is_heard(machine, by, sink),
+        CauseKind::Paused { by } | CauseKind::Delayed { by } => is_there(machine, by, sink),
+        CauseKind::SinkMuted => volume.is_some_and(|(_, mute)| mute),
+        CauseKind::MainVolume => {
+            let curve = machine.model().sinks.get(sink).map(|sink| &sink.curve);
+            curve
+                .zip(volume)
+                .is_some_and(|(curve, (volume, _))| curve::gain(curve, volume) == gain)
+        }
+        CauseKind::UserMuted => wanted.is_some_and(|(_, mute)| mute),
+        CauseKind::UserGain => wanted.is_some_and(|(wanted, _)| wanted == gain),
+        CauseKind::NotRunning => machine.state_of(source).is_some_and(|it| !it.running),
+        // A refusal is remembered until the stream asks again.
+        CauseKind::NoRoute | CauseKind::Rejected { .. } => true,
+    }
+}
+
+fn answered(machine: &Machine) -> Option<String> {
+    for (source, row) in machine.heard().sources.iter().enumerate() {
+        if machine.state_of(source).is_some_and(|it| it.start_gen != row.decided) {
+            return Some(format!(
+                "the start of {} is not decided",
+                machine.source_name(source).unwrap_or("?")
+            ));
+        }
+    }
+    for it in machine.connections() {
+        let name = || at(machine, it.source, it.sink);
+        let running = machine.state_of(it.source).is_some_and(|it| it.running);
+        let tap = machine
+            .heard()
+            .sources
+            .get(it.source)
+            .and_then(|row| row.taps.get(it.sink));
+        let first = tap.and_then(|tap| tap.causes.first()).map(|cause| cause.kind);
+        let held = matches!(
+            first,
+            Some(CauseKind::Paused { .. } | CauseKind::Delayed { .. } | CauseKind::Rejected { .. })
+        );
+        match it.state {
+            ConnectionState::Connected if running && (held || first == Some(CauseKind::NoRoute)) => {
+                return Some(format!("{} is connected and running, and is not heard", name()));
+            }
+            ConnectionState::Connected => {}
+            ConnectionState::Suspended if held => {}
+            ConnectionState::Suspended => return Some(format!("{} waits for nobody", name())),
+            state => return Some(format!("{} stays {state:?}", name())),
+        }
+    }
+    None
+}

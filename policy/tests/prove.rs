@@ -1,0 +1,176 @@
+//! Proofs: the shipped policies keep what they promise; planted faults are found, each with a shortest scenario.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+
+use policy::file::{self, Document};
+use policy::prove::{Budget, Promise, Proof, Verdict, prove, text};
+use policy::{Model, simulate};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// Compares with a golden file; with `BLESS` set, writes it.
+fn assert_golden(name: &str, text: &str) {
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(golden(name), text).unwrap();
+    }
+    let expected = std::fs::read_to_string(golden(name)).unwrap_or_default();
+    assert_eq!(text, expected, "{name}; BLESS=1 writes it anew");
+}
+
+fn model(text: &str) -> Model {
+    file::read(&Document::parse(text))
+}
+
+fn proof_of(model: &Model, states: usize) -> Proof {
+    let budget = Budget {
+        states,
+        go_on: &mut || true,
+    };
+    prove(model, "policy.toml", budget)
+}
+
+fn examples() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    files
+}
+
+#[test]
+fn every_example_is_proven_completely() {
+    let files = examples();
+    assert!(files.len() >= 6);
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let proof = proof_of(&model(&std::fs::read_to_string(&file).unwrap()), 1_000_000);
+
+        println!(
+            "{name}: {} states, {} steps, depth {}",
+            proof.states, proof.steps, proof.depth
+        );
+        assert!(proof.complete && proof.is_proven(), "{}", text(name, &proof));
+        assert!(proof.states > 50, "{name}: {} states", proof.states);
+        assert_eq!(proof.notes, [] as [String; 0], "{name}");
+    }
+}
+
+/// What is broken, and how.
+fn broken(proof: &Proof) -> Vec<(Promise, &str, &str)> {
+    let broken = proof.promises.iter().filter_map(|judged| match &judged.verdict {
+        Verdict::Broken { what, scenario, .. } => Some((judged.promise, what.as_str(), scenario.as_str())),
+        _ => None,
+    });
+    broken.collect()
+}
+
+#[test]
+fn each_planted_policy_breaks_the_ceiling_with_its_shortest_scenario() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planted");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    assert!(files.len() >= 10);
+    for file in files {
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        let model = model(&std::fs::read_to_string(&file).unwrap());
+
+        let proof = proof_of(&model, 100_000);
+
+        let [(promise, what, scenario)] = broken(&proof)[..] else {
+            panic!("{name}: {}", text(name, &proof));
+        };
+        assert!(proof.complete && promise == Promise::Ceiling, "{name}");
+        assert_golden(&format!("../planted/{name}.txt"), &format!("{what}\n\n{scenario}"));
+        let steps = scenario
+            .lines()
+            .filter(|line| line.trim_start().starts_with('{'))
+            .count();
+        assert!(
+            (2..=3).contains(&steps),
+            "{name}: a warning and who is too loud: {scenario}"
+        );
+    }
+}
+
+#[test]
+fn a_counter_example_is_a_scenario_that_simulate_runs() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planted/shallow-by-one-decibel.toml");
+    let model = model(&std::fs::read_to_string(file).unwrap());
+    let proof = proof_of(&model, 100_000);
+    let (_, _, scenario) = broken(&proof)[0];
+
+    let document = Document::parse(scenario);
+    let read = simulate::scenario::read(&document, &model);
+
+    assert_eq!(document.finish("scenario.toml").to_string(), "");
+    let timeline = simulate::run(model, &read);
+    let lane = timeline.lanes.iter().find(|lane| lane.source == "ivi.media").unwrap();
+    assert_eq!(lane.turns.last().unwrap().tenths_db, Some(-190));
+}
+
+const CAR: &str = include_str!("../../examples/simple-car.toml");
+
+#[test]
+fn what_the_budget_leaves_out_is_not_decided() {
+    let car = model(CAR);
+
+    let few = proof_of(&car, 20);
+    let late = prove(
+        &car,
+        "car.toml",
+        Budget {
+            states: 1_000_000,
+            go_on: &mut || false,
+        },
+    );
+
+    for proof in [few, late] {
+        assert!(!proof.complete && !proof.is_proven() && !proof.is_broken());
+        let undecided = |verdict: &Verdict| matches!(verdict, Verdict::NotDecided { why } if why.contains("budget"));
+        assert!(
+            proof.promises.iter().all(|judged| undecided(&judged.verdict)),
+            "{}",
+            text("car", &proof)
+        );
+    }
+}
+
+#[test]
+fn a_line_that_is_never_used_and_a_ceiling_nobody_states_are_noted() {
+    let text = CAR.replace("others_at_most_db = -20.0", "").replace(
+        "[[matrix]]                           # and 20",
+        "[classes.radio]\n[[matrix]]\nholder = \"media\"\nnewcomer = \"radio\"\naction = \"stop\"\n[[matrix]] # and 20",
+    );
+
+    let proof = proof_of(&model(&text), 100_000);
+
+    assert!(proof.is_proven());
+    let [ceiling, unused] = &proof.notes[..] else {
+        panic!("{:?}", proof.notes)
+    };
+    assert!(
+        ceiling.starts_with("class warning (line 17) states no ceiling"),
+        "{ceiling}"
+    );
+    assert!(
+        unused.ends_with("is never used: these never meet (radio over media)"),
+        "{unused}"
+    );
+}
+
+#[test]
+fn a_report_says_what_it_is_about() {
+    let proof = proof_of(&model(CAR), 100_000);
+
+    assert_golden("proof-simple-car.txt", &text("simple-car.toml", &proof));
+}
