@@ -4,6 +4,7 @@
 //! * [`private_bus`]: a `dbus-daemon` of one's own, for demos and tests;
 //! * [`server`]: one ordered dispatcher over raw messages, for the control process;
 //! * [`status`]: the JSON that `Status` returns;
+//! * [`why`]: the first silent link between a guest and the loudspeaker;
 //! * [`names`]: bus name, paths and interfaces.
 //!
 //! Wire contract: GENIVI AudioManager 8, `PluginCommandInterfaceDbus` (Command 4.1) and `PluginRoutingInterfaceDbus` (Routing
@@ -14,6 +15,7 @@ pub mod client;
 pub mod private_bus;
 pub mod server;
 pub mod status;
+pub mod why;
 
 /// Names on the bus.
 pub mod names {

@@ -164,6 +164,34 @@ pub struct Route {
     pub zone: String,
 }
 
+/// One reason for a gain.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reason {
+    /// `ducked`, `paused`, `delayed`, `rejected`, `sink muted`, `main volume`, `user mute`, `user gain`, `not running`.
+    pub cause: String,
+    /// Because of this source; empty = of none.
+    pub by: String,
+    /// What it takes, dB; `None` = all.
+    pub gain_db: Option<f32>,
+    /// For so long, ms.
+    pub for_ms: u64,
+    /// Line of the file that says so.
+    pub line: Option<u32>,
+}
+
+/// A stream at a zone: connected there, or refused.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tap {
+    /// Name of the zone.
+    pub zone: String,
+    /// Effective gain, dB; `None` = silent.
+    pub gain_db: Option<f32>,
+    /// Why, strongest first; empty at 0 dB.
+    pub reasons: Vec<Reason>,
+}
+
 /// One stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -182,6 +210,8 @@ pub struct Stream {
     pub state: StreamState,
     /// Its main connections.
     pub routes: Vec<Route>,
+    /// Each zone where it is connected or refused, with what the policy does to it there.
+    pub taps: Vec<Tap>,
     /// Wanted gain (user, guest), dB.
     pub wanted_db: Option<f32>,
     /// User mute.

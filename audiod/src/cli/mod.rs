@@ -101,6 +101,7 @@ pub fn main() -> ExitCode {
             file,
             matrix: true,
             json,
+            ..
         } => check::matrix(&file, json),
         Command::Check {
             file,

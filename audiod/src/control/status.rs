@@ -5,8 +5,8 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed},
 };
 
-use dbus_api::status::{Chime, Codec, Direction, Guest, Route, Status, Stream, StreamState, Zone};
-use policy::effect::{CauseKind, Tap};
+use dbus_api::status::{Chime, Codec, Direction, Guest, Reason, Route, Status, Stream, StreamState, Tap, Zone};
+use policy::effect::{CauseKind, Tap as PolicyTap};
 use vhost_sound::block::{StreamBlock, direction, ring_state, stream_state};
 
 use super::Control;
@@ -150,6 +150,7 @@ impl Control {
             },
             state: state(block, doing, connected, broken.is_some()),
             routes: self.routes(index),
+            taps: self.taps(index),
             wanted_db: decibels(wanted),
             mute,
             effective_db: shown.and_then(|tap| decibels(tap.gain)),
@@ -197,12 +198,42 @@ impl Control {
         .collect()
     }
 
+    /// Every zone where the source is connected or refused.
+    fn taps(&self, source: usize) -> Vec<Tap> {
+        let now = super::now_ms();
+        let reason = |cause: &policy::Cause| Reason {
+            cause: cause.kind.name().to_owned(),
+            by: who(cause.kind)
+                .map(|by| self.names.source(by).to_owned())
+                .unwrap_or_default(),
+            gain_db: decibels(cause.gain),
+            for_ms: now.saturating_sub(cause.since),
+            line: cause.line,
+        };
+        let taps = self
+            .heard
+            .sources
+            .get(source)
+            .map(|it| it.taps.iter())
+            .into_iter()
+            .flatten()
+            .enumerate();
+        let routed = taps.filter(|(_, tap)| tap.causes.iter().all(|cause| cause.kind != CauseKind::NoRoute));
+        routed
+            .map(|(sink, tap)| Tap {
+                zone: self.names.sink(sink).to_owned(),
+                gain_db: decibels(tap.gain),
+                reasons: tap.causes.iter().map(reason).collect(),
+            })
+            .collect()
+    }
+
     /// The tap where the source is heard most.
-    fn loudest(&self, source: usize) -> Option<&Tap> {
+    fn loudest(&self, source: usize) -> Option<&PolicyTap> {
         self.heard.sources.get(source)?.taps.iter().max_by_key(|tap| tap.gain)
     }
 
-    fn cause(&self, tap: &Tap) -> String {
+    fn cause(&self, tap: &PolicyTap) -> String {
         let mut words = Vec::new();
         for cause in &tap.causes {
             let text = match who(cause.kind) {

@@ -290,3 +290,83 @@ pub(super) fn unused(model: &Model, met: &BTreeSet<(usize, usize)>) -> Vec<(u32,
     let never = |(_, pairs): &(u32, Vec<(usize, usize)>)| pairs.iter().all(|pair| !met.contains(pair));
     lines.into_iter().filter(never).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::file::{Document, read};
+
+    const CAR: &str = r#"version = 1
+[zones.cabin]
+[classes.media]
+priority = 10
+[classes.call]
+priority = 50
+[classes.warning]
+safety = true
+[[matrix]]
+holder = "media"
+newcomer = "call"
+action = "pause"
+[guests.ivi]
+streams.media = { class = "media", zone = "cabin" }
+streams.radio = { class = "media" }
+streams.call = { class = "call", zone = "cabin" }
+[chimes.belt]
+class = "warning"
+zones = "cabin"
+"#;
+
+    /// Where every input leads from here; time going on leads to the same.
+    fn successors(explorer: &Explorer<'_>, apart: &[usize], machine: &Machine) -> Vec<(usize, u128)> {
+        let inputs = explorer.inputs.iter().enumerate();
+        let possible = inputs.filter(|(_, input)| **input != Input::Pass && input.can_happen(machine));
+        let lead = possible.map(|(index, input)| {
+            let (mut next, mut generation) = (machine.clone(), 1000);
+            explorer.take(&mut next, &mut generation, input, &mut Vec::new());
+            (index, next.essence(apart))
+        });
+        lead.collect()
+    }
+
+    /// What `Machine::essence` leaves out decides nothing: whichever way a state was reached, it goes on alike.
+    #[test]
+    fn states_that_count_as_one_go_on_as_one() {
+        let model = read(&Document::parse(CAR));
+        let explorer = Explorer::new(&model, Vec::new());
+        let apart: Vec<usize> = (0..model.sources.len()).collect();
+        let mut known: HashMap<u128, Vec<(usize, u128)>> = HashMap::new();
+        let (root, _) = explorer.root();
+        let mut queue = VecDeque::from([root]);
+        let mut compared = 0;
+        while let Some(machine) = queue.pop_front().filter(|_| compared < 4000) {
+            for input in explorer.inputs.iter().filter(|input| input.can_happen(&machine)) {
+                let (mut next, mut generation) = (machine.clone(), compared + 1);
+                explorer.take(&mut next, &mut generation, input, &mut Vec::new());
+                let lead = successors(&explorer, &apart, &next);
+                let essence = next.essence(&apart);
+                assert!(
+                    *input != Input::Pass || essence == machine.essence(&apart),
+                    "time alone decides nothing"
+                );
+                match known.get(&essence) {
+                    Some(before) => {
+                        assert_eq!(before, &lead, "{input:?}");
+                        compared += 1;
+                    }
+                    None => {
+                        known.insert(essence, lead);
+                        queue.push_back(next);
+                    }
+                }
+            }
+        }
+        assert!(
+            compared >= 4000 && known.len() > 200,
+            "{compared} ways to {} states",
+            known.len()
+        );
+    }
+}

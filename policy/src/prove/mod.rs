@@ -46,6 +46,9 @@ pub const ABSTRACTION: [&str; 7] = [
     "domains of other processes (tuner, amplifier) are not there",
 ];
 
+/// Shown after what breaks a promise, ms: what it comes to.
+const AFTERWARDS: Time = 1000;
+
 /// How much may be looked at.
 pub struct Budget<'c> {
     /// States in all.
@@ -237,7 +240,7 @@ fn as_scenario(model: &Model, file: &str, found: &Found, steps: &[(Time, Action)
         found.promise.text(),
         found.what,
         found.promise.text(),
-        found.at
+        found.at + AFTERWARDS
     );
     for (at, action) in steps {
         text += &format!("  {{ at = {at}, {} }},\n", action.toml(model));

@@ -193,10 +193,13 @@ fn ceiling(machine: &Machine) -> Option<String> {
             let mut there = taps(machine).filter(|(source, at, _)| *at == sink && !model.protected(*source));
             let loud = there.find(|(_, _, tap)| tap.gain > MUTE && duck(tap) > ceiling.into());
             if let Some((source, _, tap)) = loud {
+                let ducked = match duck(tap) {
+                    0 => "not ducked".to_owned(),
+                    duck => format!("ducked to {:.1} dB only", f64::from(duck) / 10.0),
+                };
                 return Some(format!(
-                    "{} is ducked to {:.1} dB while {} sounds; {} is the most that class {} allows (line {})",
+                    "{} is {ducked} while {} sounds; {} is the most that class {} allows (line {})",
                     at(machine, source, sink),
-                    f64::from(duck(tap)) / 10.0,
                     described.name,
                     decibels(ceiling),
                     class.name,

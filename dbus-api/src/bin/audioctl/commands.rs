@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use dbus_api::client::{Client, Error, Names, nearest};
 use dbus_api::server::BusAddress;
 use dbus_api::status::{Chime, Status};
+use dbus_api::why;
 use policy::command::{Call, MainSink, MainSource, ReplyBody};
 use serde_json::{Value, json};
 
@@ -67,6 +68,37 @@ pub async fn watch(
         out.raw(&format!("{clear}{text}"))?;
     }
     Ok(())
+}
+
+/// Between the two looks of `why`: some periods of any codec, and some writes of any guest.
+const TWO_LOOKS: Duration = Duration::from_millis(400);
+
+/// `why`.
+pub async fn why(client: &Client, out: &Printer, name: &str) -> Result<(), Failure> {
+    let before = client.status().await?;
+    tokio::time::sleep(TWO_LOOKS).await;
+    let now = client.status().await?;
+    let looks = why::Looks {
+        before: &before,
+        now: &now,
+    };
+    let Some(why) = why::source(looks, name).or_else(|| why::sink(looks, name)) else {
+        let streams = now.streams.iter().map(|stream| stream.name.as_str());
+        let zones = now.zones.iter().map(|zone| zone.name.as_str());
+        let all: Vec<&str> = streams.chain(zones).collect();
+        let hint = match nearest(name, all.iter().copied()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("there are: {}", all.join(", ")),
+        };
+        return Err(Error::NoSuch(format!("there is no stream, chime or zone {name}; {hint}")).into());
+    };
+    let json = serde_json::to_value(&why).map_err(|error| Error::Unexpected(format!("why: {error}")))?;
+    Ok(out.answer(&plain_lines(&why.text()), &json)?)
+}
+
+/// Names are others'; the ends of lines are ours.
+fn plain_lines(text: &str) -> String {
+    text.lines().map(|line| plain(line) + "\n").collect()
 }
 
 /// `list`.

@@ -57,6 +57,11 @@ enum Command {
         #[arg(long, value_name = "N")]
         count: Option<u64>,
     },
+    /// Say why a source or a sink is silent: the first link between guest and loudspeaker that lets nothing through
+    Why {
+        /// Stream (ivi.media), chime (chime.belt) or zone (cabin)
+        name: String,
+    },
     /// List sources, sinks and main connections with their IDs
     List,
     /// Connect a source to a sink
@@ -198,6 +203,7 @@ async fn run(cli: &Cli, address: &BusAddress) -> Result<(), Failure> {
     match &cli.command {
         Command::Status { watch: false, .. } => commands::status(&client, &out).await,
         Command::Status { interval, count, .. } => commands::watch(client, address, &out, *interval, *count).await,
+        Command::Why { name } => commands::why(&client, &out, name).await,
         Command::List => commands::list(&client, &out).await,
         Command::Connect { source, sink } => commands::connect(&client, &out, source, sink).await,
         Command::Disconnect { connection, sink } => {

@@ -1,0 +1,413 @@
+//! Why is it silent? Walks the chain from a guest to the loudspeaker and names the first link that lets nothing through.
+//!
+//! ```text
+//!  guest there? ─► stream started? ─► frames in its ring? ─► not digital silence? ─► own gain and mute ─►
+//!     route? not refused, delayed, paused? ─► zone's mute and volume ─► ducks ─► limiter ─► codec's clock runs ─► heard
+//! ```
+//! It looks twice ([`source`], [`sink`] take what `Status` said some time apart): counters and levels say only together what goes on
+//! now. What it can't see is not in `Status`: a card's own mute, an amplifier that is off, the wrong output.
+
+use serde::Serialize;
+
+use crate::status::{Codec, Direction, Reason, Status, Stream, StreamState, Tap, Zone};
+
+/// A limiter that takes more than this is worth a word, dB.
+const LIMITED_DB: f32 = -0.5;
+
+/// One link of the chain: where nothing, or less, gets through.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// Stable name.
+    pub link: &'static str,
+    /// What is so.
+    pub text: String,
+    /// At this zone; empty = everywhere.
+    pub zone: String,
+    /// Because of this source; empty = of none.
+    pub by: String,
+    /// For so long, ms; `None` = not known.
+    pub for_ms: Option<u64>,
+    /// Line of the policy that says so.
+    pub line: Option<u32>,
+    /// What ends it.
+    pub release: String,
+}
+
+impl Link {
+    fn new(link: &'static str, text: impl Into<String>, release: impl Into<String>) -> Self {
+        Self {
+            link,
+            text: text.into(),
+            release: release.into(),
+            ..Self::default()
+        }
+    }
+
+    fn at(self, zone: &str) -> Self {
+        Self {
+            zone: zone.to_owned(),
+            ..self
+        }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// Of whom.
+    pub name: String,
+    /// Something of it is heard somewhere.
+    pub heard: bool,
+    /// Not heard: the first link that lets nothing through, one a zone. Heard: all that makes it quieter.
+    pub links: Vec<Link>,
+}
+
+impl Why {
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut text = match (self.heard, self.links.is_empty()) {
+            (true, true) => format!("{} is heard, and nothing makes it quieter\n", self.name),
+            (true, false) => format!("{} is heard, and quieter than it is meant to be\n", self.name),
+            (false, _) => format!("{} is not heard\n", self.name),
+        };
+        for link in &self.links {
+            let at = if link.zone.is_empty() {
+                String::new()
+            } else {
+                format!("at {}: ", link.zone)
+            };
+            let line = link
+                .line
+                .map(|line| format!(" (line {line} of the file)"))
+                .unwrap_or_default();
+            text += &format!("  {at}{}{line}\n", link.text);
+            if let Some(ms) = link.for_ms {
+                text += &format!("      for {}.{} s\n", ms / 1000, ms % 1000 / 100);
+            }
+            if !link.release.is_empty() {
+                text += &format!("      until {}\n", link.release);
+            }
+        }
+        text
+    }
+}
+
+/// Two looks at the daemon, some hundred milliseconds apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Looks<'s> {
+    /// The first.
+    pub before: &'s Status,
+    /// The second.
+    pub now: &'s Status,
+}
+
+/// Why a stream or chime is not heard; `None` = there is none of that name.
+pub fn source(looks: Looks<'_>, name: &str) -> Option<Why> {
+    if let Some(stream) = looks.now.streams.iter().find(|stream| stream.name == name) {
+        return Some(looks.stream(stream));
+    }
+    let chime = looks
+        .now
+        .chimes
+        .iter()
+        .find(|chime| name.strip_prefix("chime.").unwrap_or(name) == chime.name)?;
+    let mut links = Vec::new();
+    if !chime.sounding {
+        links.push(Link::new(
+            "chime-silent",
+            "nobody asked for this chime, or it has ended",
+            format!("`audioctl chime {}`", chime.name),
+        ));
+    } else {
+        links.extend(chime.zones.iter().filter_map(|zone| looks.codec_of(zone)));
+    }
+    let heard = chime.sounding && links.len() < chime.zones.len();
+    Some(Why {
+        name: format!("chime.{}", chime.name),
+        heard,
+        links,
+    })
+}
+
+/// Why nothing is heard at a zone; `None` = there is none of that name.
+pub fn sink(looks: Looks<'_>, name: &str) -> Option<Why> {
+    let zone = looks.now.zones.iter().find(|zone| zone.name == name)?;
+    let name = zone.name.clone();
+    let chimes = looks
+        .now
+        .chimes
+        .iter()
+        .filter(|chime| chime.sounding && chime.zones.contains(&zone.name));
+    let sounding = chimes.count() > 0;
+    if let Some(link) = looks.codec_of(&zone.name) {
+        return Some(Why {
+            name,
+            heard: false,
+            links: vec![link],
+        });
+    }
+    let streams = looks
+        .now
+        .streams
+        .iter()
+        .filter(|stream| tap(stream, &zone.name).is_some());
+    let each: Vec<(bool, Vec<Link>)> = streams
+        .map(|stream| {
+            let why = looks.stream(stream);
+            let heard = why.heard && tap(stream, &zone.name).is_some_and(|tap| tap.gain_db.is_some());
+            let here = why
+                .links
+                .into_iter()
+                .filter(|link| link.zone.is_empty() || link.zone == zone.name);
+            let named = here.map(|link| Link {
+                text: format!("{}: {}", stream.name, link.text),
+                ..link
+            });
+            (heard, named.collect())
+        })
+        .collect();
+    let heard = sounding || each.iter().any(|(heard, _)| *heard);
+    let mut links: Vec<Link> = zone_link(zone).into_iter().collect();
+    if links.is_empty() {
+        links = each.into_iter().flat_map(|(_, links)| links).collect();
+    }
+    if links.is_empty() && !heard {
+        let release = format!("a stream with this zone starts, or `audioctl connect SOURCE {name}`");
+        links.push(Link::new("no-source", "no source is connected to it", release));
+    }
+    Some(Why { name, heard, links })
+}
+
+fn tap<'s>(stream: &'s Stream, zone: &str) -> Option<&'s Tap> {
+    stream.taps.iter().find(|tap| tap.zone == zone)
+}
+
+/// What the user did to a zone.
+fn zone_link(zone: &Zone) -> Option<Link> {
+    let name = &zone.name;
+    if zone.mute {
+        return Some(
+            Link::new(
+                "zone-muted",
+                format!("{name} is muted"),
+                format!("`audioctl unmute {name}`"),
+            )
+            .at(name),
+        );
+    }
+    zone.volume_db.is_none().then(|| {
+        let text = format!("the volume of {name} is {}: silence", zone.volume);
+        Link::new("zone-volume", text, format!("`audioctl volume {name} VALUE`")).at(name)
+    })
+}
+
+impl<'s> Looks<'s> {
+    fn stream(&self, stream: &Stream) -> Why {
+        let name = stream.name.clone();
+        if stream.direction == Direction::Capture {
+            let links = vec![Link::new("capture", "it records: nothing of it is played", "")];
+            return Why {
+                name,
+                heard: false,
+                links,
+            };
+        }
+        if let Some(link) = of_guest(stream)
+            .or_else(|| self.of_frames(stream))
+            .or_else(|| of_user(stream))
+        {
+            return Why {
+                name,
+                heard: false,
+                links: vec![link],
+            };
+        }
+        let taps: Vec<&Tap> = stream.taps.iter().collect();
+        if taps.is_empty() {
+            let release = format!(
+                "`audioctl connect {} ZONE`, or a `zone` in its line of the file",
+                stream.name
+            );
+            let links = vec![Link::new("no-route", "it is connected to no zone", release)];
+            return Why {
+                name,
+                heard: false,
+                links,
+            };
+        }
+        let walked: Vec<(bool, Vec<Link>)> = taps.iter().map(|tap| self.tap(tap)).collect();
+        let heard = walked.iter().any(|(heard, _)| *heard);
+        let links = walked.into_iter().flat_map(|(_, links)| links).collect();
+        Why { name, heard, links }
+    }
+
+    /// What a source's ring and its samples say.
+    fn of_frames(&self, stream: &Stream) -> Option<Link> {
+        let before = self.before.streams.iter().find(|it| it.name == stream.name);
+        let pulled = matches!(stream.state, StreamState::Running | StreamState::Discarding);
+        if !pulled {
+            return None;
+        }
+        let starved = before.map_or(0, |before| stream.starved.saturating_sub(before.starved));
+        if starved > 0 && stream.level_dbfs.is_none() {
+            let text = format!("its ring is empty: nothing came in {starved} periods since the first look");
+            return Some(Link::new("starved", text, "the guest's application writes again"));
+        }
+        stream.level_dbfs.is_none().then(|| {
+            let text = "the guest sends digital silence: every sample is 0";
+            Link::new(
+                "digital-silence",
+                text,
+                "the guest's application plays something, or isn't muted inside the guest",
+            )
+        })
+    }
+
+    fn tap(&self, tap: &Tap) -> (bool, Vec<Link>) {
+        let zone = self.now.zones.iter().find(|zone| zone.name == tap.zone);
+        if let Some(link) = tap.reasons.iter().find_map(|reason| held_up(reason, &tap.zone)) {
+            return (false, vec![link]);
+        }
+        if let Some(link) = zone.and_then(zone_link).or_else(|| self.codec_of(&tap.zone)) {
+            return (false, vec![link]);
+        }
+        let mut links: Vec<Link> = tap
+            .reasons
+            .iter()
+            .filter_map(|reason| quieter(reason, &tap.zone))
+            .collect();
+        if tap.gain_db.is_none() && links.is_empty() {
+            // A reason that this version doesn't know.
+            let text = tap
+                .reasons
+                .first()
+                .map_or("nothing says why", |reason| reason.cause.as_str());
+            return (false, vec![Link::new("policy", text, "").at(&tap.zone)]);
+        }
+        if let Some(zone) = zone.filter(|zone| zone.limiter_db < LIMITED_DB) {
+            let text = format!(
+                "the limiter of {} takes {:.1} dB: all together are too loud",
+                zone.name, -zone.limiter_db
+            );
+            links.push(Link::new("limited", text, "fewer or quieter sources are heard there").at(&zone.name));
+        }
+        (tap.gain_db.is_some(), links)
+    }
+
+    /// A codec whose clock stands still, or that plays nothing.
+    fn codec_of(&self, zone: &str) -> Option<Link> {
+        let codec = &self.now.zones.iter().find(|it| it.name == zone)?.codec;
+        let of = |status: &'s Status| status.codecs.iter().find(|it| it.name == *codec);
+        let now: &Codec = of(self.now)?;
+        if now.stalled {
+            let text = format!("codec {codec} stands still: a timer consumes what guests send");
+            return Some(Link::new("codec-stalled", text, "its card plays again (`audiod doctor --codec`)").at(zone));
+        }
+        let before = of(self.before).filter(|before| before.position == now.position)?;
+        let text = format!("codec {} has played no frame since the first look", before.name);
+        Some(Link::new("codec-stalled", text, "its card plays again (`audiod doctor --codec`)").at(zone))
+    }
+}
+
+/// What a guest and its driver say.
+fn of_guest(stream: &Stream) -> Option<Link> {
+    let guest = &stream.guest;
+    let link = match stream.state {
+        StreamState::NotConnected => {
+            let text = format!("guest {guest} is not connected");
+            Link::new(
+                "guest-not-connected",
+                text,
+                "its virtual machine runs and its sound driver is loaded",
+            )
+        }
+        StreamState::Fault => {
+            let text = format!("guest {guest} broke the protocol: {}", stream.fault);
+            Link::new("fault", text, "the guest's driver is reset")
+        }
+        StreamState::Idle => Link::new("not-started", "no application in the guest has opened it", "one plays"),
+        StreamState::Prepared => Link::new("not-started", "it is prepared and not started", "the guest starts it"),
+        StreamState::Stopped => Link::new(
+            "stopped",
+            "the guest has paused or stopped it",
+            "the guest starts it again",
+        ),
+        StreamState::Deciding => Link::new(
+            "deciding",
+            "its start waits for the policy",
+            "the policy decides, or the decision limit ends",
+        ),
+        _ => return None,
+    };
+    Some(link)
+}
+
+/// A source's own gain and mute: its guest's control elements, or a user over D-Bus.
+fn of_user(stream: &Stream) -> Option<Link> {
+    let name = &stream.name;
+    if stream.mute {
+        let release = format!("it is unmuted in the guest, or `audioctl unmute {name}`");
+        return Some(Link::new("user-muted", "it is muted by its guest or a user", release));
+    }
+    stream.wanted_db.is_none().then(|| {
+        let release = format!("its volume is raised in the guest, or `audioctl volume {name} 0dB`");
+        Link::new("user-gain", "its guest or a user turned it down to silence", release)
+    })
+}
+
+fn named(reason: &Reason, link: &'static str, zone: &str, text: String, release: String) -> Link {
+    Link {
+        by: reason.by.clone(),
+        for_ms: Some(reason.for_ms),
+        line: reason.line,
+        ..Link::new(link, text, release).at(zone)
+    }
+}
+
+/// A reason that lets nothing through.
+fn held_up(reason: &Reason, zone: &str) -> Option<Link> {
+    let by = &reason.by;
+    let ends = format!("{by} ends");
+    let (link, text, release) = match reason.cause.as_str() {
+        "rejected" => {
+            let again = "it is started or connected again when that has ended";
+            ("rejected", format!("refused because of {by}"), again.to_owned())
+        }
+        "delayed" => ("delayed", format!("it waits for {by}"), ends),
+        "paused" => ("paused", format!("paused for {by}"), ends),
+        _ => return None,
+    };
+    Some(named(reason, link, zone, text, release))
+}
+
+/// A reason that lets less through.
+fn quieter(reason: &Reason, zone: &str) -> Option<Link> {
+    let takes = reason
+        .gain_db
+        .map_or_else(|| "to silence".to_owned(), |gain| format!("by {:.1} dB", -gain));
+    let (link, text, release) = match reason.cause.as_str() {
+        "ducked" => (
+            "ducked",
+            format!("ducked {takes} by {}", reason.by),
+            format!("{} ends", reason.by),
+        ),
+        "main volume" => {
+            let release = format!("`audioctl volume {zone} VALUE`");
+            (
+                "zone-volume",
+                format!("turned down {takes} by the zone's volume"),
+                release,
+            )
+        }
+        "user gain" => {
+            let release = "its volume is raised in the guest or with `audioctl volume`".to_owned();
+            (
+                "user-gain",
+                format!("turned down {takes} by its guest or a user"),
+                release,
+            )
+        }
+        _ => return None,
+    };
+    Some(named(reason, link, zone, text, release))
+}
