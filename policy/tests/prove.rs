@@ -174,3 +174,68 @@ fn a_report_says_what_it_is_about() {
 
     assert_golden("proof-simple-car.txt", &text("simple-car.toml", &proof));
 }
+
+fn with_rules(rules: &str) -> Model {
+    let text = format!("{CAR}\n{rules}");
+    let document = Document::parse(&text);
+    let model = file::read(&document);
+    let report = document.finish("car.toml");
+    // What only the daemon's reader knows is unknown here.
+    assert!(
+        report.findings().iter().all(|found| found.code == "unknown-key"),
+        "{report}"
+    );
+    model
+}
+
+fn fights(rules: &str) -> Proof {
+    let proof = proof_of(&with_rules(rules), 5000);
+    let [(promise, ..)] = broken(&proof)[..] else {
+        panic!("{}", text("car", &proof))
+    };
+    assert_eq!(promise, Promise::Fights);
+    proof
+}
+
+#[test]
+fn two_rules_that_set_one_volume_to_different_values_on_one_event_fight() {
+    let rule = |name: &str, volume: u8| {
+        format!(
+            "[[rules]]\nname = \"{name}\"\non = \"stream.started\"\nwhen = 'class(request.source) == \"navigation\"'\n\
+             do = [{{ set_volume = {{ sink = \"cabin\", main_volume = {volume} }} }}]\n"
+        )
+    };
+    let proof = fights(&(rule("louder", 90) + &rule("quieter", 30)));
+
+    let (_, what, scenario) = broken(&proof)[0];
+    assert_golden("proof-two-rules.txt", &format!("{what}\n\n{scenario}"));
+}
+
+#[test]
+fn rules_that_set_each_other_off_without_end_fight() {
+    let rule = |name: &str, on: u8, to: u8| {
+        format!(
+            "[[rules]]\nname = \"{name}\"\non = \"system.volume_changed\"\nwhen = 'request.main_volume == {on}'\n\
+             do = [{{ set_volume = {{ main_volume = {to} }} }}]\n"
+        )
+    };
+    let proof = fights(&(rule("up", 0, 50) + &rule("down", 50, 0)));
+
+    let (_, what, scenario) = broken(&proof)[0];
+    assert_golden("proof-rules-without-end.txt", &format!("{what}\n\n{scenario}"));
+}
+
+#[test]
+fn a_rule_that_never_does_anything_is_noted() {
+    let rules = "[[rules]]\nname = \"idle\"\non = \"stream.started\"\nwhen = 'class(request.source) == \"media\" && \
+                 class(request.source) == \"navigation\"'\ndo = [{ set_volume = { sink = \"cabin\", main_volume = 30 } }]\n";
+
+    let proof = proof_of(&with_rules(rules), 400_000);
+
+    assert!(proof.complete && proof.is_proven(), "{}", text("car", &proof));
+    assert!(
+        proof.notes.iter().any(|note| note.starts_with("rule `idle` (line ")),
+        "{:?}",
+        proof.notes
+    );
+}

@@ -1,6 +1,6 @@
 //! What of a machine decides its future, for those who look at all of its states (see `crate::prove`).
 //!
-//! Left out is what only counts on and what is only shown: IDs, the clock, `since`, how many starts there were, the ramp that once
+//! Left out is what only counts on and what is only shown: IDs (but for their order, where there are rules), the clock, `since`, how many starts there were, the ramp that once
 //! led to a gain. Of arrivals only their order is kept. Fades, and whether a source is pulled, are left out too: a fade begins when
 //! its source falls silent, ends by itself, and nothing else looks at it. Sources that are `alike` may change places. Every field
 //! is named here, so that one that is added must be decided on.
@@ -9,8 +9,11 @@ use std::collections::BTreeMap;
 use std::hash::Hasher;
 
 use super::Machine;
+use super::ruled::limits::Held;
+use super::ruled::{Pushed, Ruled};
 use super::state::{Connection, Place, Refusal, SinkState, SourceState, State};
 use crate::effect::{Cause, SourceHeard, Tap};
+use crate::rules::action::Level;
 
 /// A source's share: words of its own, and the sources these speak of.
 #[derive(Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,11 +27,13 @@ impl Machine {
     /// different ones have the same). `alike` gives each source the number of its group.
     pub(crate) fn essence(&self, alike: &[usize]) -> u128 {
         let Self {
-            model: _,
+            model,
             state,
             heard,
             standings: _,
             fades: _,
+            overruns: _,
+            acted: _,
         } = self;
         // No domain is registered while all states are looked at.
         let State {
@@ -40,14 +45,17 @@ impl Machine {
             connections,
             ids: _,
             routing: _,
+            ruled,
         } = state;
-        let ranks = ranks(connections);
+        let ranks = ranks(connections, ruled);
         let mut shares: Vec<(usize, Share, usize)> = Vec::with_capacity(sources.len());
         for (index, source) in sources.iter().enumerate() {
             let mut share = Share::default();
             source.tell(&mut share);
-            for connection in connections.values().filter(|it| it.source == index) {
+            for (rank, connection) in connections.values().enumerate().filter(|(_, it)| it.source == index) {
                 connection.tell(&ranks, &mut share);
+                // Rules go through connections in the order of their IDs.
+                share.words.push(if model.rules.is_empty() { 0 } else { rank as u32 });
             }
             if let Some(row) = heard.sources.get(index) {
                 row.tell(source.start_gen, &mut share);
@@ -69,21 +77,80 @@ impl Machine {
         for SinkState { volume, mute } in sinks {
             sum.add(u32::from(*volume as u16) << 1 | u32::from(*mute));
         }
+        ruled.tell(&ranks, &places, &mut sum);
         sum.finish()
+    }
+
+    /// Whether a rule's limit of this line holds for a source at a sink, and its cause still sounds (or it is to stay).
+    pub(crate) fn limit_lives(&self, (source, sink): (usize, usize), line: Option<u32>) -> bool {
+        self.state.ruled.limits.iter().any(|held| {
+            let here = held.source.is_none_or(|own| own == source) && held.sink.is_none_or(|own| own == sink);
+            let cause = held.cause.is_some_and(|cause| self.state.sounds(cause));
+            here && Some(held.line) == line && (held.sticky || cause)
+        })
     }
 }
 
 /// The order of arrivals, counted from 1 without gaps.
-fn ranks(connections: &BTreeMap<u16, Connection>) -> BTreeMap<u64, u32> {
+fn ranks(connections: &BTreeMap<u16, Connection>, ruled: &Ruled) -> BTreeMap<u64, u32> {
     let orders = connections.values().filter_map(|connection| match connection.place {
         Place::Waiting(order) | Place::Admitted(order) => Some((order, 0)),
-        Place::Idle | Place::Refused => None,
+        Place::Idle | Place::Refused | Place::Held(_) => None,
     });
-    let mut ranks: BTreeMap<u64, u32> = orders.collect();
+    let pushed = ruled.pushed.values().map(|it| (it.order, 0));
+    let mut ranks: BTreeMap<u64, u32> = orders.chain(pushed).collect();
     for (rank, place) in (1..).zip(ranks.values_mut()) {
         *place = rank;
     }
     ranks
+}
+
+impl Ruled {
+    fn tell(&self, ranks: &BTreeMap<u64, u32>, places: &[u32], sum: &mut Sum) {
+        let Self { limits, pushed } = self;
+        let of = |index: Option<usize>| index.map_or(0, |index| places.get(index).map_or(u32::MAX, |place| place + 1));
+        for held in limits {
+            let Held {
+                source,
+                sink,
+                level,
+                pattern,
+                ramp_ms,
+                cause,
+                sticky,
+                overrides,
+                rule,
+                line,
+            } = held;
+            let (kind, gain) = match level {
+                Level::AtMost(gain) => (0, *gain),
+                Level::Below(gain) => (1, *gain),
+                Level::Silent => (2, 0),
+            };
+            let flags = u32::from(*sticky) | u32::from(*overrides) << 1;
+            let sink = sink.map_or(0, |sink| sink as u32 + 1);
+            let numbers = [
+                of(*source),
+                sink,
+                kind,
+                u32::from(gain as u16),
+                *pattern,
+                *ramp_ms,
+                of(*cause),
+                flags,
+            ];
+            numbers
+                .into_iter()
+                .chain([*rule as u32, *line])
+                .for_each(|word| sum.add(word));
+        }
+        for Pushed { source, sink, order } in pushed.values() {
+            let rank = ranks.get(order).copied().unwrap_or(0);
+            [u32::MAX, of(Some(*source)), *sink as u32, rank]
+                .into_iter()
+                .for_each(|word| sum.add(word));
+        }
+    }
 }
 
 impl SourceState {
@@ -128,17 +195,18 @@ impl Connection {
             direct,
             held,
         } = self;
-        let rank = |order: &u64| ranks.get(order).copied().unwrap_or(0) << 2;
-        let place = match place {
-            Place::Idle => 0,
-            Place::Refused => 1,
-            Place::Waiting(order) => 2 | rank(order),
-            Place::Admitted(order) => 3 | rank(order),
+        let rank = |order: &u64| ranks.get(order).copied().unwrap_or(0);
+        let (place, detail) = match place {
+            Place::Idle => (0, 0),
+            Place::Refused => (1, 0),
+            Place::Waiting(order) => (2, rank(order)),
+            Place::Admitted(order) => (3, rank(order)),
+            Place::Held(line) => (4, *line),
         };
         let flags = u32::from(*automatic) | u32::from(*direct) << 1;
         share
             .words
-            .extend([*sink as u32, flags, *state as u32, place, held.len() as u32]);
+            .extend([*sink as u32, flags, *state as u32, place, detail, held.len() as u32]);
     }
 }
 

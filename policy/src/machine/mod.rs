@@ -62,6 +62,7 @@ use crate::command::{ConnectionState, Signal};
 use crate::effect::{EXTERNAL, Effect, Heard};
 use crate::event::Event;
 use crate::routing::{Domain, Registry};
+use crate::rules::Decided;
 use crate::{Db10, Model, Time};
 use heard::{Before, Fades, Standings};
 use state::State;
@@ -78,6 +79,8 @@ pub struct Machine {
     standings: Standings,
     fades: Fades,
     overruns: Overruns,
+    /// What rules did because of the last event, in this order.
+    acted: Vec<Decided>,
 }
 
 /// A main connection, with the model's indices.
@@ -127,6 +130,7 @@ impl Machine {
             standings: Standings::new(),
             fades: Fades::new(),
             overruns: Overruns::default(),
+            acted: Vec::new(),
         };
         machine.listen();
         machine
@@ -136,6 +140,7 @@ impl Machine {
     pub fn step(&mut self, event: Event, now: Time) -> Vec<Effect> {
         self.state.now = self.state.now.max(now);
         let mut effects = Vec::new();
+        self.acted.clear();
         self.expire(&mut effects);
         let eve = self.eve(&event);
         self.take(event, &mut effects);
@@ -234,6 +239,11 @@ impl Machine {
     /// What is heard since the last step.
     pub fn heard(&self) -> &Heard {
         &self.heard
+    }
+
+    /// What rules did because of the last event, in this order.
+    pub fn acted(&self) -> &[Decided] {
+        &self.acted
     }
 
     /// The model.

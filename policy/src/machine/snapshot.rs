@@ -257,6 +257,7 @@ impl Machine {
             heard: Heard::default(),
             standings: Vec::new(),
             overruns: Overruns::default(),
+            acted: Vec::new(),
         };
         machine.fit_domains();
         machine.restore_ruled(&saved.ruled);

@@ -55,6 +55,8 @@ pub(super) struct Explorer<'m> {
     pub found: Vec<Found>,
     /// Pairs of classes of which one came where the other was: (holder, newcomer).
     pub met: BTreeSet<(usize, usize)>,
+    /// Rules that did something.
+    pub fired: BTreeSet<usize>,
     pub extent: Extent,
 }
 
@@ -71,6 +73,7 @@ impl<'m> Explorer<'m> {
             open,
             found: Vec::new(),
             met: BTreeSet::new(),
+            fired: BTreeSet::new(),
             extent: Extent::default(),
         }
     }
@@ -154,6 +157,7 @@ impl<'m> Explorer<'m> {
             let mut breaches = Vec::new();
             self.take(&mut next, &mut generation, &self.inputs[input], &mut breaches);
             self.extent.steps += 1;
+            self.fired.extend(next.acted().iter().map(|decided| decided.rule));
             self.meets(machine, &self.inputs[input].clone());
             let is_new = self.seen.insert(next.essence(&self.alike));
             // What time alone does to a state is not told apart, and is looked at all the same.
@@ -200,6 +204,7 @@ impl<'m> Explorer<'m> {
                     _ => None,
                 });
                 code = replies.last().or(code);
+                breaches.extend(Watch::rules(machine).filter(|it| self.open.contains(&it.0)));
             }
             breaches.extend(Watch::reply(machine, &action, code).filter(|it| self.open.contains(&it.0)));
         }
@@ -334,7 +339,34 @@ zones = "cabin"
     /// What `Machine::essence` leaves out decides nothing: whichever way a state was reached, it goes on alike.
     #[test]
     fn states_that_count_as_one_go_on_as_one() {
-        let model = read(&Document::parse(CAR));
+        go_on_as_one(CAR);
+    }
+
+    #[test]
+    fn states_that_count_as_one_go_on_as_one_under_rules() {
+        let rules = r#"
+[[rules]]
+name = "quiet"
+on = "stream.started"
+when = 'class(request.source) == "call"'
+do = [
+    { limit = { source = "ivi.radio", gain_db = -20.0, sticky = true } },
+    { push = { class = "media" } },
+]
+[[rules]]
+name = "loud"
+on = "stream.stopped"
+when = 'class(request.source) == "call"'
+do = [{ unlimit = {} }, { pop = {} }]
+"#;
+        go_on_as_one(&(CAR.to_owned() + rules));
+    }
+
+    fn go_on_as_one(text: &str) {
+        let doc = Document::parse(text);
+        let model = read(&doc);
+        let report = doc.finish("car.toml");
+        assert!(report.findings().is_empty(), "{report}");
         let explorer = Explorer::new(&model, Vec::new());
         let apart: Vec<usize> = (0..model.sources.len()).collect();
         let mut known: HashMap<u128, Vec<(usize, u128)>> = HashMap::new();

@@ -1,9 +1,9 @@
 //! What may happen: the alphabet of the exploration.
 
-use crate::Machine;
 use crate::model::{Model, Source};
 use crate::simulate::Action;
 use crate::simulate::scenario::{guest_of, guests};
+use crate::{Machine, curve};
 
 /// One input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +39,18 @@ impl Input {
             let running = machine.state_of(source).is_some_and(|it| it.running);
             running || machine.connections().any(|it| it.source == source && it.automatic)
         };
+        let is_there = |guest: &str| {
+            let mut sources =
+                (0..machine.model().sources.len()).filter(|source| of_guest(machine.model(), *source, guest));
+            sources.any(|source| machine.state_of(source).is_some_and(|it| it.available))
+        };
         match self {
-            Self::Act(Action::Start { source }) => machine.state_of(*source).is_some_and(|it| !it.running),
+            Self::Act(Action::Start { source }) => {
+                machine.state_of(*source).is_some_and(|it| !it.running && it.available)
+            }
+            Self::Act(Action::Gone { guest }) => is_there(guest),
+            Self::Act(Action::Available { guest }) => !is_there(guest),
+            Self::Act(Action::Volume { sink, volume }) => machine.volume(*sink).is_some_and(|it| it.0 != *volume),
             Self::Act(Action::Stop { source }) => machine.state_of(*source).is_some_and(|it| it.running),
             Self::Act(Action::Release { source }) => lives(*source),
             Self::Act(Action::Sound { source, on }) => machine.state_of(*source).is_some_and(|it| it.sounding != *on),
@@ -49,13 +59,21 @@ impl Input {
             Self::Act(Action::MuteSink { sink, mute }) => machine.volume(*sink).is_some_and(|it| it.1 != *mute),
             Self::Act(_) => true,
             Self::Lose(guest) => {
-                let sources = machine.model().sources.iter().enumerate();
-                let mut of_it = sources.filter(|(_, it)| guest_of(&it.name) == Some(guest));
-                of_it.any(|(source, _)| lives(source))
+                let sources = 0..machine.model().sources.len();
+                sources
+                    .into_iter()
+                    .any(|source| of_guest(machine.model(), source, guest) && lives(source))
             }
             Self::Pass => machine.next_deadline().is_some(),
         }
     }
+}
+
+fn of_guest(model: &Model, source: usize, guest: &str) -> bool {
+    model
+        .sources
+        .get(source)
+        .is_some_and(|it| guest_of(&it.name) == Some(guest))
 }
 
 /// A source that nobody can hear: a capture stream, or one without a zone that no client sees.
@@ -91,18 +109,32 @@ pub(super) fn alphabet(model: &Model) -> Vec<Input> {
     for sink in 0..model.sinks.len() {
         actions.extend([true, false].map(|mute| Action::MuteSink { sink, mute }));
     }
-    let lost = guests(model).into_iter().map(|guest| Input::Lose(guest.to_owned()));
-    let lost: Vec<Input> = lost.collect();
-    actions
-        .into_iter()
-        .map(Input::Act)
-        .chain(lost)
-        .chain([Input::Pass])
-        .collect()
+    let guests = guests(model).into_iter().map(str::to_owned);
+    if model.rules.is_empty() {
+        // Nothing looks at whether a guest is there: that it is lost and comes back is one input.
+        let lost: Vec<Input> = guests.map(Input::Lose).collect();
+        return actions
+            .into_iter()
+            .map(Input::Act)
+            .chain(lost)
+            .chain([Input::Pass])
+            .collect();
+    }
+    for guest in guests {
+        actions.extend([Action::Gone { guest: guest.clone() }, Action::Available { guest }]);
+    }
+    for (sink, described) in model.sinks.iter().enumerate() {
+        let (low, high) = curve::range(&described.curve);
+        actions.extend([low, high].map(|volume| Action::Volume { sink, volume }));
+    }
+    actions.into_iter().map(Input::Act).chain([Input::Pass]).collect()
 }
 
-/// A number for each source; those with the same may change places: they differ in nothing but their names.
+/// A number for each source; those with the same may change places: they differ in nothing but their names, and no rule names one.
 pub(super) fn alike(model: &Model) -> Vec<usize> {
+    if !model.rules.is_empty() {
+        return (0..model.sources.len()).collect();
+    }
     let same = |a: &Source, b: &Source| {
         let of = |it: &Source| {
             (

@@ -11,7 +11,8 @@
 //! doesn't replay).
 //!
 //! Zones are explored one at a time: what is heard at one depends on connections there, on streams that run and on users' mutes,
-//! never on another zone. A policy of one zone is explored whole in any case. [`ABSTRACTION`] says what is left out.
+//! never on another zone. A policy with rules is explored whole: rules may look at anything. [`Proof::abstraction`] says what is
+//! left out.
 
 mod explore;
 mod input;
@@ -26,7 +27,7 @@ use crate::file::Document;
 use crate::model::Sink;
 use crate::simulate::scenario;
 use crate::simulate::{self, Action, Simulation};
-use crate::{MUTE, Model, Time};
+use crate::{MUTE, Machine, Model, Time};
 use explore::{Explorer, Found};
 use promise::Watch;
 
@@ -34,17 +35,33 @@ pub use promise::Promise;
 pub use show::text;
 
 /// What the exploration is about, and what it leaves out; part of every report.
-pub const ABSTRACTION: [&str; 7] = [
-    "inputs: every stream starts, stops, is released; every guest is lost and comes back; every chime sounds and ends; every \
-     pair is connected and disconnected; every source and zone is muted and unmuted; time goes on to the next deadline",
-    "a stream starts only when it does not run, stops only when it runs; what has no effect by its kind is not tried",
-    "volumes and gains stay as the file has them (0 dB for a gain that isn't silence): how loud somebody is decides nothing",
-    "zones one at a time: nothing heard at one depends on another",
-    "sources that differ only in their names may change places; of arrivals only the order counts; states that differ only in a \
-     fade under way count as one, and time is let go on from the first of them",
-    "a duck counts from the end of its ramp; safety sources are not held to each other's ceilings",
-    "domains of other processes (tuner, amplifier) are not there",
-];
+fn abstraction(model: &Model) -> Vec<&'static str> {
+    let mut lines = vec![
+        "inputs: every stream starts, stops, is released; every guest is lost and comes back; every chime sounds and ends; every \
+         pair is connected and disconnected; every source and zone is muted and unmuted; time goes on to the next deadline",
+        "a stream starts only when it does not run, stops only when it runs; what has no effect by its kind is not tried",
+    ];
+    lines.extend(match model.rules.is_empty() {
+        true => [
+            "volumes and gains stay as the file has them (0 dB for a gain that isn't silence): how loud somebody is decides nothing",
+            "zones one at a time: nothing heard at one depends on another",
+            "sources that differ only in their names may change places",
+        ]
+        .as_slice(),
+        false => [
+            "because of the rules: all zones together, every source by its name; volumes are moved to their lowest and highest",
+            "gains stay as the file and the rules have them; properties and notifications are not set",
+        ]
+        .as_slice(),
+    });
+    lines.extend([
+        "of arrivals only the order counts; states that differ only in a fade under way count as one, and time is let go on from \
+         the first of them",
+        "a duck counts from the end of its ramp; safety sources are not held to each other's ceilings",
+        "domains of other processes (tuner, amplifier) are not there",
+    ]);
+    lines
+}
 
 /// Shown after what breaks a promise, ms: what it comes to.
 const AFTERWARDS: Time = 1000;
@@ -106,8 +123,8 @@ pub struct Proof {
     pub complete: bool,
     /// What is legal and has no use.
     pub notes: Vec<String>,
-    /// [`ABSTRACTION`].
-    pub abstraction: &'static [&'static str],
+    /// What all of it is about, and what is left out.
+    pub abstraction: Vec<&'static str>,
 }
 
 impl Proof {
@@ -128,8 +145,8 @@ impl Proof {
 pub fn prove(model: &Model, file: &str, budget: Budget<'_>) -> Proof {
     let Budget { states, go_on } = budget;
     let mut open = Promise::ALL.to_vec();
-    let mut found: Vec<(usize, Found)> = Vec::new();
-    let mut met = BTreeSet::new();
+    let mut found: Vec<(Option<usize>, Found)> = Vec::new();
+    let (mut met, mut fired) = (BTreeSet::new(), BTreeSet::new());
     let mut proof = Proof {
         promises: Vec::new(),
         states: 0,
@@ -137,11 +154,16 @@ pub fn prove(model: &Model, file: &str, budget: Budget<'_>) -> Proof {
         depth: 0,
         complete: true,
         notes: Vec::new(),
-        abstraction: &ABSTRACTION,
+        abstraction: abstraction(model),
     };
-    for zone in 0..model.sinks.len() {
-        let alone = alone(model, zone);
-        let mut explorer = Explorer::new(&alone, open.clone());
+    // Rules may look at anything, so with them everything is looked at together.
+    let zones: Vec<Option<usize>> = match model.rules.is_empty() {
+        true => (0..model.sinks.len()).map(Some).collect(),
+        false => vec![None],
+    };
+    for zone in zones {
+        let part = zone.map_or_else(|| model.clone(), |zone| alone(model, zone));
+        let mut explorer = Explorer::new(&part, open.clone());
         explorer.run(states.saturating_sub(proof.states), go_on);
         let extent = explorer.extent;
         proof.states += extent.states;
@@ -149,13 +171,14 @@ pub fn prove(model: &Model, file: &str, budget: Budget<'_>) -> Proof {
         proof.depth = proof.depth.max(extent.depth);
         proof.complete &= extent.complete;
         met.append(&mut explorer.met);
+        fired.append(&mut explorer.fired);
         open.retain(|promise| explorer.found.iter().all(|it| it.promise != *promise));
         found.extend(explorer.found.into_iter().map(|it| (zone, it)));
     }
     proof.promises = Promise::ALL
         .map(|promise| judged(model, file, promise, &found, &proof))
         .to_vec();
-    proof.notes = notes(model, &met, proof.complete);
+    proof.notes = notes(model, &met, &fired, proof.complete);
     proof
 }
 
@@ -180,7 +203,7 @@ fn alone(model: &Model, zone: usize) -> Model {
     alone
 }
 
-fn judged(model: &Model, file: &str, promise: Promise, found: &[(usize, Found)], proof: &Proof) -> Judged {
+fn judged(model: &Model, file: &str, promise: Promise, found: &[(Option<usize>, Found)], proof: &Proof) -> Judged {
     let verdict = match found.iter().find(|(_, it)| it.promise == promise) {
         Some((zone, found)) => replayed(model, file, *zone, found),
         None if proof.complete => Verdict::Proven,
@@ -199,8 +222,9 @@ fn judged(model: &Model, file: &str, promise: Promise, found: &[(usize, Found)],
 }
 
 /// A step of an exploration of one zone as one of the whole policy.
-fn whole(action: &Action, zone: usize) -> Action {
+fn whole(action: &Action, zone: Option<usize>) -> Action {
     let mut action = action.clone();
+    let Some(zone) = zone else { return action };
     match &mut action {
         Action::Connect { sink, .. }
         | Action::Disconnect { sink, .. }
@@ -212,7 +236,7 @@ fn whole(action: &Action, zone: usize) -> Action {
 }
 
 /// Writes the counter-example as a scenario, runs that on the whole policy, and looks whether the promise is broken there.
-fn replayed(model: &Model, file: &str, zone: usize, found: &Found) -> Verdict {
+fn replayed(model: &Model, file: &str, zone: Option<usize>, found: &Found) -> Verdict {
     let steps: Vec<(Time, Action)> = found
         .steps
         .iter()
@@ -248,6 +272,11 @@ fn as_scenario(model: &Model, file: &str, found: &Found, steps: &[(Time, Action)
     text + "]\n"
 }
 
+/// How rules fought on a machine's last event, if they did.
+pub(crate) fn fight(machine: &Machine) -> Option<String> {
+    Watch::rules(machine).map(|(_, what)| what)
+}
+
 /// How a scenario breaks a promise, if it does.
 fn breaks(model: &Model, scenario: &simulate::Scenario, promise: Promise) -> Option<String> {
     let watch = Watch::new(model);
@@ -261,6 +290,7 @@ fn breaks(model: &Model, scenario: &simulate::Scenario, promise: Promise) -> Opt
     for step in &scenario.steps {
         breach = breach.or_else(|| passes(&mut simulation, step.at));
         let code = simulation.act(step.at, &step.action, step.line);
+        breach = breach.or_else(|| simulation.fight().map(|what| (Promise::Fights, what)));
         breach = breach.or_else(|| Watch::reply(simulation.machine(), &step.action, code));
         breach = breach.filter(|it| it.0 == promise).or_else(|| broken(&simulation));
     }
@@ -278,7 +308,7 @@ fn passes(simulation: &mut Simulation, until: Time) -> Option<promise::Breach> {
 }
 
 /// Lines that were never used; only where every state was seen.
-fn notes(model: &Model, met: &BTreeSet<(usize, usize)>, complete: bool) -> Vec<String> {
+fn notes(model: &Model, met: &BTreeSet<(usize, usize)>, fired: &BTreeSet<usize>, complete: bool) -> Vec<String> {
     let mut notes = Vec::new();
     let safety = model.classes.iter().filter(|class| class.safety);
     for class in safety.filter(|class| class.others_at_most.is_none()) {
@@ -300,6 +330,10 @@ fn notes(model: &Model, met: &BTreeSet<(usize, usize)>, complete: bool) -> Vec<S
             "line {line} is never used: these never meet ({})",
             pairs.join(", ")
         ));
+    }
+    let rules = model.rules.rules().iter().enumerate();
+    for (_, rule) in rules.filter(|(index, _)| !fired.contains(index)) {
+        notes.push(format!("rule `{}` (line {}) never does anything", rule.name, rule.line));
     }
     notes
 }

@@ -1,9 +1,12 @@
 //! What every state has to keep, judged from outside: from what was done and what the machine shows, not from how it decides.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::command::{ConnectionState, error};
-use crate::effect::{CauseKind, Heard, Tap};
+use crate::effect::{Cause, CauseKind, Heard, Tap};
+use crate::rules::action::{Action as Ruled, Live};
 use crate::simulate::Action;
 use crate::text::decibels;
 use crate::{MUTE, Machine, Model, Time, curve};
@@ -20,7 +23,7 @@ pub enum Promise {
     Lasting,
     /// Every accepted request reaches a final state if time goes on.
     Answered,
-    /// Nothing changes its gain twice without anything happening.
+    /// No two rules want different things on one event, none set each other off without end, and nothing moves by itself.
     Fights,
 }
 
@@ -35,7 +38,7 @@ impl Promise {
             Self::Ceiling => "while a safety source sounds, all others there are at or below its ceiling",
             Self::Lasting => "no duck, pause or mute outlasts its cause and ramp",
             Self::Answered => "every accepted request reaches a final state",
-            Self::Fights => "no gain moves without anything happening",
+            Self::Fights => "no two rules fight, and no gain moves without anything happening",
         }
     }
 }
@@ -110,6 +113,19 @@ impl Watch {
         None
     }
 
+    /// What rules did to each other on the last event.
+    pub fn rules(machine: &Machine) -> Option<Breach> {
+        let overruns = machine.overruns();
+        if overruns.count > 0 {
+            let rules = overruns.rules.join(", ");
+            return Some((
+                Promise::Fights,
+                format!("rules set each other off without end: {rules}"),
+            ));
+        }
+        clash(machine).map(|what| (Promise::Fights, what))
+    }
+
     /// A fade ends, and no ramp is longer than the file's longest.
     fn fade(&self, machine: &Machine) -> Option<String> {
         let now = machine.now();
@@ -119,6 +135,67 @@ impl Watch {
         }
         let longest = self.longest + HAND_OVER_MS;
         (due > now + longest).then(|| format!("a fade takes {} ms, longer than any ramp of the file", due - now))
+    }
+}
+
+/// Two rules that want different things of one target on one event.
+fn clash(machine: &Machine) -> Option<String> {
+    let mut set: BTreeMap<String, (usize, u32, String)> = BTreeMap::new();
+    for decided in machine.acted() {
+        for (target, value) in targets(machine, &decided.action) {
+            let (rule, line) = (decided.rule, decided.line);
+            let (first, first_line, wanted) = set.entry(target.clone()).or_insert((rule, line, value.clone()));
+            if *first != rule && *wanted != value {
+                return Some(format!(
+                    "lines {first_line} and {line} want different things of {target} on one event"
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// What an action sets, and to what.
+fn targets(machine: &Machine, action: &Ruled) -> Vec<(String, String)> {
+    let source = |index: usize| machine.source_name(index).unwrap_or("?").to_owned();
+    let sink = |index: usize| {
+        machine
+            .model()
+            .sinks
+            .get(index)
+            .map_or("?", |sink| &sink.name)
+            .to_owned()
+    };
+    let pair = |from: usize, to: usize| format!("{} at {}", source(from), sink(to));
+    let live = |all: &[Live], what: &str| -> Vec<(String, String)> {
+        all.iter()
+            .map(|it| (pair(it.source.source(), it.sink), what.to_owned()))
+            .collect()
+    };
+    match action {
+        Ruled::Connect { pairs } => {
+            let pairs = pairs
+                .iter()
+                .map(|(from, to)| (pair(from.source(), *to), "connected".to_owned()));
+            pairs.collect()
+        }
+        Ruled::Disconnect(all) => live(all, "disconnected"),
+        Ruled::Push(all) => live(all, "pushed"),
+        Ruled::Suspend(all) => live(all, "suspended"),
+        Ruled::SetMainVolume { sinks, change } => {
+            let sinks = sinks
+                .iter()
+                .map(|it| (format!("the volume of {}", sink(*it)), format!("{change:?}")));
+            sinks.collect()
+        }
+        Ruled::SetGain { sources, change } => {
+            let sources = sources
+                .iter()
+                .map(|it| (format!("the gain of {}", source(it.source())), format!("{change:?}")));
+            sources.collect()
+        }
+        // Limits don't fight: the strictest counts. Properties and notifications are not heard.
+        _ => Vec::new(),
     }
 }
 
@@ -191,7 +268,8 @@ fn ceiling(machine: &Machine) -> Option<String> {
                 continue;
             }
             let mut there = taps(machine).filter(|(source, at, _)| *at == sink && !model.protected(*source));
-            let loud = there.find(|(_, _, tap)| tap.gain > MUTE && duck(tap) > ceiling.into());
+            let loud =
+                there.find(|(_, _, tap)| tap.gain > MUTE && duck(tap) > ceiling.into() && !limited(tap, ceiling));
             if let Some((source, _, tap)) = loud {
                 let ducked = match duck(tap) {
                     0 => "not ducked".to_owned(),
@@ -220,6 +298,11 @@ fn duck(tap: &Tap) -> i32 {
     ducks.map(|cause| i32::from(cause.gain)).sum()
 }
 
+/// A rule's limit is one of what is heard, volumes and all.
+fn limited(tap: &Tap, ceiling: crate::Db10) -> bool {
+    tap.gain <= ceiling && tap.causes.iter().any(|cause| cause.kind == CauseKind::Limited)
+}
+
 fn lasting(machine: &Machine) -> Option<String> {
     for (source, sink, tap) in taps(machine) {
         if machine.model().protected(source) {
@@ -233,10 +316,7 @@ fn lasting(machine: &Machine) -> Option<String> {
                 at(machine, source, sink)
             ));
         }
-        let over = tap
-            .causes
-            .iter()
-            .find(|cause| !lives(machine, (source, sink), cause.kind, cause.gain));
+        let over = tap.causes.iter().find(|cause| !lives(machine, (source, sink), cause));
         if let Some(cause) = over {
             let by = cause.kind.by().and_then(|by| machine.source_name(by));
             let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
@@ -251,7 +331,8 @@ fn lasting(machine: &Machine) -> Option<String> {
 }
 
 /// Whether a cause is there still.
-fn lives(machine: &Machine, (source, sink): (usize, usize), kind: CauseKind, gain: i16) -> bool {
+fn lives(machine: &Machine, (source, sink): (usize, usize), cause: &Cause) -> bool {
+    let Cause { kind, gain, line, .. } = *cause;
     let volume = machine.volume(sink);
     let wanted = machine.wanted(source);
     match kind {
@@ -266,9 +347,10 @@ fn lives(machine: &Machine, (source, sink): (usize, usize), kind: CauseKind, gai
         }
         CauseKind::UserMuted => wanted.is_some_and(|(_, mute)| mute),
         CauseKind::UserGain => wanted.is_some_and(|(wanted, _)| wanted == gain),
+        CauseKind::Limited | CauseKind::RuleMuted => machine.limit_lives((source, sink), line),
         CauseKind::NotRunning => machine.state_of(source).is_some_and(|it| !it.running),
-        // A refusal is remembered until the stream asks again.
-        CauseKind::NoRoute | CauseKind::Rejected { .. } => true,
+        // A refusal is remembered until the stream asks again, a rule's suspension until a rule resumes it or the stream stops.
+        CauseKind::NoRoute | CauseKind::Rejected { .. } | CauseKind::RuleSuspended => true,
     }
 }
 
@@ -292,7 +374,12 @@ fn answered(machine: &Machine) -> Option<String> {
         let first = tap.and_then(|tap| tap.causes.first()).map(|cause| cause.kind);
         let held = matches!(
             first,
-            Some(CauseKind::Paused { .. } | CauseKind::Delayed { .. } | CauseKind::Rejected { .. })
+            Some(
+                CauseKind::Paused { .. }
+                    | CauseKind::Delayed { .. }
+                    | CauseKind::Rejected { .. }
+                    | CauseKind::RuleSuspended
+            )
         );
         match it.state {
             ConnectionState::Connected if running && (held || first == Some(CauseKind::NoRoute)) => {

@@ -43,7 +43,7 @@ pub fn text(file: &str, proof: &Proof) -> String {
         let _ = write!(out, "\nnote: {note}\n");
     }
     out += "\nWhat this is about:\n";
-    for line in proof.abstraction {
+    for line in &proof.abstraction {
         let _ = writeln!(out, "* {line}");
     }
     out

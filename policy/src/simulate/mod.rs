@@ -102,6 +102,13 @@ pub enum What {
         /// Strongest first; empty = nothing is taken away, or the source itself is silent.
         reasons: Vec<Reason>,
     },
+    /// A rule did something.
+    Rule {
+        /// Its name.
+        rule: String,
+        /// Line of the policy.
+        line: u32,
+    },
     /// A guest's control elements are set.
     Control {
         /// Source.
@@ -157,6 +164,7 @@ pub struct Simulation {
     now: Time,
     generation: u32,
     entries: Vec<Entry>,
+    fight: Option<String>,
     shown: BTreeMap<(usize, usize), Shown>,
     connections: BTreeMap<u16, ConnectionStatus>,
     lanes: BTreeMap<(usize, usize), Lane>,
@@ -281,6 +289,7 @@ impl Simulation {
             now: 0,
             generation: 0,
             entries: Vec::new(),
+            fight: None,
             shown: BTreeMap::new(),
             connections: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -335,6 +344,7 @@ impl Simulation {
 
     fn step(&mut self, event: Event) -> Option<i16> {
         let effects = self.machine.step(event, self.now);
+        self.note_rules();
         let mut code = None;
         for effect in effects {
             match effect {
@@ -356,6 +366,27 @@ impl Simulation {
         self.note_connections();
         self.note_heard();
         code
+    }
+
+    fn note_rules(&mut self) {
+        let rules = self.machine.model().rules.rules();
+        let acted = self.machine.acted().iter();
+        let acted = acted.filter_map(|it| {
+            Some(What::Rule {
+                rule: rules.get(it.rule)?.name.clone(),
+                line: it.line,
+            })
+        });
+        let acted: Vec<What> = acted.collect();
+        acted.into_iter().for_each(|what| self.note(what));
+        if self.fight.is_none() {
+            self.fight = crate::prove::fight(&self.machine);
+        }
+    }
+
+    /// How rules fought on an event so far, if they did.
+    pub fn fight(&self) -> Option<String> {
+        self.fight.clone()
     }
 
     fn source(&self, index: usize) -> String {

@@ -133,6 +133,7 @@ impl World for Acting<'_> {
     fn carry_out(&mut self, decided: &Decided) -> Vec<Request> {
         let seen = Seen::of(self.machine);
         let mut done = Vec::new();
+        self.machine.acted.push(decided.clone());
         self.machine.act(self.program, decided, &mut done);
         self.machine.settle_all(&mut done);
         // Nobody asked for these answers.
