@@ -35,6 +35,9 @@ pub(super) struct Found {
     pub at: Time,
 }
 
+/// A machine that waits, with its count of starts, or only the way to it.
+type Kept = Option<Box<(Machine, u32)>>;
+
 struct Node {
     parent: u32,
     input: u16,
@@ -49,7 +52,7 @@ pub(super) struct Explorer<'m> {
     watch: Watch,
     nodes: Vec<Node>,
     seen: HashSet<u128>,
-    queue: VecDeque<(u32, Option<Box<(Machine, u32)>>)>,
+    queue: VecDeque<(u32, Kept)>,
     /// Promises that are not broken yet.
     open: Vec<Promise>,
     pub found: Vec<Found>,
@@ -199,11 +202,11 @@ impl<'m> Explorer<'m> {
         for action in input.actions() {
             let mut code = None;
             for event in events(machine, &action, generation) {
-                let replies = machine.step(event, now).into_iter().filter_map(|effect| match effect {
+                let mut replies = machine.step(event, now).into_iter().filter_map(|effect| match effect {
                     Effect::Reply { reply, .. } => Some(reply.error),
                     _ => None,
                 });
-                code = replies.last().or(code);
+                code = replies.next_back().or(code);
                 breaches.extend(Watch::rules(machine).filter(|it| self.open.contains(&it.0)));
             }
             breaches.extend(Watch::reply(machine, &action, code).filter(|it| self.open.contains(&it.0)));
