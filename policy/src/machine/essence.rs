@@ -94,8 +94,8 @@ impl Machine {
 /// The order of arrivals, counted from 1 without gaps.
 fn ranks(connections: &BTreeMap<u16, Connection>, ruled: &Ruled) -> BTreeMap<u64, u32> {
     let orders = connections.values().filter_map(|connection| match connection.place {
-        Place::Waiting(order) | Place::Admitted(order) => Some((order, 0)),
-        Place::Idle | Place::Refused | Place::Held(_) => None,
+        Place::Waiting(order) | Place::Admitted(order) | Place::Held { order, .. } => Some((order, 0)),
+        Place::Idle | Place::Refused => None,
     });
     let pushed = ruled.pushed.values().map(|it| (it.order, 0));
     let mut ranks: BTreeMap<u64, u32> = orders.chain(pushed).collect();
@@ -201,7 +201,7 @@ impl Connection {
             Place::Refused => (1, 0),
             Place::Waiting(order) => (2, rank(order)),
             Place::Admitted(order) => (3, rank(order)),
-            Place::Held(line) => (4, *line),
+            Place::Held { line, order } => (4 + (*line << 3), rank(order)),
         };
         let flags = u32::from(*automatic) | u32::from(*direct) << 1;
         share
