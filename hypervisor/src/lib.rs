@@ -1,0 +1,1 @@
+//! The bundled hypervisor: a small KVM VMM, one process a VM, static partitions from one manifest.
