@@ -1,0 +1,325 @@
+//! What one VMM process is given: a complete, resolved description of one VM.
+//!
+//! The parent makes a [`Plan`] from the manifest and hands it over with the descriptors it names ([`Fds`]). A plan holds
+//! facts only (addresses, CPUs, sizes, names of descriptors); whatever had to be decided was decided before. Nothing in
+//! it is a path: a VMM process opens nothing.
+//!
+//! ```text
+//!  manifest ──check──► Plan (JSON) + Fds ──► vm::run(plan, fds, lock) ──► Exit
+//! ```
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+
+/// One VM.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Name of the partition; threads and messages carry it.
+    pub name: String,
+    /// vCPUs in the order of their APIC ids; at least one, at most [`Plan::MAX_VCPUS`].
+    pub vcpus: Vec<Thread>,
+    /// The thread that serves consoles, block images and the control socket.
+    #[serde(default)]
+    pub service: Thread,
+    /// Guest-physical memory. The kernel is loaded into regions of kind [`RegionKind::Ram`].
+    pub memory: Vec<Region>,
+    /// What is started.
+    pub boot: Boot,
+    /// The serial port COM1; without it, its output is thrown away.
+    #[serde(default)]
+    pub console: Option<Console>,
+    /// Devices, in the order of their PCI slots (the first is 00:01.0) or virtio-mmio addresses.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+    /// Ports of the machine that the VM may use.
+    #[serde(default)]
+    pub ioports: Vec<PortRange>,
+}
+
+impl Plan {
+    /// The most vCPUs of a VM.
+    pub const MAX_VCPUS: usize = 64;
+    /// The most devices of a VM: the slots of PCI bus 0 but the host bridge's.
+    pub const MAX_DEVICES: usize = 31;
+}
+
+/// Where a thread runs, and how.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thread {
+    /// Host CPUs the thread may run on; empty leaves the affinity as it is.
+    #[serde(default)]
+    pub cpus: Vec<usize>,
+    /// SCHED_FIFO priority 1 to 99; none is SCHED_OTHER.
+    #[serde(default)]
+    pub fifo: Option<u8>,
+}
+
+/// A piece of guest-physical memory, backed by a sealed memfd or a mapping of someone else's.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// Guest-physical address in bytes, a multiple of 4096 (2 MiB for a window).
+    pub guest_address: u64,
+    /// Bytes, a multiple of 4096 (2 MiB for a window).
+    pub size: u64,
+    /// The memfd: it must carry F_SEAL_SHRINK, or it is refused.
+    pub fd: String,
+    /// Where in the memfd, in bytes.
+    #[serde(default)]
+    pub offset: u64,
+    /// How the guest is told of it.
+    pub kind: RegionKind,
+    /// Back ends of vhost-user and vhost devices get it in their memory table.
+    #[serde(default)]
+    pub shared: bool,
+    /// A passed-through device may read and write it by DMA.
+    #[serde(default)]
+    pub dma: bool,
+    /// When its pages are there.
+    #[serde(default)]
+    pub locked: Locked,
+}
+
+/// How a guest is told of a region.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegionKind {
+    /// RAM in the memory map.
+    Ram,
+    /// Reserved in the memory map: the DMA pool of a driver that knows its address.
+    Pool,
+    /// Soft reserved (e820 type 0xefff_ffff): Linux makes `/dev/daxN.0` of it.
+    Window,
+}
+
+/// When pages are made present and locked.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Locked {
+    /// All of them before the guest starts.
+    #[default]
+    Now,
+    /// Each with its first use; it stays from then on.
+    OnUse,
+    /// Never.
+    No,
+}
+
+/// Kernel, initial RAM disk and command line.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boot {
+    /// A bzImage or an ELF with a PVH note.
+    pub kernel: String,
+    /// The initial RAM disk.
+    #[serde(default)]
+    pub initrd: Option<String>,
+    /// Kernel command line.
+    #[serde(default)]
+    pub cmdline: String,
+}
+
+/// Descriptors of COM1: a terminal, pipe, socket or file. A reader that doesn't keep up loses output; the guest never waits.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Console {
+    /// Takes what the guest writes.
+    pub output: String,
+    /// Gives what the guest reads.
+    #[serde(default)]
+    pub input: Option<String>,
+}
+
+/// A device.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Device {
+    /// virtio-sound, made by a vhost-user back end.
+    Snd {
+        /// Name in messages to and from the parent.
+        name: String,
+        /// How the driver reaches it.
+        #[serde(default)]
+        transport: Transport,
+        /// The connected socket, if the back end is there already; later ones come by [`Request::Link`].
+        ///
+        /// [`Request::Link`]: crate::vm::control::Request::Link
+        #[serde(default)]
+        link: Option<String>,
+        /// Largest queue size offered, a power of two, at most 1024.
+        #[serde(default = "default_queue_size")]
+        queue_size: u16,
+        /// How long the guest is held at DRIVER_OK for the back end, in milliseconds.
+        #[serde(default = "default_hold_ms")]
+        hold_ms: u64,
+        /// What the stand-in answers while the back end is away.
+        #[serde(default)]
+        declared: Declared,
+    },
+    /// Entropy of the host's `getrandom`.
+    Rng {
+        /// How the driver reaches it.
+        #[serde(default)]
+        transport: Transport,
+    },
+    /// A read-only block image.
+    Blk {
+        /// How the driver reaches it.
+        #[serde(default)]
+        transport: Transport,
+        /// The image; its length is rounded down to 512 bytes.
+        image: String,
+        /// Serial number told to the guest, at most 20 bytes.
+        #[serde(default)]
+        serial: String,
+    },
+    /// vsock by the host kernel.
+    Vsock {
+        /// How the driver reaches it.
+        #[serde(default)]
+        transport: Transport,
+        /// The guest's CID, 3 or more.
+        cid: u32,
+        /// `/dev/vhost-vsock`, opened.
+        vhost: String,
+    },
+    /// A PCI function of the machine.
+    Vfio {
+        /// Its address, as "0000:00:03.0".
+        address: String,
+        /// `/dev/vfio/vfio`, opened; functions of one VM may name the same.
+        container: String,
+        /// `/dev/vfio/GROUP`, opened.
+        group: String,
+    },
+    /// The panic notifier (port 0x505, ACPI QEMU0001).
+    Pvpanic,
+    /// The watchdog of bare-metal partitions (port 0x510): the guest writes milliseconds until the VM is given up.
+    Watchdog,
+}
+
+/// How a virtio driver reaches its device.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// A PCI function with MSI-X: no exit for an interrupt.
+    #[default]
+    Pci,
+    /// Memory-mapped registers (ACPI LNRO0005): two exits an interrupt.
+    Mmio,
+}
+
+/// The numbers a sound device has in its configuration space and what it says in PCM_INFO, for the time without a back end.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declared {
+    /// Jacks.
+    #[serde(default)]
+    pub jacks: u32,
+    /// Channel maps.
+    #[serde(default)]
+    pub chmaps: u32,
+    /// PCM streams.
+    #[serde(default)]
+    pub streams: Vec<DeclaredStream>,
+}
+
+/// `virtio_snd_pcm_info` of one stream (virtio 1.3, 5.14.6.6.2).
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredStream {
+    /// `true`: capture.
+    #[serde(default)]
+    pub input: bool,
+    /// Bits of VIRTIO_SND_PCM_FMT_*.
+    pub formats: u64,
+    /// Bits of VIRTIO_SND_PCM_RATE_*.
+    pub rates: u64,
+    /// Fewest channels.
+    pub channels_min: u8,
+    /// Most channels.
+    pub channels_max: u8,
+}
+
+/// Ports of the machine given to the VM: each access goes to `/dev/port`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortRange {
+    /// First port.
+    pub first: u16,
+    /// Last port.
+    pub last: u16,
+    /// `/dev/port`, opened for reading and writing.
+    pub fd: String,
+}
+
+fn default_queue_size() -> u16 {
+    64
+}
+
+fn default_hold_ms() -> u64 {
+    2000
+}
+
+/// The descriptors that came with a plan, by name.
+///
+/// Two names are always looked for: `kvm` (`/dev/kvm`, opened read-write) and `control` (a SOCK_SEQPACKET socket to the
+/// parent; without it nothing can be asked of the VM but signals).
+#[derive(Debug, Default)]
+pub struct Fds(BTreeMap<String, OwnedFd>);
+
+impl Fds {
+    /// Adds one; a second of the same name takes the first's place and closes it.
+    pub fn insert(&mut self, name: impl Into<String>, fd: impl Into<OwnedFd>) {
+        self.0.insert(name.into(), fd.into());
+    }
+
+    /// Takes one out.
+    pub fn take(&mut self, name: &str) -> Option<OwnedFd> {
+        self.0.remove(name)
+    }
+
+    /// A second descriptor of the same open file; for what several parts of a plan may name.
+    pub fn duplicate(&self, name: &str) -> Option<std::io::Result<OwnedFd>> {
+        self.0.get(name).map(OwnedFd::try_clone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_of_few_words_has_its_defaults_and_comes_back_from_json_as_it_was() {
+        let text = r#"{"name":"ivi","vcpus":[{}],"boot":{"kernel":"kernel"},
+            "memory":[{"guest_address":0,"size":16777216,"fd":"ram","kind":"ram"}],
+            "devices":[{"type":"snd","name":"snd0"},{"type":"pvpanic"}]}"#;
+
+        let plan: Plan = serde_json::from_str(text).unwrap();
+
+        assert_eq!(plan.memory[0].locked, Locked::Now);
+        let Device::Snd {
+            queue_size,
+            hold_ms,
+            transport,
+            ..
+        } = &plan.devices[0]
+        else {
+            panic!("not a sound device")
+        };
+        assert_eq!((*queue_size, *hold_ms, *transport), (64, 2000, Transport::Pci));
+        let again: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+        assert_eq!(again, plan);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused() {
+        let error = serde_json::from_str::<Plan>(r#"{"name":"a","vcpu":[]}"#).unwrap_err();
+
+        assert!(error.to_string().contains("vcpu"), "{error}");
+    }
+}

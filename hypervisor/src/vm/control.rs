@@ -1,0 +1,186 @@
+//! The socket between a VMM process and its parent: one JSON message a packet (SOCK_SEQPACKET), at most one descriptor
+//! with it (SCM_RIGHTS).
+//!
+//! ```text
+//!   parent ── Request ──► VMM     Stop, Stats, Link (with a connected vhost-user socket)
+//!   parent ◄── Report ─── VMM     Running, LinkUp, LinkLost, Panicked, Stats
+//! ```
+//!
+//! When the parent goes away the VM runs on; only [`Request::Link`] can't come any more.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use serde::{Deserialize, Serialize};
+use vmm_sys_util::sock_ctrl_msg::ScmSocket;
+
+/// The largest message in bytes.
+pub const MESSAGE_MAX: usize = 16 << 10;
+
+/// What the parent asks.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "request", rename_all = "kebab-case")]
+pub enum Request {
+    /// End now; the guest isn't asked.
+    Stop,
+    /// Send [`Report::Stats`].
+    Stats,
+    /// The descriptor with this message is a connected vhost-user socket for the sound device of this name.
+    Link {
+        /// `name` of the device in the plan.
+        device: String,
+    },
+}
+
+/// What the VMM tells.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "report", rename_all = "kebab-case")]
+pub enum Report {
+    /// The vCPUs run.
+    Running {
+        /// From [`run`](super::run)'s first line to here, in microseconds.
+        setup_us: u64,
+    },
+    /// A sound device's back end answers.
+    LinkUp {
+        /// Name of the device.
+        device: String,
+    },
+    /// A sound device has no back end: a new socket is wanted.
+    LinkLost {
+        /// Name of the device.
+        device: String,
+        /// What happened.
+        cause: String,
+    },
+    /// The guest told of a panic.
+    Panicked,
+    /// Counters since the start.
+    Stats {
+        /// A map of counters for each vCPU: `exits` and `user-*` are the VMM's own, the others KVM's by KVM's names.
+        vcpus: Vec<BTreeMap<String, u64>>,
+        /// Counters of devices, as "snd0.kicks".
+        devices: BTreeMap<String, u64>,
+    },
+}
+
+/// One end of the socket. Neither end ever waits for the other.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+impl ScmSocket for Channel {
+    fn socket_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl AsRawFd for Channel {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl From<OwnedFd> for Channel {
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
+impl Channel {
+    /// Two connected ends, for the parent to make.
+    ///
+    /// # Errors
+    /// The system has no descriptors left.
+    pub fn pair() -> io::Result<(Self, OwnedFd)> {
+        let mut fds = [0; 2];
+        let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: `fds` has room for two descriptors.
+        if unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: both were just made and are nobody else's.
+        unsafe { Ok((Self(OwnedFd::from_raw_fd(fds[0])), OwnedFd::from_raw_fd(fds[1]))) }
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// The other end is gone, or doesn't read (`WouldBlock`).
+    pub fn send<T: Serialize>(&self, message: &T, fd: Option<&OwnedFd>) -> io::Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        let fds: Vec<RawFd> = fd.iter().map(|fd| fd.as_raw_fd()).collect();
+        self.send_with_fds(&[&bytes[..]], &fds)?;
+        Ok(())
+    }
+
+    /// Takes the next message; `None` when there is none now.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the other end is gone; `InvalidData` for what is no message.
+    pub fn receive<T: for<'a> Deserialize<'a>>(&self) -> io::Result<Option<(T, Option<OwnedFd>)>> {
+        let mut bytes = vec![0; MESSAGE_MAX];
+        let mut fds = [0; 2];
+        let mut parts = [libc::iovec {
+            iov_base: bytes.as_mut_ptr().cast(),
+            iov_len: bytes.len(),
+        }];
+        // SAFETY: the one part is the buffer, which lives until the call is over; any bytes are good for it.
+        let (length, count) = match unsafe { self.recv_with_fds(&mut parts, &mut fds) } {
+            Ok(read) => read,
+            Err(e) if matches!(e.errno(), libc::EAGAIN | libc::EINTR) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        // SAFETY: the kernel just made these descriptors for us.
+        let mut received: Vec<OwnedFd> = fds[..count]
+            .iter()
+            .map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) })
+            .collect();
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let message = serde_json::from_slice(&bytes[..length])?;
+        Ok(Some((message, received.pop())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_and_its_descriptor_arrive_and_an_empty_socket_gives_none() {
+        let (parent, other) = Channel::pair().unwrap();
+        let vmm = Channel::from(other);
+        let (gift, _kept) = Channel::pair().unwrap();
+
+        parent
+            .send(
+                &Request::Link {
+                    device: "snd0".to_owned(),
+                },
+                Some(&gift.0),
+            )
+            .unwrap();
+        let (request, fd) = vmm.receive::<Request>().unwrap().unwrap();
+
+        assert_eq!(
+            request,
+            Request::Link {
+                device: "snd0".to_owned()
+            }
+        );
+        assert!(fd.is_some());
+        assert!(vmm.receive::<Request>().unwrap().is_none());
+    }
+
+    #[test]
+    fn the_other_end_gone_is_told_apart_from_nothing_to_read() {
+        let (parent, other) = Channel::pair().unwrap();
+        drop(parent);
+
+        let error = Channel::from(other).receive::<Request>().unwrap_err();
+
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+}
