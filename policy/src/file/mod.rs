@@ -9,6 +9,7 @@ mod changes;
 mod matrix;
 mod model;
 mod placed;
+mod routing;
 mod rules;
 mod suggest;
 mod table;

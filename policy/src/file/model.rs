@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Document, Entry, Found, Table, Value, code, matrix, rules};
+use super::{Document, Entry, Found, Table, Value, code, matrix, routing, rules};
 use crate::model::{Class, Model, Sink, Source, Unrouted};
 use crate::report::{Diagnostic, Span};
 use crate::{Db10, MUTE};
@@ -41,6 +41,7 @@ pub fn read(doc: &Document<'_>) -> Model {
         classes: classes.iter().map(|entry| class(doc, entry)).collect(),
         sinks: zones.iter().map(|entry| sink(doc, entry)).collect(),
         default_duck: matrix::defaults(&root),
+        routing: routing::read(&root),
         ..Model::default()
     };
     for guest in root.entries("guests") {
