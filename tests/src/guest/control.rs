@@ -71,6 +71,11 @@ impl Control {
         Ok(job)
     }
 
+    /// Asks the guest to power off.
+    pub fn off(&mut self) -> std::io::Result<()> {
+        writeln!(self.port, "off")
+    }
+
     /// Waits for the guest's first line.
     pub fn wait_ready(&mut self, limit: Duration) -> Result<(), Silence> {
         self.until(limit, |control| control.ready.then_some(()))

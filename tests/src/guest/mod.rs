@@ -14,11 +14,15 @@ mod kernel;
 mod libraries;
 mod modules;
 mod qemu;
+mod root;
 
+pub(crate) use control::Control;
 pub use control::{Finished, Job};
 pub use image::GuestImage;
 pub use kernel::{Kernel, installed, newest};
 pub use qemu::{Accelerator, Guest, Sound, Vm};
+pub(crate) use qemu::{Process, listen};
+pub use root::Root;
 
 use std::path::{Path, PathBuf};
 

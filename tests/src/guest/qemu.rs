@@ -212,7 +212,7 @@ impl Vm {
 }
 
 /// Listens where QEMU will connect; a socket left by an earlier run is replaced.
-fn listen(path: &Path) -> Result<UnixListener, GuestError> {
+pub(crate) fn listen(path: &Path) -> Result<UnixListener, GuestError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(at(path)(error)),
         _ => {}
@@ -222,15 +222,16 @@ fn listen(path: &Path) -> Result<UnixListener, GuestError> {
     Ok(listener)
 }
 
-struct Process {
-    name: String,
-    log: PathBuf,
-    child: Child,
+/// A QEMU process. Dropped, it is killed.
+pub(crate) struct Process {
+    pub name: String,
+    pub log: PathBuf,
+    pub child: Child,
 }
 
 impl Process {
     /// QEMU connects within its start, or ends.
-    fn accept(&mut self, listener: &UnixListener) -> Result<UnixStream, GuestError> {
+    pub fn accept(&mut self, listener: &UnixListener) -> Result<UnixStream, GuestError> {
         let end = Instant::now() + START_LIMIT;
         loop {
             match listener.accept() {
@@ -251,14 +252,19 @@ impl Process {
         }
     }
 
-    fn ended(&self) -> GuestError {
+    /// Whether it has.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    pub fn ended(&self) -> GuestError {
         GuestError::Ended {
             name: self.name.clone(),
             log: self.log.clone(),
         }
     }
 
-    fn late(&self, what: &str, limit: Duration) -> GuestError {
+    pub fn late(&self, what: &str, limit: Duration) -> GuestError {
         GuestError::Late {
             name: self.name.clone(),
             what: what.to_owned(),
@@ -266,7 +272,7 @@ impl Process {
         }
     }
 
-    fn silence(&self, silence: Silence, what: &str, limit: Duration) -> GuestError {
+    pub fn silence(&self, silence: Silence, what: &str, limit: Duration) -> GuestError {
         match silence {
             Silence::Late => self.late(what, limit),
             Silence::Closed => self.ended(),
