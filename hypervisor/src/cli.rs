@@ -1,0 +1,187 @@
+//! The command line. Exit codes: 0 done, 1 failed while running, 2 wrong usage, 3 the manifest is wrong, 4 not permitted,
+//! 5 the host can't (no KVM, no IOMMU, a file in the way).
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::json;
+
+use crate::check::{self, System};
+use crate::manifest::{self, Manifest, Of, Report, Severity};
+use crate::map;
+
+const CODES: &str = "Exit codes: 0 done, 1 failed while running, 2 wrong usage, 3 the manifest is wrong, 4 not permitted, \
+                     5 the host can't (no KVM, no IOMMU, a file in the way).";
+
+/// Static partitions from one manifest: the audio service VM with the codec, guests, safety partitions.
+#[derive(Parser)]
+#[command(name = "hypervisor", version, after_help = CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Proves what can be proven before anything runs; all findings at once.
+    Check(Check),
+    /// Draws the partition map.
+    Map(Map),
+    /// Prints the manifest's JSON Schema.
+    Schema,
+}
+
+#[derive(Args)]
+struct Check {
+    /// The manifest.
+    manifest: PathBuf,
+    /// Don't look at this host: the manifest by itself.
+    #[arg(long)]
+    manifest_only: bool,
+    /// Findings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Map {
+    /// The manifest.
+    manifest: PathBuf,
+    /// As what.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Into this file rather than to standard output.
+    #[arg(long, short)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Svg,
+}
+
+/// Why a command failed: its exit code and what to say.
+pub(crate) struct Failure {
+    /// Exit code.
+    pub code: u8,
+    /// What to say; empty when it is said already.
+    pub text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+        }
+    }
+
+    /// An I/O error on a path: 4 when not permitted, else 5.
+    pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
+        let code = if error.kind() == io::ErrorKind::PermissionDenied {
+            4
+        } else {
+            5
+        };
+        Self::new(code, format!("{}: {error}", path.display()))
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Check(args) => check(&args),
+        Command::Map(args) => draw(&args),
+        Command::Schema => print(&format!("{:#}\n", manifest::schema::schema())),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.text.is_empty() {
+                eprintln!("hypervisor: {}", failure.text);
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    // A reader that went away (`| head`) is no failure.
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(1, error.to_string())),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a manifest file and checks it by itself.
+pub(crate) fn load(path: &Path) -> Result<(Manifest, Report), Failure> {
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(|error| Failure::file(path, &error))?;
+    let read = file.take(manifest::MAX_BYTES + 1).read_to_string(&mut text);
+    read.map_err(|error| Failure::file(path, &error))?;
+    if text.len() as u64 > manifest::MAX_BYTES {
+        return Err(Failure::new(
+            3,
+            format!("{}: longer than {} bytes", path.display(), manifest::MAX_BYTES),
+        ));
+    }
+    Ok(check::manifest(path, &text))
+}
+
+/// The exit code that findings lead to.
+pub(crate) fn verdict(report: &Report) -> Result<(), Failure> {
+    let code = match report.stops() {
+        None => return Ok(()),
+        Some(Of::Manifest) => 3,
+        Some(Of::Permission) => 4,
+        Some(Of::Host) => 5,
+    };
+    Err(Failure::new(code, ""))
+}
+
+fn check(args: &Check) -> Result<(), Failure> {
+    let (manifest, mut report) = load(&args.manifest)?;
+    if !args.manifest_only {
+        report.extend(check::host::look(&manifest, &System));
+    }
+    if args.json {
+        let findings = serde_json::to_value(&report).map_err(|error| Failure::new(1, error.to_string()))?;
+        print(&format!("{:#}\n", json!({ "findings": findings })))?;
+    } else {
+        let count = |severity| {
+            report
+                .findings()
+                .iter()
+                .filter(|found| found.severity == severity)
+                .count()
+        };
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let gap = if report.findings().is_empty() { "" } else { "\n" };
+        print(&format!(
+            "{report}{gap}{}: {errors} errors, {warnings} warnings\n",
+            args.manifest.display()
+        ))?;
+    }
+    verdict(&report)
+}
+
+fn draw(args: &Map) -> Result<(), Failure> {
+    let (manifest, report) = load(&args.manifest)?;
+    if report.stops().is_some() {
+        eprint!("{report}");
+        return verdict(&report);
+    }
+    let drawn = match args.format {
+        Format::Text => map::text(&manifest),
+        Format::Svg => map::svg(&manifest),
+    };
+    match &args.output {
+        None => print(&drawn),
+        Some(path) => fs::write(path, drawn).map_err(|error| Failure::file(path, &error)),
+    }
+}

@@ -1,0 +1,309 @@
+//! What is wrong with a manifest or its host: every finding with its place, cause and cure.
+//!
+//! ```text
+//! error[cpu-taken]: CPU 1 belongs to `cluster` and to `ivi`
+//!  --> board.toml:24:8
+//!    |
+//! 24 | cpus = "1"
+//!    |        ^^^ again here
+//!    : line 12: first here
+//!    = help: give each its own CPU, or make a set: `[sets.NAME]`
+//! ```
+
+use std::fmt::{self, Write};
+
+use serde::Serialize;
+
+/// A place in a text: bytes `start..end`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+impl From<std::ops::Range<usize>> for Span {
+    fn from(range: std::ops::Range<usize>) -> Self {
+        let std::ops::Range { start, end } = range;
+        Self { start, end }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At<T> {
+    /// What.
+    pub value: T,
+    /// Where.
+    pub span: Span,
+}
+
+impl<T> At<T> {
+    /// `value`, found at `span`.
+    pub fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing runs.
+    Error,
+    /// It runs, but something promised may not hold.
+    Warning,
+}
+
+/// Whose affair a finding is; decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Of {
+    /// The manifest says something that can't be.
+    Manifest,
+    /// The host could, but not for this user.
+    Permission,
+    /// The host can't.
+    Host,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Whose affair.
+    pub of: Of,
+    /// Stable name of this kind of finding.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// Where in the manifest; of a host's fault: what needs it.
+    pub span: Span,
+    /// Why it is wrong.
+    pub cause: String,
+    /// Another place that has to do with it.
+    pub also: Option<(Span, String)>,
+    /// What to do.
+    pub cure: String,
+}
+
+impl Finding {
+    /// An error of the manifest.
+    pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            of: Of::Manifest,
+            code,
+            message: message.into(),
+            span,
+            cause: String::new(),
+            also: None,
+            cure: String::new(),
+        }
+    }
+
+    /// A warning.
+    pub fn warning(code: &'static str, span: Span, message: impl Into<String>) -> Self {
+        let severity = Severity::Warning;
+        Self {
+            severity,
+            ..Self::error(code, span, message)
+        }
+    }
+
+    /// Whose affair it is.
+    #[must_use]
+    pub fn of(mut self, of: Of) -> Self {
+        self.of = of;
+        self
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.cause = cause.into();
+        self
+    }
+
+    /// Adds another place.
+    #[must_use]
+    pub fn also(mut self, span: Span, what: impl Into<String>) -> Self {
+        self.also = Some((span, what.into()));
+        self
+    }
+
+    /// Adds the cure.
+    #[must_use]
+    pub fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = cure.into();
+        self
+    }
+}
+
+/// Everything found, in the order of the places.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    file: String,
+    text: String,
+    findings: Vec<Finding>,
+}
+
+/// Characters of a line shown.
+const MOST_SHOWN: usize = 160;
+
+impl Report {
+    /// A report on `text`, which came from `file`.
+    pub fn new(file: impl Into<String>, text: impl Into<String>, findings: Vec<Finding>) -> Self {
+        let mut report = Self {
+            file: file.into(),
+            text: text.into(),
+            findings: Vec::new(),
+        };
+        report.extend(findings);
+        report
+    }
+
+    /// Adds findings.
+    pub fn extend(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        self.findings
+            .sort_by(|a, b| (a.span, a.severity, a.code).cmp(&(b.span, b.severity, b.code)));
+        self.findings.dedup();
+    }
+
+    /// The findings.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Whether something keeps it from running, and whose affair the first such thing is: a manifest's before a host's.
+    pub fn stops(&self) -> Option<Of> {
+        let errors = self.findings.iter().filter(|found| found.severity == Severity::Error);
+        errors.map(|found| found.of).min()
+    }
+
+    /// Line and column of a place, both from 1, and its length in characters.
+    pub fn position(&self, span: Span) -> (usize, usize, usize) {
+        let start = floor(&self.text, span.start);
+        let before = self.text.get(..start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+        let marked = self
+            .text
+            .get(start..floor(&self.text, span.end).max(start))
+            .unwrap_or_default();
+        (
+            line,
+            column,
+            marked.lines().next().unwrap_or_default().chars().count().max(1),
+        )
+    }
+
+    fn render(&self, found: &Finding, out: &mut impl Write) -> fmt::Result {
+        let word = if found.severity == Severity::Error {
+            "error"
+        } else {
+            "warning"
+        };
+        let (line, column, length) = self.position(found.span);
+        let gutter = line.to_string().len();
+        writeln!(out, "{word}[{}]: {}", found.code, printable(&found.message))?;
+        writeln!(out, "{:gutter$}--> {}:{line}:{column}", "", self.file)?;
+        let source: String = self
+            .text
+            .lines()
+            .nth(line - 1)
+            .unwrap_or_default()
+            .chars()
+            .take(MOST_SHOWN)
+            .collect();
+        if !source.is_empty() && column <= MOST_SHOWN {
+            writeln!(out, "{:gutter$} |\n{line} | {}", "", printable(&source).trim_end())?;
+            let marks = "^".repeat(length.min(MOST_SHOWN));
+            let marked = format!("{:pad$}{marks} {}", "", printable(&found.cause), pad = column - 1);
+            writeln!(out, "{:gutter$} | {}", "", marked.trim_end())?;
+        } else if !found.cause.is_empty() {
+            writeln!(out, "{:gutter$} = {}", "", printable(&found.cause))?;
+        }
+        if let Some((span, what)) = &found.also {
+            writeln!(
+                out,
+                "{:gutter$} : line {}: {}",
+                "",
+                self.position(*span).0,
+                printable(what)
+            )?;
+        }
+        if !found.cure.is_empty() {
+            writeln!(out, "{:gutter$} = help: {}", "", printable(&found.cure))?;
+        }
+        Ok(())
+    }
+}
+
+/// All findings, rendered one after the other with an empty line between.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, found) in self.findings.iter().enumerate() {
+            if index > 0 {
+                f.write_char('\n')?;
+            }
+            self.render(found, f)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    severity: Severity,
+    of: Of,
+    code: &'a str,
+    file: &'a str,
+    line: usize,
+    column: usize,
+    message: &'a str,
+    cause: &'a str,
+    cure: &'a str,
+}
+
+/// A list of `{severity, of, code, file, line, column, message, cause, cure}`.
+impl Serialize for Report {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.findings.iter().map(|found| {
+            let (line, column, _) = self.position(found.span);
+            Entry {
+                severity: found.severity,
+                of: found.of,
+                code: found.code,
+                file: &self.file,
+                line,
+                column,
+                message: &found.message,
+                cause: &found.cause,
+                cure: &found.cure,
+            }
+        }))
+    }
+}
+
+/// The greatest character boundary that is not after `at`.
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// No tabs, no escape sequences of a file on the terminal.
+fn printable(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(shown).collect()
+}
