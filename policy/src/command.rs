@@ -88,6 +88,20 @@ pub enum Call {
     SetSystemProperty {
         property: Property,
     },
+    /// Several at once: AudioManager's C++ interface has it, its D-Bus interface doesn't.
+    SetMainSinkSoundProperties {
+        sink: u16,
+        properties: Vec<Property>,
+    },
+    /// As for sinks.
+    SetMainSourceSoundProperties {
+        source: u16,
+        properties: Vec<Property>,
+    },
+    /// As for sinks.
+    SetSystemProperties {
+        properties: Vec<Property>,
+    },
     GetVolume {
         sink: u16,
     },

@@ -54,6 +54,16 @@ pub mod source_state {
     pub const PAUSED: i16 = 3;
 }
 
+/// `am_HotSink_e`.
+pub mod hot_sink {
+    /// Input A is heard.
+    pub const SINK_A: i16 = 1;
+    /// Input B is.
+    pub const SINK_B: i16 = 2;
+    /// Both are.
+    pub const INTERMEDIATE: i16 = 3;
+}
+
 /// `am_InterruptState_e`.
 pub mod interrupt_state {
     /// Over.

@@ -20,6 +20,18 @@ impl Conversion {
         })
     }
 
+    /// Each of these formats leaves as it arrives.
+    pub fn same(formats: &[u16]) -> Self {
+        let matrix = formats
+            .iter()
+            .flat_map(|row| formats.iter().map(move |column| row == column));
+        Self {
+            sink_formats: formats.to_vec(),
+            source_formats: formats.to_vec(),
+            matrix: matrix.collect(),
+        }
+    }
+
     /// Whether what arrives as `sink` can leave as `source`.
     pub fn converts(&self, sink: u16, source: u16) -> bool {
         let row = |row: usize| {

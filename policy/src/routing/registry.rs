@@ -24,6 +24,9 @@ pub struct Domain {
     pub early: bool,
     pub complete: bool,
     pub state: i16,
+    /// The state it was asked for last.
+    #[serde(default)]
+    pub asked_state: Option<i16>,
 }
 
 /// A domain's source.

@@ -30,6 +30,8 @@ pub struct Rules {
     pub curve: Vec<(i16, Db10)>,
     /// Smallest and largest value of a main sound property.
     pub property_range: (i16, i16),
+    /// Names of domains that know `asyncSetVolumes`: what changes there at the same time is sent as one request.
+    pub set_volumes: BTreeSet<String>,
 }
 
 impl Default for Rules {
@@ -46,6 +48,7 @@ impl Default for Rules {
             curves: BTreeMap::new(),
             curve: vec![(0, MUTE), (1, -600), (100, 0)],
             property_range: (-10, 10),
+            set_volumes: BTreeSet::new(),
         }
     }
 }

@@ -7,7 +7,7 @@
 //!          2  only if 1 found nothing: one domain is entered a second time
 //! ```
 //!
-//! A sink that feeds a converter is not tried as a gateway. At most [`MAX_PATHS`] paths; the formats that are possible along one
+//! A sink that feeds a converter or crossfader is not tried as a gateway. At most [`MAX_PATHS`] paths; the formats that are possible along one
 //! path are routes of their own, in the policy's order of priority, the main source's hop deciding first. The work is bounded
 //! ([`MAX_WORK`] hops tried a pass): what a registry of any size costs is known.
 
@@ -92,6 +92,18 @@ impl Graph {
         let carries = |sink: u16, source: u16| {
             busy.is_some_and(|busy| busy.iter().any(|(from, to)| *from == source || *to == sink))
         };
+        // A crossfader's inputs are two bridges to its output, which change no format.
+        let inputs = registry.crossfaders.values().flat_map(|it| {
+            let formats = registry.sources.get(&it.source).map_or(&[][..], |it| &it.lists.formats);
+            [it.sink_a, it.sink_b].map(|sink| Bridge {
+                sink,
+                source: it.source,
+                converter: true,
+                conversion: Conversion::same(formats),
+            })
+        });
+        let is_fed = |sink: u16| busy.is_some_and(|busy| busy.iter().any(|(_, to)| *to == sink));
+        let inputs: Vec<Bridge> = inputs.filter(|it| !is_fed(it.sink)).collect();
         Self {
             sources: (registry.sources.iter())
                 .map(|(id, it)| (*id, node(it.domain, &it.lists.formats)))
@@ -107,6 +119,7 @@ impl Graph {
                     converter,
                     conversion: it.conversion.clone(),
                 })
+                .chain(inputs)
                 .collect(),
         }
     }

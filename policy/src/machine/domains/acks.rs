@@ -1,7 +1,7 @@
 //! Acks, and what failed.
 
 use super::state::{Goal, Target, What};
-use crate::command::{ConnectionState, Signal, error};
+use crate::command::{ConnectionState, Property, Signal, error};
 use crate::effect::Effect;
 use crate::machine::Machine;
 use crate::routing_command::{AckResult, End, source_state};
@@ -10,10 +10,10 @@ use crate::routing_command::{AckResult, End, source_state};
 use crate::machine::tests::mutant::{self, Mutant};
 
 /// An ack for what was asked.
-fn fits(what: What, result: AckResult) -> bool {
+fn fits(what: &What, result: AckResult) -> bool {
     match (what, result) {
         (What::Connect { segment }, AckResult::Connect { connection })
-        | (What::Disconnect { segment }, AckResult::Disconnect { connection }) => segment == connection,
+        | (What::Disconnect { segment }, AckResult::Disconnect { connection }) => *segment == connection,
         (What::SourceState { .. }, AckResult::SourceState)
         | (What::SinkVolume { .. }, AckResult::SinkVolume { .. })
         | (What::SourceVolume { .. }, AckResult::SourceVolume { .. })
@@ -21,7 +21,9 @@ fn fits(what: What, result: AckResult) -> bool {
         | (What::SourceSound { .. }, AckResult::SourceSoundProperty)
         | (What::SinkNotification { .. }, AckResult::SinkNotification)
         | (What::SourceNotification { .. }, AckResult::SourceNotification)
-        | (What::Transfer { .. }, AckResult::TransferConnection) => true,
+        | (What::Transfer { .. }, AckResult::TransferConnection)
+        | (What::CrossFade { .. }, AckResult::CrossFading { .. })
+        | (What::Volumes(_), AckResult::SetVolumes) => true,
         _ => false,
     }
 }
@@ -38,20 +40,19 @@ impl Machine {
         #[cfg(test)]
         let peer = peer.as_str();
         let what = open.get_mut(peer).and_then(|open| {
-            let what = open.get(&handle)?.what;
-            fits(what, result).then(|| open.remove(&handle))?;
-            Some(what)
+            let fits = fits(&open.get(&handle)?.what, result);
+            fits.then(|| open.remove(&handle)).flatten().map(|it| it.what)
         });
         let Some(what) = what else {
             self.state.routing.dropped_acks += 1;
             return;
         };
         if error == error::OK as u16 {
-            self.done(what, signals);
+            self.done(&what, signals);
         } else {
-            self.reached(what, result, error);
-            self.failed(what);
-            self.give_up(what);
+            self.reached(&what, result, error);
+            self.failed(&what);
+            self.give_up(&what);
         }
     }
 
@@ -60,8 +61,8 @@ impl Machine {
         let open = self.state.routing.open.get_mut(peer);
         match open.and_then(|open| open.remove(&handle)) {
             Some(open) => {
-                self.failed(open.what);
-                self.give_up(open.what);
+                self.failed(&open.what);
+                self.give_up(&open.what);
             }
             None => self.state.routing.dropped_acks += 1,
         }
@@ -69,11 +70,11 @@ impl Machine {
     }
 
     /// It is as it was asked for.
-    fn done(&mut self, what: What, signals: &mut Vec<Signal>) {
+    fn done(&mut self, what: &What, signals: &mut Vec<Signal>) {
         self.state.routing.forgive(what.target());
         let routing = &mut self.state.routing;
         let registry = &mut routing.registry;
-        match what {
+        match *what {
             What::Connect { segment } => {
                 if let Some(segment) = routing.segments.get_mut(&segment) {
                     segment.up = true;
@@ -95,18 +96,14 @@ impl Machine {
                 }
             }
             What::SinkVolume { .. } => self.sink_volume_done(what, signals),
-            What::SinkSound { sink, property } => {
-                if let Some(sink) = registry.sinks.get_mut(&sink) {
-                    set_property(&mut sink.lists.sound, property);
+            What::SinkSound { sink, ref properties } => self.sound_done(End::Sink(sink), properties, signals),
+            What::SourceSound { source, ref properties } => self.sound_done(End::Source(source), properties, signals),
+            What::CrossFade { crossfader, hot_sink } => {
+                if let Some(crossfader) = registry.crossfaders.get_mut(&crossfader) {
+                    crossfader.hot_sink = hot_sink;
                 }
-                self.main_property_done(End::Sink(sink), property, signals);
             }
-            What::SourceSound { source, property } => {
-                if let Some(source) = registry.sources.get_mut(&source) {
-                    set_property(&mut source.lists.sound, property);
-                }
-                self.main_property_done(End::Source(source), property, signals);
-            }
+            What::Volumes(ref all) => all.iter().for_each(|it| self.done(it, signals)),
             What::SinkNotification { sink, notification } => {
                 self.notification_done(End::Sink(sink), notification, signals);
             }
@@ -116,13 +113,22 @@ impl Machine {
         }
     }
 
-    fn sink_volume_done(&mut self, what: What, signals: &mut Vec<Signal>) {
+    fn sound_done(&mut self, end: End, properties: &[Property], signals: &mut Vec<Signal>) {
+        for property in properties {
+            if let Some(lists) = self.lists_mut(end) {
+                set_property(&mut lists.sound, *property);
+            }
+            self.main_property_done(end, *property, signals);
+        }
+    }
+
+    fn sink_volume_done(&mut self, what: &What, signals: &mut Vec<Signal>) {
         let What::SinkVolume {
             sink: id,
             volume,
             main_volume,
             mute,
-        } = what
+        } = *what
         else {
             return;
         };
@@ -142,20 +148,25 @@ impl Machine {
         }
     }
 
-    /// An aborted ramp stays where it got to.
-    fn reached(&mut self, what: What, result: AckResult, error: u16) {
+    /// An aborted ramp or fade stays where it got to.
+    fn reached(&mut self, what: &What, result: AckResult, error: u16) {
         if error != error::ABORTED as u16 {
             return;
         }
         let registry = &mut self.state.routing.registry;
         match (what, result) {
+            (What::CrossFade { crossfader, .. }, AckResult::CrossFading { hot_sink }) => {
+                if let Some(crossfader) = registry.crossfaders.get_mut(crossfader) {
+                    crossfader.hot_sink = hot_sink;
+                }
+            }
             (What::SinkVolume { sink, .. }, AckResult::SinkVolume { volume }) => {
-                if let Some(sink) = registry.sinks.get_mut(&sink) {
+                if let Some(sink) = registry.sinks.get_mut(sink) {
                     sink.volume = volume;
                 }
             }
             (What::SourceVolume { source, .. }, AckResult::SourceVolume { volume }) => {
-                if let Some(source) = registry.sources.get_mut(&source) {
+                if let Some(source) = registry.sources.get_mut(source) {
                     source.volume = volume;
                 }
             }
@@ -164,9 +175,9 @@ impl Machine {
     }
 
     /// Refused or too late: those that needed it fail, and it isn't asked for again until someone asks anew.
-    pub(super) fn failed(&mut self, what: What) {
+    pub(super) fn failed(&mut self, what: &What) {
         let routing = &mut self.state.routing;
-        match what {
+        match *what {
             What::Connect { segment } => {
                 let Some(hop) = routing.segments.get(&segment).map(|it| it.hop) else {
                     return;
@@ -194,14 +205,15 @@ impl Machine {
                     }
                 }
             }
+            What::Volumes(ref all) => all.iter().for_each(|it| self.failed(it)),
             _ => routing.refuse(what.target(), what.value()),
         }
     }
 
     /// Nothing more will come of it. A segment whose fate is unknown is taken to be none.
-    pub(super) fn give_up(&mut self, what: What) {
+    pub(super) fn give_up(&mut self, what: &What) {
         let routing = &mut self.state.routing;
-        match what {
+        match *what {
             What::Connect { segment } | What::Disconnect { segment } => drop(routing.segments.remove(&segment)),
             What::SourceState { source, state } if state == source_state::OFF => {
                 routing.driven.remove(&source);
@@ -213,16 +225,12 @@ impl Machine {
     /// A volume on its way.
     pub(super) fn volume_tick(&mut self, peer: &str, handle: u16, end: End, volume: i16) {
         let routing = &mut self.state.routing;
-        let what = routing
-            .open
-            .get(peer)
-            .and_then(|open| open.get(&handle))
-            .map(|it| it.what);
+        let open = routing.open.get(peer).and_then(|open| open.get(&handle));
         let target = match end {
             End::Source(source) => Target::SourceVolume(source),
             End::Sink(sink) => Target::SinkVolume(sink),
         };
-        if what.map(What::target) != Some(target) {
+        if !open.is_some_and(|it| it.what.is_about(target)) {
             routing.dropped_acks += 1;
             return;
         }

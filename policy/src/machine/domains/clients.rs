@@ -9,7 +9,7 @@
 //!
 //! A Connect's first request leaves before its reply, everything else after it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::matrix::Found;
 use super::register::{is_available, main_sink, main_source};
@@ -58,10 +58,16 @@ impl Machine {
             }
             Call::SetSinkMuteState { sink, state } if is(End::Sink(sink)) => self.set_domain_mute(sink, state),
             Call::SetMainSinkSoundProperty { sink, property } if is(End::Sink(sink)) => {
-                self.set_main_property(End::Sink(sink), property, &mut late, effects)
+                self.set_main_properties(End::Sink(sink), &[property], &mut late, effects)
             }
             Call::SetMainSourceSoundProperty { source, property } if is(End::Source(source)) => {
-                self.set_main_property(End::Source(source), property, &mut late, effects)
+                self.set_main_properties(End::Source(source), &[property], &mut late, effects)
+            }
+            Call::SetMainSinkSoundProperties { sink, ref properties } if is(End::Sink(sink)) => {
+                self.set_main_properties(End::Sink(sink), properties, &mut late, effects)
+            }
+            Call::SetMainSourceSoundProperties { source, ref properties } if is(End::Source(source)) => {
+                self.set_main_properties(End::Source(source), properties, &mut late, effects)
             }
             Call::SetSinkMainNotificationConfiguration { sink, notification } if is(End::Sink(sink)) => {
                 self.set_main_notification(End::Sink(sink), notification, &mut late, effects)
@@ -200,9 +206,10 @@ impl Machine {
                 .filter_map(|hop| Some((hop, self.state.routing.segment_of(hop)?.1)));
             known.all(|(hop, segment)| hop.format == segment.hop.format)
         };
-        let best = routes.iter().position(fits);
-        best.and_then(|best| routes.into_iter().nth(best))
-            .ok_or(error::NOT_POSSIBLE)
+        let fitting = routes.into_iter().filter(fits);
+        // Of those of one length the one by a crossfader's input that nobody uses.
+        let best = fitting.min_by_key(|route| (route.len(), self.inputs_in_use(source, route)));
+        best.ok_or(error::NOT_POSSIBLE)
     }
 
     /// Guests' streams and zones: everything is converted there. Nothing leads to protected sources.
@@ -251,6 +258,9 @@ impl Machine {
         self.state.routing.forgive(Target::SinkVolume(sink));
         for hop in route {
             self.state.routing.forgive(Target::SourceState(hop.source));
+        }
+        for (crossfader, _) in self.crossfaders_of(route) {
+            self.state.routing.forgive(Target::CrossFade(crossfader));
         }
     }
 
@@ -365,31 +375,41 @@ impl Machine {
         code(error::OK)
     }
 
-    /// A main sound property; where the domain has the sound property of that type, it decides.
-    fn set_main_property(
+    /// Main sound properties, all or none; those of which the domain has the sound property it decides, in one request.
+    fn set_main_properties(
         &mut self,
         end: End,
-        (kind, value): Property,
+        wanted: &[Property],
         late: &mut Vec<Signal>,
         effects: &mut Vec<Effect>,
     ) -> Reply {
         let (low, high) = self.model.routing.property_range;
-        let property = (kind, value.clamp(low, high.max(low)));
         let Some(lists) = self.lists_mut(end) else {
             return code(error::OUT_OF_RANGE);
         };
-        if !lists.main_sound.iter().any(|it| it.0 == kind) {
+        let known = |(kind, _): &Property| lists.main_sound.iter().any(|it| it.0 == *kind);
+        if !wanted.iter().all(known) {
             return code(error::UNKNOWN);
         }
-        if !lists.sound.iter().any(|it| it.0 == kind) {
-            self.main_property_done(end, property, late);
-            return code(error::OK);
+        // Of one that is given twice the last.
+        let wanted: BTreeMap<i16, i16> = wanted.iter().map(|it| (it.0, it.1.clamp(low, high.max(low)))).collect();
+        let decided = |it: &Property| lists.sound.iter().any(|own| own.0 == it.0);
+        let (theirs, ours): (Vec<Property>, Vec<Property>) = wanted.into_iter().partition(decided);
+        if !theirs.is_empty() {
+            let properties = theirs;
+            let what = match end {
+                End::Sink(sink) => What::SinkSound { sink, properties },
+                End::Source(source) => What::SourceSound { source, properties },
+            };
+            let reply = self.send_setting(end, what, effects);
+            if reply.error != error::OK {
+                return reply;
+            }
         }
-        let what = match end {
-            End::Sink(sink) => What::SinkSound { sink, property },
-            End::Source(source) => What::SourceSound { source, property },
-        };
-        self.send_setting(end, what, effects)
+        for property in ours {
+            self.main_property_done(end, property, late);
+        }
+        code(error::OK)
     }
 
     fn send_setting(&mut self, end: End, what: What, effects: &mut Vec<Effect>) -> Reply {

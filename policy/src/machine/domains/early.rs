@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  early    registerEarlyConnection ─► CONNECTED (or SUSPENDED) as it is; its ends may be registered later, clients see it then
-//!  late     Rundown ─► each connection is offered to each domain in DS_INDEPENDENT_RUNDOWN until one accepts
+//!  late     Rundown ─► each connection is offered to each domain in DS_INDEPENDENT_RUNDOWN until one accepts;
+//!                      those that can go on (`early`) are asked to, and offered them once they say that they do
 //! ```
 
 use super::matrix::Found;
@@ -167,6 +168,9 @@ impl Machine {
         let mains = routing.mains.iter();
         let offered = mains.filter(|(_, it)| it.goal == Goal::Up && active.contains(&it.state));
         routing.offers = offered.map(|(id, _)| (*id, on.clone())).collect();
+        if !self.state.routing.offers.is_empty() {
+            self.ask_to_stay(effects);
+        }
         self.settle_domains(effects);
     }
 
@@ -181,6 +185,9 @@ impl Machine {
             }
             let routing = &mut self.state.routing;
             let next = routing.offers.get_mut(&main).and_then(Vec::pop);
+            if next.is_none() && routing.mains.contains_key(&main) && !routing.asked_to_stay.is_empty() {
+                continue;
+            }
             moved = true;
             match next.filter(|_| routing.mains.contains_key(&main)) {
                 Some(domain) => {

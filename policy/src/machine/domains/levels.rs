@@ -1,40 +1,79 @@
-//! Volumes towards domains: a sink's main volume and mute, a source's ducks.
+//! Volumes towards domains: a sink's main volume and mute, a source's ducks. What changes at the same time in a domain that knows
+//! `asyncSetVolumes` is one request; elsewhere each is one.
+
+use std::collections::BTreeMap;
 
 use super::requests::Sent;
 use super::state::{Target, What};
 use crate::command::Signal;
 use crate::effect::Effect;
 use crate::machine::{Machine, signal};
+use crate::routing_command::{End, Kind};
 use crate::{Db10, MUTE, curve};
 
 #[cfg(test)]
 use crate::machine::tests::mutant::{self, Mutant};
 
+/// What a level needs.
+enum Needs {
+    Nothing,
+    /// It was taken up without a request.
+    Told,
+    /// This, of its domain.
+    Request(u16, What),
+}
+
 impl Machine {
     /// Sends what differs from what was acknowledged: whether anything moved.
     pub(super) fn settle_levels(&mut self, effects: &mut Vec<Effect>) -> bool {
-        let sinks: Vec<u16> = self.state.routing.registry.sinks.keys().copied().collect();
-        let sources: Vec<u16> = self.state.routing.registry.sources.keys().copied().collect();
+        let registry = &self.state.routing.registry;
+        let (sinks, sources) = (registry.ids(Kind::Sink), registry.ids(Kind::Source));
+        let patience = self.model.routing.ack_ms;
         let mut moved = false;
-        for sink in sinks {
-            moved |= self.settle_sink(sink, effects);
+        let mut together: BTreeMap<u16, Vec<What>> = BTreeMap::new();
+        let ends = sinks.into_iter().map(End::Sink);
+        for end in ends.chain(sources.into_iter().map(End::Source)) {
+            let needs = match end {
+                End::Sink(sink) => self.sink_needs(sink, effects),
+                End::Source(source) => self.source_needs(source),
+            };
+            match needs {
+                Needs::Nothing => {}
+                Needs::Told => moved = true,
+                Needs::Request(domain, what) if self.sets_volumes(domain) => {
+                    together.entry(domain).or_default().push(what);
+                }
+                Needs::Request(domain, what) => moved |= self.send(domain, what, patience, effects) == Sent::Yes,
+            }
         }
-        for source in sources {
-            moved |= self.settle_source(source, effects);
+        for (domain, mut all) in together {
+            let what = match all.pop() {
+                Some(one) if all.is_empty() => one,
+                last => {
+                    all.extend(last);
+                    What::Volumes(all)
+                }
+            };
+            moved |= self.send(domain, what, patience, effects) == Sent::Yes;
         }
         moved
     }
 
-    fn settle_sink(&mut self, id: u16, effects: &mut Vec<Effect>) -> bool {
+    fn sets_volumes(&self, domain: u16) -> bool {
+        let domain = self.state.routing.registry.domains.get(&domain);
+        domain.is_some_and(|it| self.model.routing.set_volumes.contains(&it.name))
+    }
+
+    fn sink_needs(&mut self, id: u16, effects: &mut Vec<Effect>) -> Needs {
         let target = Target::SinkVolume(id);
         if !self.is_idle(target) {
-            return false;
+            return Needs::Nothing;
         }
         let mut mains = self.state.routing.mains.iter().filter(|(_, it)| it.sink == id);
         let held = mains.any(|(main, it)| self.holds(*main, it));
         let rules = &self.model.routing;
         let Some(sink) = self.state.routing.registry.sinks.get_mut(&id) else {
-            return false;
+            return Needs::Nothing;
         };
         let mute = sink.wanted_mute || held;
         #[cfg(test)]
@@ -46,7 +85,7 @@ impl Machine {
             if changed && sink.visible {
                 signal(effects, Signal::VolumeChanged { sink: id, volume });
             }
-            return changed;
+            return if changed { Needs::Told } else { Needs::Nothing };
         }
         let main_volume = sink.wanted_volume;
         let volume = if mute {
@@ -54,9 +93,9 @@ impl Machine {
         } else {
             curve::gain(rules.curve_of(&sink.name), main_volume)
         };
-        let (domain, patience) = (sink.domain, rules.ack_ms);
+        let domain = sink.domain;
         if self.state.routing.is_refused(target, volume) {
-            return false;
+            return Needs::Nothing;
         }
         let what = What::SinkVolume {
             sink: id,
@@ -64,23 +103,23 @@ impl Machine {
             main_volume,
             mute,
         };
-        self.send(domain, what, patience, effects) == Sent::Yes
+        Needs::Request(domain, what)
     }
 
-    fn settle_source(&mut self, id: u16, effects: &mut Vec<Effect>) -> bool {
+    fn source_needs(&mut self, id: u16) -> Needs {
         let target = Target::SourceVolume(id);
         if !self.is_idle(target) {
-            return false;
+            return Needs::Nothing;
         }
         let duck = self.duck_of(id);
-        let (ramp_ms, patience) = (self.model.routing.ramp_ms, self.model.routing.ack_ms);
+        let ramp_ms = self.model.routing.ramp_ms;
         let Some(source) = self.state.routing.registry.sources.get_mut(&id) else {
-            return false;
+            return Needs::Nothing;
         };
         let depth = duck.map_or(0, |it| it.depth);
         let volume: Db10 = source.base_volume.saturating_add(depth).max(MUTE);
         if volume == source.volume {
-            return false;
+            return Needs::Nothing;
         }
         let ramp_ms = match duck {
             Some(duck) if volume < source.volume => to_ramp(duck.attack_ms),
@@ -89,14 +128,14 @@ impl Machine {
         source.release_ms = duck.map(|it| to_ramp(it.release_ms)).or(source.release_ms);
         let domain = source.domain;
         if self.state.routing.is_refused(target, volume) {
-            return false;
+            return Needs::Nothing;
         }
         let what = What::SourceVolume {
             source: id,
             volume,
             ramp_ms,
         };
-        self.send(domain, what, patience, effects) == Sent::Yes
+        Needs::Request(domain, what)
     }
 }
 

@@ -38,21 +38,25 @@ impl Machine {
             self.lose(kind, id, signals);
         }
         self.close(|open| open.domain == domain);
+        self.state.routing.asked_to_stay.remove(&domain);
         self.state.routing.registry.remove(Kind::Domain, domain);
     }
 
     /// An element goes: connections over it are disconnected and removed, what they had in other domains is taken down.
     fn lose(&mut self, kind: Kind, id: u16, signals: &mut Vec<Signal>) {
-        let routing = &mut self.state.routing;
+        let routing = &self.state.routing;
         let bridge = match kind {
             Kind::Gateway => routing.registry.gateways.get(&id),
             Kind::Converter => routing.registry.converters.get(&id),
             _ => None,
         };
         let bridge = bridge.map(|it| (it.sink, it.source));
+        let fades = self.ends_through(kind, id);
+        let routing = &mut self.state.routing;
         let over = |main: &super::state::Main| match kind {
             Kind::Source => main.source == id || main.uses_source(id),
             Kind::Sink => main.sink == id || main.route.iter().any(|hop| hop.sink == id),
+            Kind::Crossfader => fades.contains(&(main.source, main.sink)),
             _ => bridge.is_some_and(|(sink, source)| {
                 let mut pairs = main.route.windows(2);
                 pairs.any(|hops| matches!(hops, [from, to] if from.sink == sink && to.source == source))
@@ -72,6 +76,19 @@ impl Machine {
             _ => {}
         }
         self.state.routing.registry.remove(kind, id);
+        let known: BTreeSet<u16> = self.state.routing.registry.crossfaders.keys().copied().collect();
+        let lost = |target: Target| matches!(target, Target::CrossFade(id) if !known.contains(&id));
+        self.close(|open| lost(open.what.target()));
+        self.state.routing.refused.retain(|it| !lost(it.0));
+    }
+
+    /// Ends of the connections that go through a crossfader.
+    fn ends_through(&self, kind: Kind, id: u16) -> BTreeSet<(u16, u16)> {
+        let mains = self.state.routing.mains.values();
+        let through = mains.filter(|it| {
+            kind == Kind::Crossfader && self.crossfaders_of(&it.route).iter().any(|(crossfader, _)| *crossfader == id)
+        });
+        through.map(|it| (it.source, it.sink)).collect()
     }
 
     /// After a restart, perhaps with another file: what contradicts the model or itself is left out.
@@ -123,7 +140,7 @@ impl Machine {
             Target::SourceSound(id),
             Target::SourceNotification(id),
         ];
-        self.close(|open| targets.contains(&open.what.target()));
+        self.forget_targets(&targets);
         let routing = &mut self.state.routing;
         routing.refused.retain(|it| !targets.contains(&it.0));
         routing.driven.remove(&id);
@@ -139,7 +156,7 @@ impl Machine {
             Target::SinkSound(id),
             Target::SinkNotification(id),
         ];
-        self.close(|open| targets.contains(&open.what.target()));
+        self.forget_targets(&targets);
         let routing = &mut self.state.routing;
         routing.refused.retain(|it| !targets.contains(&it.0));
         if routing.registry.sinks.get(&id).is_some_and(|it| it.visible) {

@@ -31,6 +31,9 @@ impl Machine {
         let Some(main) = self.state.routing.mains.get(&id).cloned() else {
             return false;
         };
+        if self.stays_for_fade(&main) {
+            return false;
+        }
         if main.goal != Goal::Up {
             return self.lower(id, &main, effects);
         }
@@ -52,6 +55,9 @@ impl Machine {
                 }
                 if next == Move::Through {
                     next = self.raise_sources(id, main, effects);
+                }
+                if next == Move::Through {
+                    next = self.raise_fade(id, main);
                 }
                 if next == Move::Through {
                     self.become_connected(id, effects);
@@ -103,7 +109,7 @@ impl Machine {
     /// Others at its sink are still on their way out for it, or leave the same class's place there.
     pub(super) fn waits_for_others(&self, id: u16, main: &Main) -> bool {
         self.state.routing.mains.iter().any(|(other, it)| {
-            if *other == id || it.sink != main.sink {
+            if *other == id || it.sink != main.sink || self.is_faded_to(it, main) {
                 return false;
             }
             let resting = matches!(it.state, Disconnected | Suspended | ConnectionState::Unknown);
@@ -224,6 +230,15 @@ impl Machine {
             };
         }
         Move::Through
+    }
+
+    /// The crossfaders on the way are faded to it: see [`Machine::settle_crossfaders`].
+    fn raise_fade(&mut self, id: u16, main: &Main) -> Move {
+        match self.is_faded_in(main) {
+            Some(true) => Move::Through,
+            Some(false) => Move::Waits,
+            None => self.fail(id),
+        }
     }
 
     pub(super) fn send_state(&mut self, hop: &Hop, state: i16, patience: Time, effects: &mut Vec<Effect>) -> Sent {

@@ -162,14 +162,19 @@ impl Machine {
 
     /// Who pauses a connection.
     fn pauser_of(&self, main: &Main) -> Option<By> {
+        let (verdict, pauser) = self.pausing(main)?;
+        Some(self.by(pauser.source, verdict))
+    }
+
+    /// The connection that pauses another, and the verdict that does.
+    pub(super) fn pausing(&self, main: &Main) -> Option<(Verdict<Holder>, &Main)> {
         let newer = self
             .there(main.sink)
             .into_iter()
             .rev()
             .filter(|it| it.1.order > main.order);
-        let mut verdicts = newer.filter_map(|(_, it)| Some((it.source, self.pressure_of(main.class, it.class)?)));
-        let pauser = verdicts.find(|it| it.1.action == Holder::Pause);
-        pauser.map(|(source, verdict)| self.by(source, verdict))
+        let mut verdicts = newer.filter_map(|(_, it)| Some((self.pressure_of(main.class, it.class)?, it)));
+        verdicts.find(|it| it.0.action == Holder::Pause)
     }
 
     /// Sources that sound on their own at a domain's sink: those connected to it, and those connected nowhere, of which nobody

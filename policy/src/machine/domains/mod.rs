@@ -33,6 +33,7 @@
 
 mod acks;
 mod clients;
+mod crossfade;
 mod early;
 mod levels;
 mod lost;
@@ -42,6 +43,7 @@ mod register;
 mod requests;
 mod settle;
 mod state;
+mod states;
 mod told;
 
 pub(super) use state::Routing;

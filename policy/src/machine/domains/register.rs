@@ -181,6 +181,7 @@ impl Machine {
             early: data.early,
             complete: data.complete,
             state: data.state,
+            asked_state: None,
         };
         self.state.routing.registry.domains.insert(id, domain);
         Ok(id)

@@ -4,7 +4,7 @@ use super::state::{Open, Target, What};
 use crate::Time;
 use crate::effect::Effect;
 use crate::machine::Machine;
-use crate::routing_command::DomainRequest;
+use crate::routing_command::{DomainRequest, End, VolumeRamp};
 
 #[cfg(test)]
 use crate::machine::tests::mutant::{self, Mutant};
@@ -62,23 +62,24 @@ impl Machine {
             return Sent::NoHandle;
         };
         let deadline = now.saturating_add(patience);
+        let request = self.request(handle, &what);
         let open = Open {
             domain,
             what,
             deadline,
             aborted: false,
         };
-        routing.open.entry(peer).or_default().insert(handle, open);
-        if let Some(request) = self.request(handle, what) {
+        self.state.routing.open.entry(peer).or_default().insert(handle, open);
+        if let Some(request) = request {
             effects.push(Effect::Domain { domain, request });
         }
         Sent::Yes
     }
 
     /// A request as its domain gets it.
-    fn request(&self, handle: u16, what: What) -> Option<DomainRequest> {
+    fn request(&self, handle: u16, what: &What) -> Option<DomainRequest> {
         let rules = &self.model.routing;
-        Some(match what {
+        Some(match *what {
             What::Connect { segment: connection } => {
                 let hop = self.state.routing.segments.get(&connection)?.hop;
                 DomainRequest::Connect {
@@ -109,11 +110,36 @@ impl Machine {
                 ramp: rules.ramp,
                 time_ms: ramp_ms,
             },
-            What::SinkSound { sink, property } => DomainRequest::SetSinkSoundProperty { handle, sink, property },
-            What::SourceSound { source, property } => DomainRequest::SetSourceSoundProperty {
+            What::SinkSound { sink, ref properties } => match *properties.as_slice() {
+                [property] => DomainRequest::SetSinkSoundProperty { handle, sink, property },
+                _ => DomainRequest::SetSinkSoundProperties {
+                    handle,
+                    sink,
+                    properties: properties.clone(),
+                },
+            },
+            What::SourceSound { source, ref properties } => match *properties.as_slice() {
+                [property] => DomainRequest::SetSourceSoundProperty {
+                    handle,
+                    source,
+                    property,
+                },
+                _ => DomainRequest::SetSourceSoundProperties {
+                    handle,
+                    source,
+                    properties: properties.clone(),
+                },
+            },
+            What::CrossFade { crossfader, hot_sink } => DomainRequest::CrossFade {
                 handle,
-                source,
-                property,
+                crossfader,
+                hot_sink,
+                ramp: rules.ramp,
+                time_ms: rules.ramp_ms,
+            },
+            What::Volumes(ref all) => DomainRequest::SetVolumes {
+                handle,
+                volumes: all.iter().filter_map(|it| self.volume_ramp(it)).collect(),
             },
             What::SinkNotification { sink, notification } => DomainRequest::SetSinkNotificationConfiguration {
                 handle,
@@ -137,10 +163,47 @@ impl Machine {
         })
     }
 
+    /// One volume of several.
+    fn volume_ramp(&self, what: &What) -> Option<VolumeRamp> {
+        let ramp = self.model.routing.ramp;
+        match *what {
+            What::SinkVolume { sink, volume, .. } => Some(VolumeRamp {
+                end: End::Sink(sink),
+                volume,
+                ramp,
+                time_ms: self.model.routing.ramp_ms,
+            }),
+            What::SourceVolume {
+                source,
+                volume,
+                ramp_ms: time_ms,
+            } => Some(VolumeRamp {
+                end: End::Source(source),
+                volume,
+                ramp,
+                time_ms,
+            }),
+            _ => None,
+        }
+    }
+
     /// Forgets requests about a target; their acks are too late from now on.
     pub(super) fn close(&mut self, is: impl Fn(&Open) -> bool) {
         for open in self.state.routing.open.values_mut() {
             open.retain(|_, it| !is(it));
+        }
+    }
+
+    /// As [`Machine::close`], of these; several volumes at once are still awaited for the others.
+    pub(super) fn forget_targets(&mut self, targets: &[Target]) {
+        for open in self.state.routing.open.values_mut() {
+            open.retain(|_, it| match &mut it.what {
+                What::Volumes(all) => {
+                    all.retain(|one| !targets.contains(&one.target()));
+                    !all.is_empty()
+                }
+                one => !targets.contains(&one.target()),
+            });
         }
     }
 
@@ -162,6 +225,7 @@ impl Machine {
             self.expire_one(&peer, handle, effects);
         }
         self.forget_rested();
+        self.expire_asked();
     }
 
     fn expire_one(&mut self, peer: &str, handle: u16, effects: &mut Vec<Effect>) {
@@ -170,17 +234,17 @@ impl Machine {
             return;
         };
         let Some(one) = open.get_mut(&handle) else { return };
-        let (domain, what) = (one.domain, one.what);
+        let (domain, what) = (one.domain, one.what.clone());
         if one.aborted {
             open.remove(&handle);
-            self.give_up(what);
+            self.give_up(&what);
             return;
         }
         one.aborted = true;
         one.deadline = until;
         let request = DomainRequest::Abort { handle };
         effects.push(Effect::Domain { domain, request });
-        self.failed(what);
+        self.failed(&what);
     }
 
     /// Handles of peers without a domain, once all have rested.
@@ -205,7 +269,8 @@ impl Machine {
         let rested = routing.handles.values().filter_map(|it| it.next_free(self.rest_ms()));
         // One whose handle is free already waits for an ack, which is late sometime.
         let rested = rested.filter(|at| routing.starved && *at > self.state.now).min();
-        late.into_iter().chain(rested).min()
+        let asked = routing.asked_to_stay.values().min().copied();
+        late.into_iter().chain(rested).chain(asked).min()
     }
 
     /// Whether nothing is under way for a target.

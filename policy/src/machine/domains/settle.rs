@@ -29,6 +29,8 @@ impl Machine {
                 moved |= self.advance(id, effects);
             }
             moved |= self.settle_levels(effects);
+            moved |= self.settle_crossfaders(effects);
+            moved |= self.settle_states(effects);
             moved |= self.settle_orphans(effects);
             moved |= self.settle_offers(effects);
             if !moved {

@@ -83,10 +83,11 @@ pub(super) enum Target {
     SinkNotification(u16),
     SourceNotification(u16),
     Transfer(u16),
+    CrossFade(u16),
 }
 
 /// What was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum What {
     Connect {
         segment: u16,
@@ -111,11 +112,11 @@ pub(super) enum What {
     },
     SinkSound {
         sink: u16,
-        property: Property,
+        properties: Vec<Property>,
     },
     SourceSound {
         source: u16,
-        property: Property,
+        properties: Vec<Property>,
     },
     SinkNotification {
         sink: u16,
@@ -129,11 +130,19 @@ pub(super) enum What {
         main: u16,
         domain: u16,
     },
+    CrossFade {
+        crossfader: u16,
+        /// The input to be heard.
+        hot_sink: i16,
+    },
+    /// Volumes of several sinks and sources of one domain at once.
+    Volumes(Vec<What>),
 }
 
 impl What {
-    pub fn target(self) -> Target {
-        match self {
+    /// What it is about; of several volumes the first.
+    pub fn target(&self) -> Target {
+        match *self {
             Self::Connect { segment } | Self::Disconnect { segment } => Target::Segment(segment),
             Self::SourceState { source, .. } => Target::SourceState(source),
             Self::SinkVolume { sink, .. } => Target::SinkVolume(sink),
@@ -143,21 +152,32 @@ impl What {
             Self::SinkNotification { sink, .. } => Target::SinkNotification(sink),
             Self::SourceNotification { source, .. } => Target::SourceNotification(source),
             Self::Transfer { main, .. } => Target::Transfer(main),
+            Self::CrossFade { crossfader, .. } => Target::CrossFade(crossfader),
+            Self::Volumes(ref all) => all.first().map_or(Target::SinkVolume(0), Self::target),
+        }
+    }
+
+    /// Whether it is about this.
+    pub fn is_about(&self, target: Target) -> bool {
+        match self {
+            Self::Volumes(all) => all.iter().any(|it| it.is_about(target)),
+            one => one.target() == target,
         }
     }
 
     /// The value that was refused, if it is.
-    pub fn value(self) -> i16 {
-        match self {
+    pub fn value(&self) -> i16 {
+        match *self {
             Self::SourceState { state, .. } => state,
             Self::SinkVolume { volume, .. } | Self::SourceVolume { volume, .. } => volume,
+            Self::CrossFade { hot_sink, .. } => hot_sink,
             _ => 0,
         }
     }
 }
 
 /// A request without its ack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Open {
     pub domain: u16,
     pub what: What,
@@ -184,6 +204,8 @@ pub(in crate::machine) struct Routing {
     pub(super) driven: BTreeSet<u16>,
     /// Connections that are offered, and to which domains yet.
     pub(super) offers: BTreeMap<u16, Vec<u16>>,
+    /// Domains that were asked to go on without the daemon and haven't said yet that they do, and until when that is waited for.
+    pub(super) asked_to_stay: BTreeMap<u16, Time>,
     /// Something waits for a handle.
     pub(super) starved: bool,
     /// Acks that were too late, of nobody's request, or another's.
@@ -240,7 +262,7 @@ impl Routing {
 
     /// What is under way for a target.
     pub(super) fn under_way(&self, target: Target) -> Option<&Open> {
-        self.all_open().find(|open| open.what.target() == target)
+        self.all_open().find(|open| open.what.is_about(target))
     }
 
     pub(super) fn segment_of(&self, hop: &Hop) -> Option<(u16, &Segment)> {

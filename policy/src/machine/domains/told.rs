@@ -22,7 +22,9 @@ impl Machine {
                 self.with_domain(peer, domain, |domain| domain.complete = true);
             }
             RoutingCall::HookDomainStateChange { domain, state } => {
-                self.with_domain(peer, domain, |domain| domain.state = state);
+                if self.owns(peer, domain) {
+                    self.state_told(domain, state);
+                }
             }
             RoutingCall::HookNotificationDataChange { end, payload } => self.notified(peer, end, payload, signals),
             RoutingCall::HookAvailabilityStatusChange { end, availability } => {
