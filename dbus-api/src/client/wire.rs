@@ -15,7 +15,11 @@ type Class = (u16, String, Vec<(i16, i16)>);
 
 async fn send<B: serde::Serialize + DynamicType>(client: &Client, member: &str, body: &B) -> Result<Message, Error> {
     let (path, interface) = match member {
-        "SetSourceGain" | "SetSourceMute" => (OWN_PATH, OWN_INTERFACE),
+        "SetSourceGain"
+        | "SetSourceMute"
+        | "SetMainSinkSoundProperties"
+        | "SetMainSourceSoundProperties"
+        | "SetSystemProperties" => (OWN_PATH, OWN_INTERFACE),
         _ => (COMMAND_PATH, COMMAND_INTERFACE),
     };
     let reply = client
@@ -66,6 +70,12 @@ pub(super) async fn call(client: &Client, call: &Call) -> Result<Reply, Error> {
             nothing(&send(c, "setSourceMainNotificationConfiguration", &(source, notification)).await?),
         Call::SetSourceGain { source, gain } => nothing(&send(c, "SetSourceGain", &(source, gain)).await?),
         Call::SetSourceMute { source, state } => nothing(&send(c, "SetSourceMute", &(source, state)).await?),
+        Call::SetMainSinkSoundProperties { sink, ref properties } =>
+            nothing(&send(c, "SetMainSinkSoundProperties", &(sink, properties)).await?),
+        Call::SetMainSourceSoundProperties { source, ref properties } =>
+            nothing(&send(c, "SetMainSourceSoundProperties", &(source, properties)).await?),
+        Call::SetSystemProperties { ref properties } =>
+            nothing(&send(c, "SetSystemProperties", &(properties,)).await?),
     }
 }
 

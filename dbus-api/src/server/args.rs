@@ -110,6 +110,10 @@ impl Args {
         self.at(index).pair()
     }
 
+    pub(super) fn properties(&self, index: usize) -> Vec<(i16, i16)> {
+        self.at(index).list(Item::pair)
+    }
+
     pub(super) fn notification(&self, index: usize) -> (i16, i16, i16) {
         self.at(index).triple()
     }

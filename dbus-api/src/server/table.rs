@@ -107,6 +107,8 @@ const MUTE: Arg = arg("muteState", shape::VALUE);
 const GAIN: Arg = arg("gain", shape::VALUE);
 const SOUND: Arg = arg("soundProperty", shape::PROPERTY);
 const SYSTEM: Arg = arg("systemProperty", shape::PROPERTY);
+const SOUNDS: Arg = arg("listSoundProperties", Shape::List(&shape::PROPERTY));
+const SYSTEMS: Arg = arg("listSystemProperties", Shape::List(&shape::PROPERTY));
 const CONFIGURATION: Arg = arg("mainNotificationConfiguration", shape::NOTIFICATION);
 const NAME: Arg = arg("name", shape::TEXT);
 
@@ -187,7 +189,7 @@ pub(super) static COMMAND: [Method; 22] = [
 
 /// Methods of `org.carillon.Audio1`.
 #[rustfmt::skip]
-pub(super) static OWN: [Method; 5] = [
+pub(super) static OWN: [Method; 8] = [
     row("Status", &[], Answer::Json, |_| What::Own(OwnCall::Status)),
     row("Chime", &[NAME], Answer::Text, |a| What::Own(OwnCall::Chime { name: a.text(0) })),
     row("Reload", &[], Answer::Text, |_| What::Own(OwnCall::Reload)),
@@ -195,6 +197,12 @@ pub(super) static OWN: [Method; 5] = [
         |a| What::Command(Call::SetSourceGain { source: a.id(0), gain: a.value(1) })),
     row("SetSourceMute", &[SOURCE, MUTE], Answer::Nothing,
         |a| What::Command(Call::SetSourceMute { source: a.id(0), state: a.value(1) })),
+    row("SetMainSinkSoundProperties", &[SINK, SOUNDS], Answer::Nothing,
+        |a| What::Command(Call::SetMainSinkSoundProperties { sink: a.id(0), properties: a.properties(1) })),
+    row("SetMainSourceSoundProperties", &[SOURCE, SOUNDS], Answer::Nothing,
+        |a| What::Command(Call::SetMainSourceSoundProperties { source: a.id(0), properties: a.properties(1) })),
+    row("SetSystemProperties", &[SYSTEMS], Answer::Nothing,
+        |a| What::Command(Call::SetSystemProperties { properties: a.properties(0) })),
 ];
 
 pub(super) const fn signal(member: &'static str, args: &'static [Out]) -> SignalRow {

@@ -112,7 +112,10 @@ impl Machine {
         let mut moved = false;
         for (id, domain, hot) in all {
             let target = Target::CrossFade(id);
-            let Some(wanted) = self.wanted_hot(id).filter(|wanted| *wanted != hot && self.is_idle(target)) else {
+            let Some(wanted) = self
+                .wanted_hot(id)
+                .filter(|wanted| *wanted != hot && self.is_idle(target))
+            else {
                 continue;
             };
             if self.state.routing.is_refused(target, wanted) {

@@ -86,7 +86,11 @@ impl Machine {
     fn ends_through(&self, kind: Kind, id: u16) -> BTreeSet<(u16, u16)> {
         let mains = self.state.routing.mains.values();
         let through = mains.filter(|it| {
-            kind == Kind::Crossfader && self.crossfaders_of(&it.route).iter().any(|(crossfader, _)| *crossfader == id)
+            kind == Kind::Crossfader
+                && self
+                    .crossfaders_of(&it.route)
+                    .iter()
+                    .any(|(crossfader, _)| *crossfader == id)
         });
         through.map(|it| (it.source, it.sink)).collect()
     }

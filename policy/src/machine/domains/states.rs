@@ -16,9 +16,8 @@ impl Machine {
     /// Takes control of domains that ran before it, once they have registered all they have.
     pub(super) fn settle_states(&mut self, effects: &mut Vec<Effect>) -> bool {
         let domains = self.state.routing.registry.domains.iter();
-        let due = domains.filter(|(_, it)| {
-            it.complete && it.state == INDEPENDENT_STARTUP && it.asked_state != Some(CONTROLLED)
-        });
+        let due = domains
+            .filter(|(_, it)| it.complete && it.state == INDEPENDENT_STARTUP && it.asked_state != Some(CONTROLLED));
         let due: Vec<u16> = due.map(|it| *it.0).collect();
         for domain in &due {
             self.ask_state(*domain, CONTROLLED, effects);
