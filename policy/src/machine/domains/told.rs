@@ -21,10 +21,8 @@ impl Machine {
             RoutingCall::HookDomainRegistrationComplete { domain } => {
                 self.with_domain(peer, domain, |domain| domain.complete = true);
             }
-            RoutingCall::HookDomainStateChange { domain, state } => {
-                if self.owns(peer, domain) {
-                    self.state_told(domain, state);
-                }
+            RoutingCall::HookDomainStateChange { domain, state } if self.owns(peer, domain) => {
+                self.state_told(domain, state);
             }
             RoutingCall::HookNotificationDataChange { end, payload } => self.notified(peer, end, payload, signals),
             RoutingCall::HookAvailabilityStatusChange { end, availability } => {
