@@ -6,6 +6,7 @@
 //! with something harmless: a document with errors never becomes a model.
 
 mod changes;
+mod domains;
 mod matrix;
 mod model;
 mod placed;
@@ -80,6 +81,8 @@ pub const MAX_TABLES: usize = 512;
 const MAX_FINDINGS: usize = 1000;
 /// Longest name, characters.
 pub const MAX_NAME: usize = 32;
+/// Longest name of a domain and of what is in it, bytes.
+pub const MAX_ELEMENT: usize = 128;
 
 /// A parsed file while it is being read.
 pub struct Document<'i> {

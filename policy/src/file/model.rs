@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Document, Entry, Found, Table, Value, code, matrix, routing, rules};
+use super::{Document, Entry, Found, Table, Value, code, domains, matrix, rules};
 use crate::model::{Class, Model, Sink, Source, Unrouted};
 use crate::report::{Diagnostic, Span};
 use crate::{Db10, MUTE};
@@ -41,7 +41,6 @@ pub fn read(doc: &Document<'_>) -> Model {
         classes: classes.iter().map(|entry| class(doc, entry)).collect(),
         sinks: zones.iter().map(|entry| sink(doc, entry)).collect(),
         default_duck: matrix::defaults(&root),
-        routing: routing::read(&root),
         ..Model::default()
     };
     for guest in root.entries("guests") {
@@ -69,6 +68,7 @@ pub fn read(doc: &Document<'_>) -> Model {
         let found = found.label("every stream and chime is of a class");
         doc.push(found.help("name at least one, as `[classes.media]`"));
     }
+    model.routing = domains::read(&root, &names, &model);
     unused_classes(doc, &classes, &model);
     model.cells = matrix::read(&root, &names, &model);
     model.rules = rules::read(&root, &model);
@@ -145,7 +145,7 @@ fn sink(doc: &Document<'_>, entry: &Entry<'_>) -> Sink {
 }
 
 /// `[[0, "mute"], [1, -60.0], [100, 0.0]]`: volumes and gains that both rise.
-fn curve(doc: &Document<'_>, value: &Value<'_>) -> Option<Vec<(i16, Db10)>> {
+pub(super) fn curve(doc: &Document<'_>, value: &Value<'_>) -> Option<Vec<(i16, Db10)>> {
     let wanted = "a list of pairs of volume and dB, as `[[0, \"mute\"], [1, -60], [100, 0]]`";
     let items = value.list(wanted)?;
     let mut points: Vec<(i16, Db10)> = Vec::new();
@@ -285,7 +285,9 @@ fn chime(names: &Names<'_>, model: &Model, entry: &Entry<'_>) -> Source {
 fn unused_classes(doc: &Document<'_>, classes: &[Entry<'_>], model: &Model) {
     // A capture stream has no class of its own.
     let used = |source: &&Source| !source.auto_connect.is_empty() || !source.safety_sinks.is_empty() || source.visible;
-    let used: BTreeSet<usize> = model.sources.iter().filter(used).map(|source| source.class).collect();
+    let mut used: BTreeSet<usize> = model.sources.iter().filter(used).map(|source| source.class).collect();
+    used.extend(model.routing.known.sources.values().filter_map(|it| it.end.class));
+    used.extend(model.routing.known.sinks.values().filter_map(|it| it.end.class));
     for (index, entry) in classes.iter().enumerate().filter(|(index, _)| !used.contains(index)) {
         let span: Span = entry.span;
         let name = &model.classes[index].name;

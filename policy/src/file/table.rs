@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Document, MAX_ENTRIES, MAX_NAME, MAX_TABLES, code, did_you_mean, listed};
+use super::{Document, MAX_ELEMENT, MAX_ENTRIES, MAX_NAME, MAX_TABLES, code, did_you_mean, listed};
 use crate::report::{Diagnostic, Span};
 use crate::{Db10, MUTE};
 
@@ -23,6 +23,8 @@ pub struct Found<T> {
 pub struct Table<'d> {
     doc: &'d Document<'d>,
     map: &'d DeTable<'d>,
+    /// Where a key is that this one doesn't have.
+    base: Option<&'d DeTable<'d>>,
     span: Span,
 }
 
@@ -51,6 +53,7 @@ impl<'d> Table<'d> {
         Self {
             doc,
             map,
+            base: None,
             span: Span::default(),
         }
     }
@@ -68,13 +71,23 @@ impl<'d> Table<'d> {
     /// The value of a key, if it is there; the key is known from now on.
     pub fn get(&self, key: &'static str) -> Option<Value<'d>> {
         self.doc.note_asked(self.map, key);
-        let value = self.map.get(key)?;
+        let value = self.map.get(key).or_else(|| self.base?.get(key))?;
         Some(Value::new(self.doc, value))
     }
 
     /// Where a key stands.
     pub fn key_span(&self, key: &str) -> Option<Span> {
-        self.map.get_key_value(key).map(|(key, _)| key.span().into())
+        let found = self.map.get_key_value(key).or_else(|| self.base?.get_key_value(key));
+        found.map(|(key, _)| key.span().into())
+    }
+
+    /// The same table; what it doesn't say, `base` says.
+    #[must_use]
+    pub fn like(self, base: &Table<'d>) -> Self {
+        Self {
+            base: Some(base.map),
+            ..self
+        }
     }
 
     /// The value of a key that must be there; `cure` is what to write.
@@ -124,6 +137,15 @@ impl<'d> Table<'d> {
 
     /// Named tables under a key, in the order of the file. Names are checked.
     pub fn entries(&self, key: &'static str) -> Vec<Entry<'d>> {
+        self.named(key, Self::check_name)
+    }
+
+    /// As [`Self::entries`], with the names that other programs have: any characters but control characters.
+    pub fn elements(&self, key: &'static str) -> Vec<Entry<'d>> {
+        self.named(key, Self::check_element)
+    }
+
+    fn named(&self, key: &'static str, check: fn(&Self, &str, Span)) -> Vec<Entry<'d>> {
         let Some(table) = self.get(key).and_then(|value| value.table()) else {
             return Vec::new();
         };
@@ -140,7 +162,7 @@ impl<'d> Table<'d> {
             .take(MAX_ENTRIES)
             .filter_map(|(name, value)| {
                 let span = name.span().into();
-                self.check_name(name.get_ref(), span);
+                check(self, name.get_ref(), span);
                 let value = Value::new(self.doc, value);
                 let map = value.table()?.map;
                 Some(Entry {
@@ -149,6 +171,7 @@ impl<'d> Table<'d> {
                     table: Table {
                         doc: self.doc,
                         map,
+                        base: None,
                         span,
                     },
                 })
@@ -171,6 +194,19 @@ impl<'d> Table<'d> {
         };
         self.doc
             .push(Diagnostic::error(code::BAD_NAME, span, format!("`{name}` can't be a name")).label(cause));
+    }
+
+    fn check_element(&self, name: &str, span: Span) {
+        let cause = if name.is_empty() || name.len() > MAX_ELEMENT {
+            format!("a name has 1 to {MAX_ELEMENT} bytes")
+        } else if name.chars().any(char::is_control) {
+            "a name has no control characters".to_owned()
+        } else {
+            return;
+        };
+        let shown = name.escape_debug();
+        self.doc
+            .push(Diagnostic::error(code::BAD_NAME, span, format!("`{shown}` can't be a name")).label(cause));
     }
 
     /// The tables of an array of tables, e.g. `[[matrix]]`.
@@ -379,6 +415,7 @@ impl<'d> Value<'d> {
                 Some(Table {
                     doc: self.doc,
                     map,
+                    base: None,
                     span: self.span,
                 })
             }

@@ -47,6 +47,11 @@ impl Conversion {
         cells.any(|(format, cell)| *format == source && *cell)
     }
 
+    /// Formats of its sink, those of its source, and the matrix.
+    pub fn parts(&self) -> (&[u16], &[u16], &[bool]) {
+        (&self.sink_formats, &self.source_formats, &self.matrix)
+    }
+
     /// Formats of its sink.
     pub fn rows(&self) -> usize {
         self.sink_formats.len()

@@ -11,6 +11,7 @@
 
 pub mod conversion;
 pub mod handles;
+pub mod known;
 pub mod registry;
 pub mod rules;
 pub mod search;
@@ -24,6 +25,7 @@ pub const BUILT_IN_NAME: &str = "audiod";
 pub const BUILT_IN: u16 = 100;
 
 pub use conversion::Conversion;
+pub use known::Known;
 pub use registry::{Crossfader, Domain, Gateway, Registry, Sink, Source};
 pub use rules::Rules;
 pub use search::{Hop, Route};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::known::{Known, fits};
 use crate::routing_command::format;
 use crate::{Db10, MUTE, Time};
 
@@ -32,6 +33,12 @@ pub struct Rules {
     pub property_range: (i16, i16),
     /// Names of domains that know `asyncSetVolumes`: what changes there at the same time is sent as one request.
     pub set_volumes: BTreeSet<String>,
+    /// What the file says of domains and of what is in them.
+    pub known: Known,
+    /// Only what the file names may register.
+    pub only_known: bool,
+    /// Routes over domains only where a topology allows them; else a class or source that no topology names is free.
+    pub only_topologies: bool,
 }
 
 impl Default for Rules {
@@ -49,6 +56,9 @@ impl Default for Rules {
             curve: vec![(0, MUTE), (1, -600), (100, 0)],
             property_range: (-10, 10),
             set_volumes: BTreeSet::new(),
+            known: Known::default(),
+            only_known: false,
+            only_topologies: false,
         }
     }
 }
@@ -63,5 +73,51 @@ impl Rules {
     /// The curve of a domain's sink.
     pub fn curve_of(&self, sink: &str) -> &[(i16, Db10)] {
         self.curves.get(sink).unwrap_or(&self.curve)
+    }
+
+    /// How long the domain of this name may take to acknowledge, ms.
+    pub fn ack_ms_of(&self, domain: &str) -> Time {
+        let known = self.known.domains.get(domain);
+        known.and_then(|it| it.ack_ms).unwrap_or(self.ack_ms)
+    }
+
+    /// The longest that any domain may take to acknowledge, ms.
+    pub fn longest_ack_ms(&self) -> Time {
+        let own = self.known.domains.values().filter_map(|it| it.ack_ms);
+        own.fold(self.ack_ms, Time::max)
+    }
+
+    /// Requests that the domain of this name may leave unanswered.
+    pub fn open_limit_of(&self, domain: &str) -> usize {
+        let known = self.known.domains.get(domain);
+        known.and_then(|it| it.open_limit).unwrap_or(self.open_limit)
+    }
+
+    /// A source's volume, within its limits.
+    pub fn clamp_volume(&self, source: &str, volume: Db10) -> Db10 {
+        let limits = self.known.sources.get(source).and_then(|it| it.limits);
+        limits.map_or(volume, |(least, most)| volume.clamp(least, most.max(least)))
+    }
+
+    /// The ways that topologies allow from a source to a sink: patterns of gateways' names. `None`: any way.
+    pub fn ways(&self, class: &str, source: &str, sink: &str) -> Option<Vec<&[String]>> {
+        let all = self.known.topologies.iter();
+        let mut named = all
+            .filter(|it| it.classes.has(class) && it.sources.has(source))
+            .peekable();
+        if named.peek().is_none() && !self.only_topologies {
+            return None;
+        }
+        Some(
+            named
+                .filter(|it| it.sinks.has(sink))
+                .map(|it| it.via.as_slice())
+                .collect(),
+        )
+    }
+
+    /// Whether one of these ways goes over these gateways.
+    pub fn allows(ways: Option<&[&[String]]>, over: &[&str]) -> bool {
+        ways.is_none_or(|ways| ways.iter().any(|way| fits(way, over)))
     }
 }

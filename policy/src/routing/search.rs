@@ -67,6 +67,8 @@ pub struct Bridge {
     pub converter: bool,
     /// What it does to formats.
     pub conversion: Conversion,
+    /// Its name, for topologies.
+    pub name: String,
 }
 
 /// What routes are searched in.
@@ -118,6 +120,7 @@ impl Graph {
                     source: it.source,
                     converter,
                     conversion: it.conversion.clone(),
+                    name: it.name.clone(),
                 })
                 .chain(inputs)
                 .collect(),
@@ -129,11 +132,26 @@ impl Graph {
     /// # Errors
     /// 8 an end is not there, 7 there is no route.
     pub fn routes(&self, source: u16, sink: u16, rules: &Rules) -> Result<Vec<Route>, i16> {
+        self.routes_over(source, sink, rules, None)
+    }
+
+    /// As [`Self::routes`], over the gateways of these ways only (see [`Rules::ways`]); converters are no gateways.
+    ///
+    /// # Errors
+    /// As [`Self::routes`].
+    pub fn routes_over(
+        &self,
+        source: u16,
+        sink: u16,
+        rules: &Rules,
+        ways: Option<&[&[String]]>,
+    ) -> Result<Vec<Route>, i16> {
         if !self.sources.contains_key(&source) || !self.sinks.contains_key(&sink) {
             return Err(error::NON_EXISTENT);
         }
         for cycles in 0..=MAX_DOMAIN_CYCLES {
             let mut search = Search::new(self, rules, sink, cycles);
+            search.ways = ways;
             search.run(source);
             if !search.found.is_empty() {
                 return Ok(search.found);
@@ -176,6 +194,7 @@ struct Search<'a> {
     rules: &'a Rules,
     target: u16,
     cycles: usize,
+    ways: Option<&'a [&'a [String]]>,
     /// Fewest hops from a source to the target.
     distance: BTreeMap<u16, usize>,
     work: usize,
@@ -199,6 +218,7 @@ impl<'a> Search<'a> {
             rules,
             target,
             cycles,
+            ways: None,
             distance: BTreeMap::new(),
             work: 0,
             paths: 0,
@@ -307,6 +327,11 @@ impl<'a> Search<'a> {
 
     /// The formats of a whole path, the best first. A path without any is none.
     fn choose(&mut self, path: &Path) {
+        let bridges = path.bridges.iter().filter_map(|it| self.graph.bridges.get(*it));
+        let over: Vec<&str> = bridges.filter(|it| !it.converter).map(|it| it.name.as_str()).collect();
+        if !Rules::allows(self.ways, &over) {
+            return;
+        }
         let before = self.found.len();
         let mut formats = Vec::new();
         self.formats(path, &mut formats);

@@ -198,7 +198,8 @@ impl Machine {
             .collect();
         let mut graph = Graph::of(registry, rules.only_free.then_some(&busy));
         self.add_built_in(&mut graph);
-        let routes = graph.routes(source, sink, rules)?;
+        let ways = self.ways(source, sink);
+        let routes = graph.routes_over(source, sink, rules, ways.as_deref())?;
         // A segment that is there already has its format.
         let fits = |route: &Route| {
             let mut known = route
@@ -210,6 +211,27 @@ impl Machine {
         // Of those of one length the one by a crossfader's input that nobody uses.
         let best = fitting.min_by_key(|route| (route.len(), self.inputs_in_use(source, route)));
         best.ok_or(error::NOT_POSSIBLE)
+    }
+
+    /// What topologies allow from a source to a sink.
+    fn ways(&self, source: u16, sink: u16) -> Option<Vec<&[String]>> {
+        let registry = &self.state.routing.registry;
+        let class = self.state.ids.classes.index(self.class_of(source));
+        let class = class
+            .and_then(|it| self.model.classes.get(it))
+            .map_or("", |it| it.name.as_str());
+        let own = self
+            .state
+            .ids
+            .sources
+            .index(source)
+            .and_then(|it| self.model.sources.get(it));
+        let from = own.map(|it| it.name.as_str());
+        let from = from.or_else(|| registry.sources.get(&source).map(|it| it.name.as_str()));
+        let own = self.state.ids.sinks.index(sink).and_then(|it| self.model.sinks.get(it));
+        let to = own.map(|it| it.name.as_str());
+        let to = to.or_else(|| registry.sinks.get(&sink).map(|it| it.name.as_str()));
+        self.model.routing.ways(class, from?, to?)
     }
 
     /// Guests' streams and zones: everything is converted there. Nothing leads to protected sources.
@@ -414,7 +436,7 @@ impl Machine {
 
     fn send_setting(&mut self, end: End, what: What, effects: &mut Vec<Effect>) -> Reply {
         let domain = self.state.routing.registry.domain_of(end.kind(), end.id()).unwrap_or(0);
-        if self.send(domain, what, self.model.routing.ack_ms, effects) != Sent::Yes {
+        if self.send(domain, what, self.ack_ms(domain), effects) != Sent::Yes {
             return code(error::NOT_POSSIBLE);
         }
         code(error::OK)

@@ -125,7 +125,7 @@ impl Machine {
                 crossfader: id,
                 hot_sink: wanted,
             };
-            moved |= self.send(domain, what, self.model.routing.ack_ms, effects) == Sent::Yes;
+            moved |= self.send(domain, what, self.ack_ms(domain), effects) == Sent::Yes;
         }
         moved
     }

@@ -192,7 +192,7 @@ impl Machine {
             match next.filter(|_| routing.mains.contains_key(&main)) {
                 Some(domain) => {
                     // One without room for it doesn't accept.
-                    let _: Sent = self.send(domain, what(domain), self.model.routing.ack_ms, effects);
+                    let _: Sent = self.send(domain, what(domain), self.ack_ms(domain), effects);
                 }
                 None => drop(routing.offers.remove(&main)),
             }

@@ -28,7 +28,6 @@ impl Machine {
     pub(super) fn settle_levels(&mut self, effects: &mut Vec<Effect>) -> bool {
         let registry = &self.state.routing.registry;
         let (sinks, sources) = (registry.ids(Kind::Sink), registry.ids(Kind::Source));
-        let patience = self.model.routing.ack_ms;
         let mut moved = false;
         let mut together: BTreeMap<u16, Vec<What>> = BTreeMap::new();
         let ends = sinks.into_iter().map(End::Sink);
@@ -43,7 +42,9 @@ impl Machine {
                 Needs::Request(domain, what) if self.sets_volumes(domain) => {
                     together.entry(domain).or_default().push(what);
                 }
-                Needs::Request(domain, what) => moved |= self.send(domain, what, patience, effects) == Sent::Yes,
+                Needs::Request(domain, what) => {
+                    moved |= self.send(domain, what, self.ack_ms(domain), effects) == Sent::Yes;
+                }
             }
         }
         for (domain, mut all) in together {
@@ -54,7 +55,7 @@ impl Machine {
                     What::Volumes(all)
                 }
             };
-            moved |= self.send(domain, what, patience, effects) == Sent::Yes;
+            moved |= self.send(domain, what, self.ack_ms(domain), effects) == Sent::Yes;
         }
         moved
     }

@@ -189,7 +189,7 @@ impl Machine {
             delay: -1,
         };
         self.state.routing.segments.insert(segment, new);
-        let patience = self.model.routing.ack_ms;
+        let patience = self.ack_ms(hop.domain);
         match self.send(hop.domain, What::Connect { segment }, patience, effects) {
             Sent::Yes => Move::Done,
             Sent::NoHandle | Sent::NoDomain => {
@@ -224,7 +224,7 @@ impl Machine {
             if self.state.routing.is_refused(target, ON) {
                 return self.fail(id);
             }
-            return match self.send_state(&hop, ON, self.model.routing.ack_ms, effects) {
+            return match self.send_state(&hop, ON, self.ack_ms(hop.domain), effects) {
                 Sent::Yes => Move::Done,
                 Sent::NoHandle | Sent::NoDomain => self.fail(id),
             };
@@ -311,11 +311,11 @@ impl Machine {
         next == Move::Done
     }
 
-    fn patience(&self, main: &Main) -> Time {
+    fn patience(&self, main: &Main, domain: u16) -> Time {
         if main.failed {
             self.model.routing.undo_ms
         } else {
-            self.model.routing.ack_ms
+            self.ack_ms(domain)
         }
     }
 
@@ -343,7 +343,7 @@ impl Machine {
             if !lowers || self.state.routing.is_refused(target, wanted) {
                 continue;
             }
-            return match self.send_state(&hop, wanted, self.patience(main), effects) {
+            return match self.send_state(&hop, wanted, self.patience(main, hop.domain), effects) {
                 Sent::Yes => Move::Done,
                 Sent::NoHandle => Move::Waits,
                 Sent::NoDomain => continue,
@@ -392,7 +392,12 @@ impl Machine {
             if !up || self.is_shared(id, &hop) {
                 continue;
             }
-            return match self.send(hop.domain, What::Disconnect { segment }, self.patience(main), effects) {
+            return match self.send(
+                hop.domain,
+                What::Disconnect { segment },
+                self.patience(main, hop.domain),
+                effects,
+            ) {
                 Sent::Yes => Move::Done,
                 Sent::NoHandle => Move::Waits,
                 Sent::NoDomain => continue,

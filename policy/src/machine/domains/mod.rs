@@ -35,6 +35,7 @@ mod acks;
 mod clients;
 mod crossfade;
 mod early;
+mod known;
 mod levels;
 mod lost;
 mod mains;

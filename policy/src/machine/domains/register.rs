@@ -47,9 +47,17 @@ impl Machine {
     /// Everything but acks.
     pub(super) fn registration(&mut self, peer: &str, call: RoutingCall, signals: &mut Vec<Signal>) -> RoutingReply {
         match call {
-            RoutingCall::RegisterDomain(data) => id_reply(self.register_domain(peer, data)),
-            RoutingCall::RegisterSource(data) => id_reply(self.register_source(peer, data, signals)),
-            RoutingCall::RegisterSink(data) => id_reply(self.register_sink(peer, data, signals)),
+            RoutingCall::RegisterDomain(data) => id_reply(self.register_domain(peer, data, signals)),
+            RoutingCall::RegisterSource(data) => {
+                let done = self.register_source(peer, data, signals);
+                self.register_by_policy(signals);
+                id_reply(done)
+            }
+            RoutingCall::RegisterSink(data) => {
+                let done = self.register_sink(peer, data, signals);
+                self.register_by_policy(signals);
+                id_reply(done)
+            }
             RoutingCall::RegisterGateway(data) => id_reply(self.register_gateway(peer, Kind::Gateway, data)),
             RoutingCall::RegisterConverter(data) => id_reply(self.register_gateway(peer, Kind::Converter, data)),
             RoutingCall::RegisterCrossfader(data) => id_reply(self.register_crossfader(peer, data)),
@@ -162,7 +170,7 @@ impl Machine {
         self.table(kind).reserve(name, |id| live.contains(&id))
     }
 
-    fn register_domain(&mut self, peer: &str, data: DomainData) -> Result<u16, i16> {
+    fn register_domain(&mut self, peer: &str, mut data: DomainData, signals: &mut Vec<Signal>) -> Result<u16, i16> {
         let texts = [&data.node_name, &data.bus_name, &data.path, &data.interface];
         if texts.iter().any(|text| text.len() > 2 * MAX_NAME) {
             return Err(error::OUT_OF_RANGE);
@@ -170,6 +178,7 @@ impl Machine {
         if data.name == BUILT_IN_NAME || data.id == BUILT_IN {
             return Err(error::ALREADY_EXISTS);
         }
+        self.domain_as_known(&mut data)?;
         let id = self.claim(peer, Kind::Domain, &data.name, data.id)?;
         let domain = Domain {
             name: data.name,
@@ -184,15 +193,25 @@ impl Machine {
             asked_state: None,
         };
         self.state.routing.registry.domains.insert(id, domain);
+        self.register_by_policy(signals);
         Ok(id)
     }
 
-    fn register_source(&mut self, peer: &str, data: SourceData, signals: &mut Vec<Signal>) -> Result<u16, i16> {
+    pub(super) fn register_source(
+        &mut self,
+        peer: &str,
+        mut data: SourceData,
+        signals: &mut Vec<Signal>,
+    ) -> Result<u16, i16> {
         self.in_domain(peer, data.domain)?;
+        self.source_as_known(&mut data)?;
         if !are_lists(&data.lists) {
             return Err(error::OUT_OF_RANGE);
         }
         let id = self.claim(peer, Kind::Source, &data.name, data.id)?;
+        let rules = &self.model.routing;
+        let first = rules.known.sources.get(&data.name).and_then(|it| it.volume);
+        let base_volume = rules.clamp_volume(&data.name, first.unwrap_or(data.volume));
         let source = Source {
             name: data.name,
             domain: data.domain,
@@ -201,7 +220,7 @@ impl Machine {
             availability: data.availability,
             state: data.state,
             volume: data.volume,
-            base_volume: data.volume,
+            base_volume,
             release_ms: None,
             interrupt: data.interrupt,
             lists: without_doubles(data.lists),
@@ -215,13 +234,25 @@ impl Machine {
         Ok(id)
     }
 
-    fn register_sink(&mut self, peer: &str, data: SinkData, signals: &mut Vec<Signal>) -> Result<u16, i16> {
+    pub(super) fn register_sink(
+        &mut self,
+        peer: &str,
+        mut data: SinkData,
+        signals: &mut Vec<Signal>,
+    ) -> Result<u16, i16> {
         self.in_domain(peer, data.domain)?;
+        self.sink_as_known(&mut data)?;
         if !are_lists(&data.lists) {
             return Err(error::OUT_OF_RANGE);
         }
         let id = self.claim(peer, Kind::Sink, &data.name, data.id)?;
-        let main_volume = crate::curve::clamp(self.model.routing.curve_of(&data.name), data.main_volume);
+        let rules = &self.model.routing;
+        let curve = rules.curve_of(&data.name);
+        let main_volume = crate::curve::clamp(curve, data.main_volume);
+        let first = rules.known.sinks.get(&data.name);
+        let wanted_volume = first.and_then(|it| it.main_volume);
+        let wanted_volume = wanted_volume.map_or(main_volume, |it| crate::curve::clamp(curve, it));
+        let wanted_mute = first.and_then(|it| it.muted).unwrap_or(data.mute == 1);
         let sink = Sink {
             name: data.name,
             domain: data.domain,
@@ -230,9 +261,9 @@ impl Machine {
             availability: data.availability,
             volume: data.volume,
             main_volume,
-            wanted_volume: main_volume,
+            wanted_volume,
             mute: data.mute == 1,
-            wanted_mute: data.mute == 1,
+            wanted_mute,
             lists: without_doubles(data.lists),
         };
         if sink.visible {
@@ -243,8 +274,11 @@ impl Machine {
         Ok(id)
     }
 
-    fn register_gateway(&mut self, peer: &str, kind: Kind, data: GatewayData) -> Result<u16, i16> {
+    pub(super) fn register_gateway(&mut self, peer: &str, kind: Kind, mut data: GatewayData) -> Result<u16, i16> {
         self.in_domain(peer, data.control_domain)?;
+        if kind == Kind::Gateway {
+            self.gateway_as_known(&mut data)?;
+        }
         let registry = &self.state.routing.registry;
         let sink = self.domain_of(End::Sink(data.sink));
         let source = self.domain_of(End::Source(data.source));

@@ -22,7 +22,7 @@ pub(super) enum Sent {
 impl Machine {
     /// How long after being issued a handle rests.
     fn rest_ms(&self) -> Time {
-        2 * self.model.routing.ack_ms
+        2 * self.model.routing.longest_ack_ms()
     }
 
     /// How many requests could be sent to a domain now.
@@ -36,8 +36,16 @@ impl Machine {
         let of_domain = open.map_or(0, |open| open.values().filter(|it| it.domain == domain).count());
         let handles = routing.handles.entry(peer).or_default();
         handles.rest(now, rest, |handle| open.is_some_and(|open| open.contains_key(&handle)));
-        let limit = self.model.routing.open_limit.saturating_sub(of_domain);
+        let name = routing.registry.domains.get(&domain).map_or("", |it| it.name.as_str());
+        let limit = self.model.routing.open_limit_of(name).saturating_sub(of_domain);
         handles.free().min(limit)
+    }
+
+    /// How long a domain has to acknowledge what it is asked, ms.
+    pub(super) fn ack_ms(&self, domain: u16) -> Time {
+        let known = self.state.routing.registry.domains.get(&domain);
+        let rules = &self.model.routing;
+        known.map_or(rules.ack_ms, |it| rules.ack_ms_of(&it.name))
     }
 
     /// Sends one request; it has this long to be acknowledged.

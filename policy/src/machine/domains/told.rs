@@ -116,7 +116,7 @@ impl Machine {
             End::Source(source) => {
                 if let Some(source) = registry.sources.get_mut(&source) {
                     source.volume = volume;
-                    source.base_volume = volume;
+                    source.base_volume = self.model.routing.clamp_volume(&source.name, volume);
                 }
             }
             End::Sink(sink) => {

@@ -20,6 +20,8 @@ pub(super) struct Seen {
     /// With what is known of them.
     registered: BTreeMap<Element, Request>,
     complete: BTreeSet<u16>,
+    /// A domain that the file requires is not complete yet.
+    awaited: bool,
 }
 
 fn number(value: i16) -> Value {
@@ -55,6 +57,7 @@ impl Seen {
                 .collect(),
             registered: registered.map(|it| (it, gone(it))).collect(),
             complete: complete.map(|(id, _)| *id).collect(),
+            awaited: machine.awaits_domains(),
         }
     }
 
@@ -106,7 +109,7 @@ impl Seen {
                 .filter(|it| matches!(it, Element::Domain(_)))
                 .peekable();
             let any = domains.peek().is_some();
-            any && domains.all(|it| matches!(it, Element::Domain(id) if seen.complete.contains(id)))
+            any && !seen.awaited && domains.all(|it| matches!(it, Element::Domain(id) if seen.complete.contains(id)))
         };
         if all(now) && !all(self) {
             let request = Request::new(Trigger::AllDomainRegistrationComplete);

@@ -25,6 +25,7 @@ fn gateway(sink: u16, source: u16) -> Bridge {
         source,
         converter: false,
         conversion,
+        name: format!("{sink}>{source}"),
     }
 }
 
@@ -296,6 +297,7 @@ fn graphs() -> impl Strategy<Value = Graph> {
                         source,
                         converter: converter || inside,
                         conversion,
+                        name: String::new(),
                     });
                 }
             }

@@ -6,6 +6,7 @@ mod early;
 mod failures;
 mod guests;
 mod judge;
+mod known;
 mod limits;
 mod properties;
 mod registration;

@@ -1,0 +1,485 @@
+//! Domains of other processes: `[domains.NAME]` with its sources and sinks, `[gateways.NAME]`, `[[topologies]]`.
+
+use super::model::{Names, curve};
+use super::routing::{self, FORMATS, MAX_OPEN, MILLISECONDS, formats, number_or_word};
+use super::{Entry, Found, MAX_TABLES, Table, Value, code};
+use crate::Model;
+use crate::report::{Diagnostic, Span};
+use crate::routing::known::{KnownDomain, KnownEnd, KnownGateway, KnownSink, KnownSource, Registers, Topology};
+use crate::routing::{BUILT_IN, BUILT_IN_NAME, Conversion, Rules, known};
+
+/// Largest static ID.
+const MAX_STATIC: i64 = 100;
+/// Gateways of one way.
+const MAX_VIA: usize = 12;
+
+/// Everything about routes over domains. `capture` are the classes that say so of themselves.
+pub(super) fn read(root: &Table<'_>, names: &Names<'_>, model: &Model) -> Rules {
+    let mut rules = routing::read(root);
+    let domains = root.elements("domains");
+    let mut reader = Reader {
+        root,
+        names,
+        rules: &mut rules,
+        ends: Ends::of(model, names),
+        ids: Ids::default(),
+    };
+    for entry in &domains {
+        reader.domain(entry);
+    }
+    reader.gateways();
+    reader.topologies();
+    for entry in root.entries("classes") {
+        if entry.table.bool_or("capture", false) {
+            rules.capture_classes.insert(entry.name.to_owned());
+        }
+    }
+    rules
+}
+
+/// Names that gateways and topologies may give, and who has them.
+struct Ends<'d> {
+    sources: Vec<&'d str>,
+    sinks: Vec<&'d str>,
+    gateways: Vec<&'d str>,
+    built_in: (Vec<String>, Vec<&'d str>),
+}
+
+impl<'d> Ends<'d> {
+    fn of(model: &Model, names: &Names<'d>) -> Self {
+        Self {
+            sources: Vec::new(),
+            sinks: Vec::new(),
+            gateways: Vec::new(),
+            built_in: (
+                model.sources.iter().map(|it| it.name.clone()).collect(),
+                names.zones.clone(),
+            ),
+        }
+    }
+}
+
+/// Static IDs that are given, where.
+#[derive(Default)]
+struct Ids(Vec<(&'static str, u16, Span)>);
+
+struct Reader<'d, 'r> {
+    root: &'r Table<'d>,
+    names: &'r Names<'d>,
+    rules: &'r mut Rules,
+    ends: Ends<'d>,
+    ids: Ids,
+}
+
+impl<'d> Reader<'d, '_> {
+    fn push(&self, found: Diagnostic) {
+        self.root.doc().push(found);
+    }
+
+    fn line(&self, entry: &Entry<'_>) -> u32 {
+        self.root.doc().line(entry.span)
+    }
+
+    /// `id`: each once of its kind.
+    fn id(&mut self, kind: &'static str, table: &Table<'_>) -> Option<u16> {
+        let found = table.integer("id", 1..=MAX_STATIC)?;
+        let id = found.value as u16;
+        match self.ids.0.iter().find(|it| (it.0, it.1) == (kind, id)) {
+            Some((_, _, first)) => {
+                let found = Diagnostic::error(code::DUPLICATE, found.span, format!("two {kind}s have ID {id}"));
+                self.push(found.label("again here").see(*first, "first here"));
+            }
+            None => self.ids.0.push((kind, id, found.span)),
+        }
+        Some(id)
+    }
+
+    fn domain(&mut self, entry: &Entry<'d>) {
+        let table = &entry.table;
+        if entry.name == BUILT_IN_NAME {
+            let found = Diagnostic::error(
+                code::BAD_NAME,
+                entry.span,
+                format!("a domain can't be called `{BUILT_IN_NAME}`"),
+            );
+            self.push(found.label("that is the domain of guests' streams and zones"));
+        }
+        let id = self.id("domain", table);
+        if id == Some(BUILT_IN) {
+            let found = Diagnostic::error(
+                code::CONFLICT,
+                table.key_span("id").unwrap_or(entry.span),
+                "this ID is taken",
+            );
+            self.push(found.label(format!("{BUILT_IN} is the domain of guests' streams and zones")));
+        }
+        let ack_ms = table.integer("ack_ms", (*MILLISECONDS.start()).into()..=(*MILLISECONDS.end()).into());
+        let open = table.integer("open_requests", 4..=MAX_OPEN.into());
+        let known = KnownDomain {
+            id,
+            bus_name: self.bus_name(table),
+            early: table.bool_or("early", false),
+            complete: table.bool_or("complete", false),
+            required: table.bool_or("required", true),
+            ack_ms: ack_ms.map(|found| found.value as u64),
+            open_limit: open.map(|found| found.value as usize),
+            line: self.line(entry),
+        };
+        if table.bool_or("set_volumes", false) {
+            self.rules.set_volumes.insert(entry.name.to_owned());
+        }
+        self.rules.known.domains.insert(entry.name.to_owned(), known);
+        let sources = table.elements("sources");
+        for source in &sources {
+            let source = self.like(source, &sources);
+            self.source(entry, &source);
+        }
+        let sinks = table.elements("sinks");
+        for sink in &sinks {
+            let sink = self.like(sink, &sinks);
+            self.sink(entry, &sink);
+        }
+    }
+
+    fn bus_name(&self, table: &Table<'_>) -> Option<String> {
+        let text = table.get("bus_name")?.text()?;
+        let element = |part: &str| {
+            let mut bytes = part.bytes();
+            bytes.next().is_some_and(|first| !first.is_ascii_digit())
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        };
+        let valid = text.value.len() <= 255 && text.value.contains('.') && text.value.split('.').all(element);
+        if !valid {
+            let found = Diagnostic::error(code::BAD_NAME, text.span, format!("`{}` is no bus name", text.value));
+            self.push(found.label("a name that the domain's process owns on the bus, as `com.example.amplifier`"));
+        }
+        Some(text.value.to_owned())
+    }
+
+    /// An element that takes over what another of its table says: `like = "fm"`.
+    fn like(&self, entry: &Entry<'d>, all: &[Entry<'d>]) -> Entry<'d> {
+        let names: Vec<&str> = all.iter().map(|it| it.name).filter(|it| *it != entry.name).collect();
+        let Some(found) = (entry.table.get("like")).and_then(|value| value.name_of("element", "elements here", &names))
+        else {
+            return *entry;
+        };
+        let base = all.iter().find(|it| Some(&it.name) == names.get(found.value));
+        let Some(base) = base else { return *entry };
+        if base.table.key_span("like").is_some() {
+            let found = Diagnostic::error(
+                code::CONFLICT,
+                found.span,
+                format!("`{}` is itself like another", base.name),
+            );
+            self.push(found.label("only one that says everything itself can be taken over"));
+        }
+        Entry {
+            table: entry.table.like(&base.table),
+            ..*entry
+        }
+    }
+
+    /// A name that nobody else may have.
+    fn claim(&mut self, kind: &'static str, entry: &Entry<'d>) {
+        let built_in = match kind {
+            "source" => self.ends.built_in.0.iter().any(|it| it == entry.name),
+            "sink" => self.ends.built_in.1.contains(&entry.name),
+            _ => false,
+        };
+        let list = match kind {
+            "source" => &mut self.ends.sources,
+            "sink" => &mut self.ends.sinks,
+            _ => &mut self.ends.gateways,
+        };
+        let taken = list.contains(&entry.name);
+        list.push(entry.name);
+        if taken || built_in {
+            let found = Diagnostic::error(
+                code::DUPLICATE,
+                entry.span,
+                format!("two {kind}s are called `{}`", entry.name),
+            );
+            let label = if built_in {
+                "a guest's stream or a zone has this name"
+            } else {
+                "names are unique over all domains"
+            };
+            self.push(found.label(label));
+        }
+    }
+
+    fn end(&mut self, kind: &'static str, domain: &Entry<'d>, entry: &Entry<'d>) -> KnownEnd {
+        let table = &entry.table;
+        self.claim(kind, entry);
+        let class = table
+            .get("class")
+            .and_then(|value| value.name_of("class", "classes", &self.names.classes));
+        let flag = |key: &'static str| Some(table.get(key)?.boolean()?.value);
+        KnownEnd {
+            domain: domain.name.to_owned(),
+            id: self.id(kind, table),
+            class: class.map(|found| found.value),
+            formats: table.get("formats").map(|value| formats(&value)).unwrap_or_default(),
+            visible: flag("visible"),
+            available: flag("available"),
+            registers: registers(table),
+            line: self.line(entry),
+        }
+    }
+
+    fn source(&mut self, domain: &Entry<'d>, entry: &Entry<'d>) {
+        let table = &entry.table;
+        let end = self.end("source", domain, entry);
+        self.not_safety(table);
+        self.registers_whole(entry, &end, true);
+        let gain = |key: &'static str| Some(table.get(key)?.gain()?.value);
+        let (least, most) = (gain("min_gain_db"), gain("max_gain_db"));
+        let volume = gain("gain_db");
+        if let (Some(least), Some(most)) = (least, most)
+            && least > most
+        {
+            let span = table.key_span("max_gain_db").unwrap_or(entry.span);
+            let found = Diagnostic::error(code::CONFLICT, span, "the greatest gain is less than the least");
+            self.push(found.label(format!("`min_gain_db` is {} dB", f64::from(least) / 10.0)));
+        }
+        let limits = (least.is_some() || most.is_some()).then(|| (least.unwrap_or(crate::MUTE), most.unwrap_or(0)));
+        if let (Some((least, most)), Some(volume)) = (limits, volume)
+            && !(least..=most.max(least)).contains(&volume)
+        {
+            let span = table.key_span("gain_db").unwrap_or(entry.span);
+            let found = Diagnostic::error(code::CONFLICT, span, "this is outside of the source's own limits");
+            self.push(found.label("see `min_gain_db` and `max_gain_db`"));
+        }
+        let known = KnownSource { end, volume, limits };
+        self.rules.known.sources.insert(entry.name.to_owned(), known);
+    }
+
+    /// What a safety class promises can't be kept for what another process plays.
+    fn not_safety(&self, table: &Table<'_>) {
+        let Some(value) = table.get("class").filter(Value::is_text) else {
+            return;
+        };
+        let Some(name) = value.text() else { return };
+        let classes = self.root.entries("classes");
+        let safety = classes
+            .iter()
+            .find(|it| it.name == name.value)
+            .and_then(|it| it.table.get("safety"))
+            .and_then(|it| it.boolean());
+        if safety.is_some_and(|it| it.value) {
+            let message = format!("class `{}` of a domain's source is a safety class", name.value);
+            let found = Diagnostic::error(code::SAFETY, name.span, message);
+            self.push(
+                found
+                    .label("another process plays it: nobody here can promise that it sounds")
+                    .help("use another class; a rule or the matrix can duck others for it"),
+            );
+        }
+    }
+
+    /// Who registers for a domain has to know all of it.
+    fn registers_whole(&self, entry: &Entry<'_>, end: &KnownEnd, source: bool) {
+        if end.registers == Registers::Domain {
+            return;
+        }
+        let missing = |key: &str, cure: &str| {
+            let message = format!("`{key}` is missing");
+            let found = Diagnostic::error(code::MISSING_KEY, entry.span, message);
+            self.push(
+                found
+                    .label("its domain won't say it: it is registered from here")
+                    .help(cure),
+            );
+        };
+        if end.formats.is_empty() {
+            missing("formats", "say which it has, as `formats = [\"stereo\"]`");
+        }
+        if source && end.class.is_none() {
+            missing("class", "say which class it belongs to");
+        }
+    }
+
+    fn sink(&mut self, domain: &Entry<'d>, entry: &Entry<'d>) {
+        let table = &entry.table;
+        let end = self.end("sink", domain, entry);
+        self.registers_whole(entry, &end, false);
+        let own = table.get("curve").and_then(|value| curve(table.doc(), &value));
+        if let Some(points) = own {
+            self.rules.curves.insert(entry.name.to_owned(), points);
+        }
+        let points = self.rules.curve_of(entry.name);
+        let lowest = points.first().map_or(i16::MIN, |point| point.0);
+        let highest = points.last().map_or(i16::MAX, |point| point.0);
+        let volume = table.integer("volume", lowest.into()..=highest.into());
+        let known = KnownSink {
+            end,
+            main_volume: volume.and_then(|found| i16::try_from(found.value).ok()),
+            muted: table
+                .get("muted")
+                .and_then(|value| value.boolean())
+                .map(|found| found.value),
+        };
+        self.rules.known.sinks.insert(entry.name.to_owned(), known);
+    }
+
+    fn gateways(&mut self) {
+        for entry in &self.root.elements("gateways") {
+            self.claim("gateway", entry);
+            let id = self.id("gateway", &entry.table);
+            if let Some(known) = self.gateway(entry, id) {
+                self.rules.known.gateways.insert(entry.name.to_owned(), known);
+            }
+        }
+    }
+
+    fn gateway(&self, entry: &Entry<'d>, id: Option<u16>) -> Option<KnownGateway> {
+        let table = &entry.table;
+        let domains: Vec<&str> = self.rules.known.domains.keys().map(String::as_str).collect();
+        let domain = table.need("domain", "say whose it is, as `domain = \"amplifier\"`");
+        let sink = table.need("sink", "name what goes in: a zone, or a sink of a domain");
+        let source = table.need("source", "name what comes out: a source of a domain");
+        let domain = domain.and_then(|value| value.name_of("domain", "domains", &domains));
+        let sinks: Vec<&str> = self.ends.sinks.iter().chain(&self.ends.built_in.1).copied().collect();
+        let sink = sink.and_then(|value| value.name_of("sink", "sinks", &sinks));
+        let source = source.and_then(|value| value.name_of("source of a domain", "sources", &self.ends.sources));
+        let conversion = table.get("matrix").map(|value| matrix(&value));
+        let registers = registers(table);
+        if registers != Registers::Domain && conversion.is_none() {
+            let found = Diagnostic::error(code::MISSING_KEY, entry.span, "`matrix` is missing");
+            let label = "its domain won't say it: it is registered from here";
+            self.push(
+                found
+                    .label(label)
+                    .help("say what it converts, as `matrix = [[\"stereo\", \"stereo\"]]`"),
+            );
+        }
+        Some(KnownGateway {
+            id,
+            domain: domains.get(domain?.value).map(|it| (*it).to_owned())?,
+            sink: (*sinks.get(sink?.value)?).to_owned(),
+            source: (*self.ends.sources.get(source?.value)?).to_owned(),
+            conversion: conversion.flatten(),
+            registers,
+            line: self.line(entry),
+        })
+    }
+
+    fn topologies(&mut self) {
+        for table in self.root.tables("topologies").iter().take(MAX_TABLES) {
+            let classes = &self.names.classes;
+            let built_in = self.ends.built_in.0.iter().map(String::as_str);
+            let sources: Vec<&str> = self.ends.sources.iter().copied().chain(built_in).collect();
+            let sinks: Vec<&str> = self.ends.sinks.iter().chain(&self.ends.built_in.1).copied().collect();
+            if table.key_span("class").is_none() && table.key_span("source").is_none() {
+                table.need("class", "say whose it is, as `class = \"media\"` or `source = \"fm\"`");
+            }
+            table.need(
+                "sink",
+                "say where it leads to, as `sink = \"speakers\"` or `sink = \"*\"`",
+            );
+            let topology = Topology {
+                classes: some_of(table, "class", ("class", "classes"), classes),
+                sources: some_of(table, "source", ("source", "sources"), &sources),
+                via: self.via(table),
+                sinks: some_of(table, "sink", ("sink", "sinks"), &sinks),
+                line: table.doc().line(table.span()),
+            };
+            self.rules.known.topologies.push(topology);
+        }
+    }
+
+    /// `via = ["to_amp", "*"]`.
+    fn via(&self, table: &Table<'_>) -> Vec<String> {
+        let Some(value) = table.get("via") else {
+            return Vec::new();
+        };
+        let items = value.items();
+        if items.len() > MAX_VIA {
+            let message = format!("{} gateways: there is room for {MAX_VIA}", items.len());
+            self.push(Diagnostic::error(code::TOO_MANY, value.span, message).label("too many"));
+        }
+        let mut via: Vec<String> = Vec::new();
+        for item in items.iter().take(MAX_VIA) {
+            let star = item.text().is_some_and(|text| text.value == "*");
+            if star && via.last().is_some_and(|last| last == "*") {
+                let found = Diagnostic::warning(code::NO_EFFECT, item.span, "this `*` has no effect");
+                self.push(found.label("one stands for any number of gateways"));
+                continue;
+            }
+            if star {
+                via.push("*".to_owned());
+            } else if item.is_text()
+                && let Some(found) = item.name_of("gateway", "gateways", &self.ends.gateways)
+            {
+                via.extend(self.ends.gateways.get(found.value).map(|it| (*it).to_owned()));
+            }
+        }
+        via
+    }
+}
+
+fn registers(table: &Table<'_>) -> Registers {
+    let words = [
+        ("domain", Registers::Domain),
+        ("policy", Registers::Policy),
+        ("rule", Registers::Rule),
+    ];
+    table
+        .word("register", &words)
+        .map_or(Registers::Domain, |found| found.value)
+}
+
+/// Names, or `"*"`; all if the key isn't there.
+fn some_of(table: &Table<'_>, key: &'static str, (what, plural): (&str, &str), names: &[&str]) -> known::Names {
+    let Some(value) = table.get(key) else {
+        return known::Names::All;
+    };
+    if value.is_text() && value.text().is_some_and(|text| text.value == "*") {
+        return known::Names::All;
+    }
+    if value.items().is_empty() {
+        let found = Diagnostic::error(code::OUT_OF_RANGE, value.span, format!("there is no {what}"));
+        value.push(
+            found
+                .label("an empty list")
+                .help(format!("name one, or write `{key} = \"*\"`")),
+        );
+    }
+    let found = value.names_of(what, plural, names);
+    let found = found.iter().filter_map(|it| names.get(it.value));
+    known::Names::These(found.map(|it| (*it).to_owned()).collect())
+}
+
+/// `[["stereo", "stereo"], ["mono", "stereo"]]`: what goes in, what comes out.
+fn matrix(value: &Value<'_>) -> Option<Conversion> {
+    let wanted = "pairs of formats, as `[[\"stereo\", \"stereo\"], [\"mono\", \"stereo\"]]`";
+    let mut pairs: Vec<(u16, u16)> = Vec::new();
+    for item in value.list(wanted)? {
+        let pair = item.list(wanted)?;
+        let [sink, source] = pair.as_slice() else {
+            return item.out_of_range("a conversion is a pair", format!("has {} formats", pair.len()));
+        };
+        let (sink, source) = (number_or_word(sink, &FORMATS)?, number_or_word(source, &FORMATS)?);
+        pairs.push((sink.value, source.value));
+    }
+    if pairs.is_empty() {
+        return value.out_of_range("this gateway converts nothing", wanted);
+    }
+    let each = |side: fn(&(u16, u16)) -> u16| {
+        let mut all: Vec<u16> = Vec::new();
+        for format in pairs.iter().map(side) {
+            if !all.contains(&format) {
+                all.push(format);
+            }
+        }
+        all
+    };
+    let (sinks, sources) = (each(|it| it.0), each(|it| it.1));
+    let cells = sinks
+        .iter()
+        .flat_map(|sink| sources.iter().map(|source| pairs.contains(&(*sink, *source))));
+    let cells: Vec<bool> = cells.collect();
+    Conversion::new(sinks, sources, cells)
+}
