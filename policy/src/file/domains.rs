@@ -2,7 +2,7 @@
 
 use super::model::{Names, curve};
 use super::routing::{self, FORMATS, MAX_OPEN, MILLISECONDS, formats, number_or_word};
-use super::{Entry, Found, MAX_TABLES, Table, Value, code};
+use super::{Entry, MAX_TABLES, Table, Value, code};
 use crate::Model;
 use crate::report::{Diagnostic, Span};
 use crate::routing::known::{KnownDomain, KnownEnd, KnownGateway, KnownSink, KnownSource, Registers, Topology};
