@@ -263,10 +263,10 @@ fn way(topologies: &str) -> Result<String, i16> {
         })
         .collect();
     let gateways = rig.machine.registry().gateways.values();
-    let over = gateways
+    let mut over = gateways
         .filter(|it| entered.contains(&it.source))
         .map(|it| it.name.clone());
-    over.last().filter(|_| error == 0).ok_or(error)
+    over.next_back().filter(|_| error == 0).ok_or(error)
 }
 
 #[test]
