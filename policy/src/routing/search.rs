@@ -98,6 +98,7 @@ impl Graph {
         let inputs = registry.crossfaders.values().flat_map(|it| {
             let formats = registry.sources.get(&it.source).map_or(&[][..], |it| &it.lists.formats);
             [it.sink_a, it.sink_b].map(|sink| Bridge {
+                name: it.name.clone(),
                 sink,
                 source: it.source,
                 converter: true,
