@@ -2,7 +2,10 @@
 
 pub mod check;
 pub mod cli;
+mod entry;
 pub mod manifest;
 pub mod map;
+pub mod parent;
 pub mod plan;
+pub mod sandbox;
 pub mod vm;

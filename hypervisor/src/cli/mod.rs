@@ -1,6 +1,8 @@
 //! The command line. Exit codes: 0 done, 1 failed while running, 2 wrong usage, 3 the manifest is wrong, 4 not permitted,
 //! 5 the host can't (no KVM, no IOMMU, a file in the way).
 
+mod running;
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -32,6 +34,51 @@ enum Command {
     Map(Map),
     /// Prints the manifest's JSON Schema.
     Schema,
+    /// Checks, then starts what is down and watches: what ends is started again as the manifest says. Ends with its VMs; when
+    /// it is killed they run on, and the next `run` takes them over.
+    Run(Run),
+    /// How each partition is.
+    Status(Which),
+    /// Ends all partitions and their parent, or one.
+    Stop(One),
+    /// Ends one partition and starts it anew.
+    Restart(One),
+    #[command(hide = true)]
+    Vm { name: String },
+}
+
+#[derive(Args)]
+struct Run {
+    /// The manifest.
+    manifest: PathBuf,
+    /// Where sockets and logs go, rather than to /run/hypervisor/NAME (or the user's own).
+    #[arg(long)]
+    run_dir: Option<PathBuf>,
+    /// Don't look at this host first.
+    #[arg(long)]
+    no_host_check: bool,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = true)]
+struct Which {
+    /// The manifest: its name tells the run folder.
+    #[arg(long)]
+    manifest: Option<PathBuf>,
+    /// The run folder.
+    #[arg(long)]
+    run_dir: Option<PathBuf>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct One {
+    /// Which; `stop` without it ends all.
+    partition: Option<String>,
+    #[command(flatten)]
+    of: Which,
 }
 
 #[derive(Args)]
@@ -97,6 +144,11 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Check(args) => check(&args),
         Command::Map(args) => draw(&args),
+        Command::Run(args) => running::run(&args),
+        Command::Status(args) => running::status(&args),
+        Command::Stop(args) => running::stop(&args),
+        Command::Restart(args) => running::restart(&args),
+        Command::Vm { .. } => return crate::entry::main(),
         Command::Schema => print(&format!("{:#}\n", manifest::schema::schema())),
     };
     match done {

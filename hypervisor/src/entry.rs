@@ -1,0 +1,114 @@
+//! The VMM process: takes what its parent hands it, opens its door, runs its VM.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::process::ExitCode;
+
+use crate::parent::door::{self, Facts};
+use crate::parent::resolve::SOUND;
+use crate::parent::socket::wait;
+use crate::parent::start::{Hand, START_FD};
+use crate::plan::{Device, Fds, Plan};
+use crate::sandbox;
+use crate::vm::{self, control::Channel};
+
+struct Handed {
+    plan: Plan,
+    user: Option<String>,
+    owner: u32,
+    fds: Fds,
+    keeps: BTreeMap<String, OwnedFd>,
+    door: OwnedFd,
+}
+
+/// Longest time that the parent may take over handing things over, milliseconds.
+const PATIENCE_MS: u64 = 10_000;
+
+fn take() -> Result<Handed, String> {
+    // SAFETY: the parent put it there before exec; nobody else has it. A wrong one is refused by the first read.
+    let start = unsafe { OwnedFd::from_raw_fd(START_FD) };
+    let packets = Channel::from(start.try_clone().map_err(|error| format!("fd {START_FD}: {error}"))?);
+    let (mut fds, mut keeps, mut door) = (Fds::default(), BTreeMap::new(), None);
+    loop {
+        wait(&[start.as_fd()], Some(PATIENCE_MS)).map_err(|error| error.to_string())?;
+        let packet = packets
+            .receive::<Hand>()
+            .map_err(|error| format!("the parent's packets: {error}"))?;
+        match packet.ok_or("the parent does not go on")? {
+            (Hand::Given { name, .. }, Some(fd)) if name == "door" => door = Some(fd),
+            (Hand::Given { name, keep }, Some(fd)) => {
+                if keep {
+                    keeps.insert(name.clone(), fd.try_clone().map_err(|error| error.to_string())?);
+                }
+                fds.insert(name, fd);
+            }
+            (Hand::Given { name, .. }, None) => return Err(format!("the parent gave no descriptor for {name}")),
+            (Hand::Go { plan, user, owner }, _) => {
+                let door = door.ok_or("the parent gave no door")?;
+                return Ok(Handed {
+                    plan: *plan,
+                    user,
+                    owner,
+                    fds,
+                    keeps,
+                    door,
+                });
+            }
+        }
+    }
+}
+
+/// Runs the VM that the parent hands over. Exit codes: 0 power-off or stopped, 10 reset, 11 panic, 12 watchdog, 1 failed.
+pub fn main() -> ExitCode {
+    match take() {
+        Ok(handed) => run(handed),
+        Err(cause) => {
+            eprintln!("hypervisor vm: {cause}; this command is for `hypervisor run`");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(handed: Handed) -> ExitCode {
+    let Handed {
+        plan,
+        user,
+        owner,
+        mut fds,
+        keeps,
+        door,
+    } = handed;
+    let sound = |device: &Device| matches!(device, Device::Snd { link: None, .. }).then(|| SOUND.to_owned());
+    let wanting: BTreeSet<String> = plan.devices.iter().filter_map(sound).collect();
+    let (open, control) = match door::open(door, Facts { wanting, keeps, owner }) {
+        Ok(open) => open,
+        Err(error) => {
+            eprintln!("{}: its door: {error}", plan.name);
+            return ExitCode::FAILURE;
+        }
+    };
+    fds.insert("control", control);
+    sandbox::raise_limits();
+    let ended = prepare(user.as_deref()).and_then(|program| {
+        let lock = || sandbox::lock(&program).map_err(|error| error.to_string());
+        vm::run(plan, fds, lock).map_err(|error| error.to_string())
+    });
+    let (code, cause) = match ended {
+        Ok(exit) => (exit.code(), None),
+        Err(cause) => (1, Some(cause)),
+    };
+    if let Some(cause) = &cause {
+        eprintln!("{cause}");
+    }
+    open.end(code, cause);
+    ExitCode::from(code)
+}
+
+fn prepare(user: Option<&str>) -> Result<seccompiler::BpfProgram, String> {
+    if let Some(user) = user {
+        sandbox::become_user(user).map_err(|error| {
+            format!("user {user}: {error}; make it with `useradd -r -M {user}`, or leave `user_prefix` out")
+        })?;
+    }
+    sandbox::program().map_err(|error| error.to_string())
+}

@@ -1,0 +1,248 @@
+//! The door of a VMM process: a listening socket by which parents come and go while the VM runs on.
+//!
+//! ```text
+//!  parent ──connects──► door thread ◄──socketpair──► vm::run
+//!     Call: Hello, HandBack ──┘ answered here        Stop, Stats, Link: passed on
+//!  parent ◄── Answer: Here, Kept, Ended; reports of the VM go to everybody connected
+//! ```
+//! A parent that comes after another's death learns from `Here` what is running and which links are wanting, and gets the
+//! memory that other partitions share handed back. Only the parent's user and root are let in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::socket::{accept, peer, wait};
+use crate::vm::control::{Channel, Report, Request};
+
+/// Most connections at a time; further ones wait.
+const MOST: usize = 4;
+
+/// What a parent asks.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Call {
+    /// The door.
+    Door(Knock),
+    /// The VM.
+    Vm(Request),
+}
+
+/// What is asked of the door itself.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "door", rename_all = "kebab-case")]
+pub enum Knock {
+    /// Who is there?
+    Hello,
+    /// A second descriptor of this shared memory.
+    HandBack {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What comes back.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// From the door.
+    Door(Reply),
+    /// From the VM.
+    Vm(Report),
+}
+
+/// What the door itself says.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "door", rename_all = "kebab-case")]
+pub enum Reply {
+    /// Who is there.
+    Here {
+        /// Process.
+        pid: u32,
+        /// Since when it has been there, milliseconds.
+        age_ms: u64,
+        /// What its set-up took, microseconds; none while the guest doesn't run yet.
+        setup_us: Option<u64>,
+        /// Sound devices that have no back end.
+        wanting: BTreeSet<String>,
+        /// Shared memory it can hand back.
+        keeps: Vec<String>,
+    },
+    /// The descriptor with this message is the one asked for.
+    Kept {
+        /// Its name.
+        name: String,
+    },
+    /// The VM has ended; the process is about to.
+    Ended {
+        /// Exit code.
+        code: u8,
+        /// Why, if it failed.
+        cause: Option<String>,
+    },
+}
+
+/// What the door knows.
+pub struct Facts {
+    /// Sound devices that have no back end now.
+    pub wanting: BTreeSet<String>,
+    /// Shared memory to hand back.
+    pub keeps: BTreeMap<String, OwnedFd>,
+    /// Whose calls are taken besides root's.
+    pub owner: u32,
+}
+
+struct Door {
+    listener: OwnedFd,
+    inner: Channel,
+    clients: Arc<Mutex<Vec<Channel>>>,
+    facts: Facts,
+    since: Instant,
+    setup_us: Option<u64>,
+}
+
+/// A door that is open.
+pub struct Open(Arc<Mutex<Vec<Channel>>>);
+
+impl Open {
+    /// Tells everybody that the VM has ended.
+    pub fn end(&self, code: u8, cause: Option<String>) {
+        let ended = Answer::Door(Reply::Ended { code, cause });
+        for client in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            // One that doesn't listen will see the end of the connection.
+            let _ = client.send(&ended, None);
+        }
+    }
+}
+
+/// Opens the door: a thread of its own, to be called before the filter is put on. Gives the VM's end of the socket too.
+///
+/// # Errors
+/// No socketpair or no thread.
+pub fn open(listener: OwnedFd, facts: Facts) -> io::Result<(Open, OwnedFd)> {
+    let (inner, vms) = Channel::pair()?;
+    let clients = Arc::new(Mutex::new(Vec::new()));
+    let mut door = Door {
+        listener,
+        inner,
+        clients: clients.clone(),
+        facts,
+        since: Instant::now(),
+        setup_us: None,
+    };
+    let thread = std::thread::Builder::new().name("door".into()).stack_size(128 << 10);
+    thread.spawn(move || {
+        // An end of serving is an end of being asked: the VM runs on.
+        while door.serve().is_ok() {}
+    })?;
+    Ok((Open(clients), vms))
+}
+
+impl Door {
+    /// Waits for whatever comes next and serves it.
+    fn serve(&mut self) -> io::Result<()> {
+        let clients: Vec<i32> = self.locked().iter().map(AsRawFd::as_raw_fd).collect();
+        let mut fds = vec![borrowed(self.inner.as_raw_fd())];
+        fds.extend(clients.iter().map(|fd| borrowed(*fd)));
+        if clients.len() < MOST {
+            fds.push(self.listener.as_fd());
+        }
+        let ready = wait(&fds, None)?;
+        if ready[0] {
+            self.from_vm()?;
+        }
+        for (fd, _) in clients.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
+            self.from_client(*fd);
+        }
+        if clients.len() < MOST && ready.last() == Some(&true) {
+            self.let_in()?;
+        }
+        Ok(())
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn let_in(&mut self) -> io::Result<()> {
+        let Some(client) = accept(self.listener.as_fd())? else {
+            return Ok(());
+        };
+        let (_, user) = peer(client.as_fd())?;
+        if user == 0 || user == self.facts.owner {
+            self.locked().push(Channel::from(client));
+        }
+        Ok(())
+    }
+
+    fn from_vm(&mut self) -> io::Result<()> {
+        while let Some((report, _)) = self.inner.receive::<Report>()? {
+            match &report {
+                Report::Running { setup_us } => self.setup_us = Some(*setup_us),
+                Report::LinkUp { device } => drop(self.facts.wanting.remove(device)),
+                Report::LinkLost { device, .. } => drop(self.facts.wanting.insert(device.clone())),
+                _ => {}
+            }
+            let answer = Answer::Vm(report);
+            self.locked().retain(|client| match client.send(&answer, None) {
+                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+                Ok(()) => true,
+            });
+        }
+        Ok(())
+    }
+
+    /// Everything a client has said; one that is gone or talks nonsense is let go.
+    fn from_client(&mut self, fd: i32) {
+        loop {
+            let received = {
+                let clients = self.locked();
+                let Some(client) = clients.iter().find(|client| client.as_raw_fd() == fd) else {
+                    return;
+                };
+                client.receive::<Call>()
+            };
+            match received {
+                Ok(None) => return,
+                Ok(Some((call, gift))) => self.call(fd, call, gift),
+                Err(_) => return self.locked().retain(|client| client.as_raw_fd() != fd),
+            }
+        }
+    }
+
+    fn call(&self, fd: i32, call: Call, gift: Option<OwnedFd>) {
+        let (reply, kept) = match call {
+            Call::Vm(request) => {
+                // The VM is not reading any more: it is about to end.
+                let _ = self.inner.send(&request, gift.as_ref());
+                return;
+            }
+            Call::Door(Knock::Hello) => (
+                Reply::Here {
+                    pid: std::process::id(),
+                    age_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    setup_us: self.setup_us,
+                    wanting: self.facts.wanting.clone(),
+                    keeps: self.facts.keeps.keys().cloned().collect(),
+                },
+                None,
+            ),
+            Call::Door(Knock::HandBack { name }) => match self.facts.keeps.get(&name) {
+                Some(kept) => (Reply::Kept { name }, Some(kept)),
+                None => return,
+            },
+        };
+        if let Some(client) = self.locked().iter().find(|client| client.as_raw_fd() == fd) {
+            let _ = client.send(&Answer::Door(reply), kept);
+        }
+    }
+}
+
+fn borrowed(fd: i32) -> BorrowedFd<'static> {
+    // SAFETY: the channels belong to this thread alone (others only send): none is closed while it is waited for.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}

@@ -1,0 +1,398 @@
+//! From the manifest to one VM's [`Plan`]: addresses, CPUs, names of descriptors, and where each descriptor comes from.
+
+use std::path::PathBuf;
+
+use crate::manifest::shape::WINDOW_PAGE;
+use crate::manifest::{Console, Manifest, Partition, Sound, WindowMode};
+use crate::plan::{
+    self, Boot, Declared, DeclaredStream, Device, Plan, PortRange, Region, RegionKind, Thread, Transport,
+};
+
+/// RAM ends here below 4 GiB; the rest goes on at [`HIGH_RAM`].
+const LOW_RAM_END: u64 = 0xb000_0000;
+/// Pools of drivers that know their address.
+pub const POOL: u64 = 0xb000_0000;
+/// RAM above the hole of devices.
+const HIGH_RAM: u64 = 1 << 32;
+/// The sound device's name in messages.
+pub const SOUND: &str = "snd0";
+
+/// Where a descriptor comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file or device node.
+    Open(PathBuf, bool),
+    /// Sealed memory by its name: size, huge pages.
+    Memory(String, u64, bool),
+    /// The log file of its console.
+    Log,
+    /// Standard output.
+    Output,
+    /// Standard input.
+    Input,
+}
+
+/// A plan and the descriptors it names.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The plan.
+    pub plan: Plan,
+    /// Its descriptors, by name.
+    pub wants: Vec<(String, Source)>,
+}
+
+struct Maker<'m> {
+    manifest: &'m Manifest,
+    partition: &'m Partition,
+    wants: Vec<(String, Source)>,
+}
+
+/// The plan of one partition of a checked manifest.
+pub fn resolve(manifest: &Manifest, partition: &Partition) -> Resolved {
+    let mut maker = Maker {
+        manifest,
+        partition,
+        wants: Vec::new(),
+    };
+    maker.open("kvm", "/dev/kvm", true);
+    let plan = Plan {
+        name: partition.name.value.clone(),
+        vcpus: maker.vcpus(),
+        service: maker.service(),
+        memory: maker.memory(),
+        boot: maker.boot(),
+        console: maker.console(),
+        devices: maker.devices(),
+        ioports: maker.ioports(),
+    };
+    Resolved {
+        plan,
+        wants: maker.wants,
+    }
+}
+
+impl Maker<'_> {
+    fn want(&mut self, name: impl Into<String>, source: Source) -> String {
+        let name = name.into();
+        if !self.wants.iter().any(|(known, _)| *known == name) {
+            self.wants.push((name.clone(), source));
+        }
+        name
+    }
+
+    fn open(&mut self, name: impl Into<String>, path: impl Into<PathBuf>, write: bool) -> String {
+        self.want(name, Source::Open(path.into(), write))
+    }
+
+    fn cpus(&self) -> Vec<usize> {
+        self.manifest
+            .cpus_of(self.partition)
+            .iter()
+            .map(|cpu| *cpu as usize)
+            .collect()
+    }
+
+    /// With as many CPUs of its own as vCPUs, each vCPU has one; else they share what there is.
+    fn vcpus(&self) -> Vec<Thread> {
+        let (cpus, count) = (self.cpus(), self.manifest.vcpus_of(self.partition));
+        let pinned = self.partition.cpus.is_some() && cpus.len() == count as usize;
+        let realtime = self.partition.realtime.as_ref();
+        let vcpu = |index: u32| Thread {
+            cpus: if pinned {
+                vec![cpus[index as usize]]
+            } else {
+                cpus.clone()
+            },
+            fifo: realtime
+                .filter(|realtime| realtime.vcpus.iter().any(|vcpu| vcpu.value == index))
+                .map(|realtime| realtime.priority),
+        };
+        (0..count).map(vcpu).collect()
+    }
+
+    /// Above real-time vCPUs, or a vCPU that spins would keep its own devices away.
+    fn service(&self) -> Thread {
+        Thread {
+            cpus: self.cpus(),
+            fifo: self.partition.realtime.as_ref().map(|realtime| realtime.helpers.value),
+        }
+    }
+
+    fn memory(&mut self) -> Vec<Region> {
+        let partition = self.partition;
+        let (name, size) = (&partition.name.value, partition.memory.value);
+        let window = self
+            .manifest
+            .window_of(name)
+            .and_then(|window| Some((window.mode?.value, window.pool())));
+        let fd = self.want(
+            format!("ram-{name}"),
+            Source::Memory(format!("ram-{name}"), size, partition.huge_pages),
+        );
+        let low = size.min(LOW_RAM_END);
+        let region = |guest_address, size, offset, fd: &str, kind| Region {
+            guest_address,
+            size,
+            fd: fd.to_owned(),
+            offset,
+            kind,
+            shared: kind == RegionKind::Pool,
+            // Only RAM is in the IOMMU: a codec reaches no window.
+            dma: kind == RegionKind::Ram && !partition.passthrough.is_empty(),
+            locked: plan::Locked::Now,
+        };
+        let mut regions = vec![region(0, low, 0, &fd, RegionKind::Ram)];
+        if size > low {
+            regions.push(region(HIGH_RAM, size - low, low, &fd, RegionKind::Ram));
+        }
+        // A socket's back end, or a window's, reads rings and buffers wherever a stock driver puts them.
+        let whole = partition.sound.as_ref().is_some_and(|sound| sound.socket.is_some())
+            || window.is_some_and(|(mode, _)| mode == WindowMode::Ram);
+        regions.iter_mut().for_each(|region| region.shared = whole);
+        if let Some((WindowMode::Pool, size)) = window {
+            let fd = self.want(
+                format!("pool-{name}"),
+                Source::Memory(format!("pool-{name}"), size, false),
+            );
+            regions.push(region(POOL, size, 0, &fd, RegionKind::Pool));
+        }
+        if self
+            .manifest
+            .service()
+            .is_some_and(|service| service.name.value == *name)
+        {
+            for (address, fd, size, huge) in windows(self.manifest) {
+                let fd = self.want(fd.clone(), Source::Memory(fd, size, huge));
+                let locked = plan::Locked::No;
+                regions.push(Region {
+                    locked,
+                    ..region(address, size, 0, &fd, RegionKind::Window)
+                });
+            }
+        }
+        regions
+    }
+
+    fn boot(&mut self) -> Boot {
+        let partition = self.partition;
+        Boot {
+            kernel: self.open("kernel", &partition.kernel.value, false),
+            initrd: partition
+                .initrd
+                .as_ref()
+                .map(|initrd| self.open("initrd", &initrd.value, false)),
+            cmdline: partition.cmdline.clone(),
+        }
+    }
+
+    fn console(&mut self) -> Option<plan::Console> {
+        match self.partition.console {
+            Console::None => None,
+            Console::Log => Some(plan::Console {
+                output: self.want("console", Source::Log),
+                input: None,
+            }),
+            Console::Stdio => Some(plan::Console {
+                output: self.want("console", Source::Output),
+                input: Some(self.want("console-in", Source::Input)),
+            }),
+        }
+    }
+
+    fn devices(&mut self) -> Vec<Device> {
+        let (partition, transport) = (self.partition, Transport::Pci);
+        let mut devices = Vec::new();
+        for given in &partition.passthrough {
+            let address = given.device.value.to_string();
+            let container = self.open("vfio", "/dev/vfio/vfio", true);
+            // The group is known to the host alone: the link's target is read when the node is opened.
+            let group = self.open(
+                format!("group-{address}"),
+                format!("/sys/bus/pci/devices/{address}/iommu_group"),
+                true,
+            );
+            devices.push(Device::Vfio {
+                address,
+                container,
+                group,
+            });
+        }
+        if let Some(sound) = &partition.sound {
+            devices.push(self.sound(sound));
+        }
+        if let Some(cid) = partition.vsock_cid {
+            let vhost = self.open("vsock", "/dev/vhost-vsock", true);
+            devices.push(Device::Vsock {
+                transport,
+                cid: cid.value,
+                vhost,
+            });
+        }
+        for (index, disk) in partition.disks.iter().enumerate() {
+            let image = self.open(format!("disk{index}"), &disk.image.value, !disk.read_only);
+            devices.push(Device::Blk {
+                transport,
+                image,
+                serial: format!("disk{index}"),
+            });
+        }
+        if partition.rng {
+            devices.push(Device::Rng { transport });
+        }
+        if partition.panic_device {
+            devices.push(Device::Pvpanic);
+        }
+        if partition.watchdog_ms.is_some() {
+            devices.push(Device::Watchdog);
+        }
+        devices
+    }
+
+    fn sound(&self, sound: &Sound) -> Device {
+        let hold = self
+            .manifest
+            .window_of(&self.partition.name.value)
+            .map(|window| window.hold_ms);
+        let streams = sound.streams.iter().map(|stream| DeclaredStream {
+            input: stream.capture,
+            formats: stream.formats,
+            rates: stream.rates,
+            channels_min: *stream.channels.start(),
+            channels_max: *stream.channels.end(),
+        });
+        Device::Snd {
+            name: SOUND.into(),
+            transport: Transport::Pci,
+            link: None,
+            queue_size: sound.queue_size.value,
+            hold_ms: hold.unwrap_or(2000),
+            declared: Declared {
+                jacks: 0,
+                chmaps: 0,
+                streams: streams.collect(),
+            },
+        }
+    }
+
+    fn ioports(&mut self) -> Vec<PortRange> {
+        let ranges: Vec<(u16, u16)> = self.partition.ioports.iter().map(|range| range.value).collect();
+        ranges
+            .into_iter()
+            .map(|(first, last)| PortRange {
+                first,
+                last,
+                fd: self.open("port", "/dev/port", true),
+            })
+            .collect()
+    }
+}
+
+/// The windows in the service VM: address, name, size and huge pages of their memory. Each starts at a multiple of 2 MiB, and
+/// there is a gap between them: Linux makes one device of adjacent ones.
+pub fn windows(manifest: &Manifest) -> Vec<(u64, String, u64, bool)> {
+    let ram = manifest.service().map_or(0, |service| service.memory.value);
+    let mut next = HIGH_RAM + ram.saturating_sub(LOW_RAM_END).next_multiple_of(WINDOW_PAGE) + WINDOW_PAGE;
+    let mut windows = Vec::new();
+    for window in &manifest.windows {
+        let name = &window.partition.value;
+        let (Some(mode), Some(partition)) = (window.mode, manifest.partition(name)) else {
+            continue;
+        };
+        let (memory, size, huge) = match mode.value {
+            WindowMode::Ram => (format!("ram-{name}"), partition.memory.value, partition.huge_pages),
+            WindowMode::Pool | WindowMode::Bounce => (format!("pool-{name}"), window.pool(), false),
+        };
+        windows.push((next, memory, size, huge));
+        next += size.next_multiple_of(WINDOW_PAGE) + WINDOW_PAGE;
+    }
+    windows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn manifest(name: &str) -> Manifest {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../examples/boards")
+            .join(name);
+        let (manifest, report) = crate::check::manifest(&path, &std::fs::read_to_string(&path).unwrap());
+        assert_eq!(report.stops(), None);
+        manifest
+    }
+
+    fn plan(manifest: &Manifest, name: &str) -> Resolved {
+        resolve(manifest, manifest.partition(name).unwrap())
+    }
+
+    #[test]
+    fn windows_are_in_the_service_vm_only_apart_and_out_of_reach_of_the_codec() {
+        let manifest = manifest("emulated.toml");
+        for partition in &manifest.partitions {
+            let plan = plan(&manifest, &partition.name.value).plan;
+            let windows: Vec<&Region> = plan
+                .memory
+                .iter()
+                .filter(|region| region.kind == RegionKind::Window)
+                .collect();
+            let expected = if partition.name.value == "audio" { 3 } else { 0 };
+            assert_eq!(windows.len(), expected, "{}", partition.name.value);
+            for pair in windows.windows(2) {
+                assert!(pair[0].guest_address + pair[0].size < pair[1].guest_address);
+            }
+            for window in windows {
+                assert!(!window.dma && window.guest_address >= HIGH_RAM);
+                assert!(window.guest_address.is_multiple_of(WINDOW_PAGE) && window.size.is_multiple_of(WINDOW_PAGE));
+            }
+        }
+    }
+
+    #[test]
+    fn the_service_vm_sees_of_a_pool_or_bounce_partition_its_pool_and_no_ram() {
+        let manifest = manifest("emulated.toml");
+        let wants = plan(&manifest, "audio").wants;
+        let names: Vec<&str> = wants
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| name.contains('-'))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "ram-audio",
+                "pool-chime",
+                "pool-ivi",
+                "ram-cluster",
+                "group-0000:00:03.0"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_safety_partition_shares_its_pool_only() {
+        let manifest = manifest("emulated.toml");
+        let plan = plan(&manifest, "chime").plan;
+        let shared: Vec<RegionKind> = plan
+            .memory
+            .iter()
+            .filter(|region| region.shared)
+            .map(|region| region.kind)
+            .collect();
+        assert_eq!(shared, [RegionKind::Pool]);
+    }
+
+    #[test]
+    fn vcpus_with_cpus_of_their_own_are_pinned_one_to_one_and_only_declared_ones_are_real_time() {
+        let manifest = manifest("head-unit.toml");
+        let plan = plan(&manifest, "audio").plan;
+        let fifo: Vec<Option<u8>> = plan.vcpus.iter().map(|vcpu| vcpu.fifo).collect();
+        let cpus: Vec<&[usize]> = plan.vcpus.iter().map(|vcpu| vcpu.cpus.as_slice()).collect();
+        assert_eq!((fifo, cpus), (vec![None, Some(60)], vec![&[1][..], &[2][..]]));
+        assert_eq!(plan.service.fifo, Some(61));
+        for name in ["ivi", "cluster"] {
+            let plan = resolve(&manifest, manifest.partition(name).unwrap()).plan;
+            assert!(plan.vcpus.iter().all(|vcpu| vcpu.fifo.is_none()) && plan.service.fifo.is_none());
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! One VM as its parent sees it: its process, its door, the sound links that want connecting.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use super::door::{Answer, Call, Reply};
+use super::folder::Process;
+use super::life::{End, Life};
+use super::orders::State;
+use super::socket::{connect_stream, connect_vsock, connected};
+use crate::manifest::{Manifest, Partition};
+use crate::vm::control::{Channel, Report, Request};
+
+/// Between two attempts to connect a link.
+const AGAIN: Duration = Duration::from_millis(20);
+/// How long a VM asked to stop may take before it is killed.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
+
+/// A partition of the manifest.
+pub(super) struct Vm {
+    pub name: String,
+    pub life: Life,
+    pub up: Option<Up>,
+    /// When it is to be started.
+    pub due: Option<Instant>,
+    pub given_up: bool,
+    /// How it ended last.
+    pub last: Option<String>,
+}
+
+/// A VMM process.
+pub(super) struct Up {
+    channel: Channel,
+    pub fd: OwnedFd,
+    pub process: Process,
+    /// Ours; one taken over is not.
+    child: Option<Child>,
+    since: Instant,
+    setup_us: Option<u64>,
+    wanting: BTreeMap<String, Attempt>,
+    ended: Option<(u8, Option<String>)>,
+    /// It was asked to stop.
+    asked: bool,
+    /// Then it is killed.
+    pub kill_at: Option<Instant>,
+    /// It is started anew when it has stopped.
+    pub again: bool,
+    closed: bool,
+}
+
+struct Attempt {
+    next: Instant,
+    begun: Option<OwnedFd>,
+}
+
+/// A link to audiod that is to be connected.
+pub(super) enum Way<'m> {
+    /// On this host.
+    Socket(&'m std::path::Path),
+    /// In the service VM.
+    Port(u32, u32),
+}
+
+impl<'m> Way<'m> {
+    pub fn of(manifest: &'m Manifest, partition: &'m Partition) -> Option<Self> {
+        if let Some(socket) = &partition.sound.as_ref()?.socket {
+            return Some(Self::Socket(&socket.value));
+        }
+        let window = manifest.window_of(&partition.name.value)?;
+        Some(Self::Port(manifest.service()?.vsock_cid?.value, window.port.value))
+    }
+
+    fn begin(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Socket(path) => connect_stream(path),
+            Self::Port(cid, port) => connect_vsock(*cid, *port),
+        }
+    }
+}
+
+impl Up {
+    pub fn new(fd: OwnedFd, process: Process, child: Option<Child>) -> io::Result<Self> {
+        Ok(Self {
+            channel: Channel::from(fd.try_clone()?),
+            fd,
+            process,
+            child,
+            since: Instant::now(),
+            setup_us: None,
+            wanting: BTreeMap::new(),
+            ended: None,
+            asked: false,
+            kill_at: None,
+            again: false,
+            closed: false,
+        })
+    }
+
+    pub fn ask(&self, call: &Call) -> io::Result<()> {
+        self.channel.send(call, None)
+    }
+
+    /// Takes the next answer, with the descriptor that came with it.
+    pub fn answer(&self) -> io::Result<Option<(Answer, Option<OwnedFd>)>> {
+        self.channel.receive()
+    }
+
+    /// Reads everything that was said; false when the door is closed. A process that talks nonsense is as good as gone.
+    pub fn hear(&mut self) -> bool {
+        loop {
+            match self.answer() {
+                Ok(None) => return true,
+                Ok(Some((answer, _))) => self.note(answer),
+                Err(_) => {
+                    self.closed = true;
+                    self.kill_at = self.kill_at.or_else(|| Instant::now().checked_add(GRACE));
+                    return false;
+                }
+            }
+        }
+    }
+
+    pub fn note(&mut self, answer: Answer) {
+        let now = Instant::now();
+        match answer {
+            Answer::Door(Reply::Here {
+                age_ms,
+                setup_us,
+                wanting,
+                ..
+            }) => {
+                self.since = now.checked_sub(Duration::from_millis(age_ms)).unwrap_or(now);
+                self.setup_us = setup_us;
+                let attempt = |device| (device, Attempt { next: now, begun: None });
+                self.wanting = wanting.into_iter().map(attempt).collect();
+            }
+            Answer::Door(Reply::Ended { code, cause }) => self.ended = Some((code, cause)),
+            Answer::Vm(Report::Running { setup_us }) => self.setup_us = Some(setup_us),
+            Answer::Vm(Report::LinkUp { device }) => drop(self.wanting.remove(&device)),
+            Answer::Vm(Report::LinkLost { device, .. }) => {
+                self.wanting.entry(device).or_insert(Attempt { next: now, begun: None });
+            }
+            _ => {}
+        }
+    }
+
+    pub fn closed(&self) -> bool {
+        self.closed
+    }
+
+    pub fn stop(&mut self, again: bool) {
+        // One that isn't listening is killed.
+        let _ = self.ask(&Call::Vm(Request::Stop));
+        self.kill_at = Instant::now().checked_add(GRACE);
+        (self.asked, self.again) = (true, again);
+    }
+
+    /// Whether its process is gone; kills it when its time is up.
+    pub fn gone(&mut self, now: Instant) -> bool {
+        let gone = match &mut self.child {
+            Some(child) => !matches!(child.try_wait(), Ok(None)),
+            None => !self.process.alive(),
+        };
+        if !gone && self.kill_at.is_some_and(|at| now >= at) {
+            self.process.kill();
+        }
+        gone
+    }
+
+    /// How it ended, and in words.
+    pub fn end(&mut self) -> (End, String) {
+        let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        let code = self.ended.as_ref().map(|(code, _)| *code);
+        let code = code.or_else(|| u8::try_from(status?.code()?).ok());
+        let stopped = self.asked;
+        let words = match (code, self.ended.take().and_then(|(_, cause)| cause)) {
+            _ if stopped => "stopped".into(),
+            (_, Some(cause)) => cause,
+            (Some(0), _) => "powered off".into(),
+            (Some(10), _) => "reset".into(),
+            (Some(11), _) => "panicked".into(),
+            (Some(12), _) => "its watchdog ran out".into(),
+            (Some(code), _) => format!("exit code {code}"),
+            (None, _) => status.map_or_else(|| "killed".into(), |status| status.to_string()),
+        };
+        (if stopped { End::Stopped } else { End::of(code) }, words)
+    }
+
+    /// Goes on with links; true when one is still wanting.
+    pub fn links(&mut self, way: Option<&Way<'_>>, now: Instant) -> bool {
+        let Some(way) = way.filter(|_| self.setup_us.is_some()) else {
+            return false;
+        };
+        for (device, attempt) in &mut self.wanting {
+            if attempt.next > now {
+                continue;
+            }
+            attempt.next = now + AGAIN;
+            let fd = match attempt.begun.take() {
+                Some(fd) => Ok(fd),
+                None => way.begin(),
+            };
+            // Nobody there yet is no news.
+            let Ok(fd) = fd else { continue };
+            match connected(fd.as_fd()) {
+                Ok(None) => attempt.begun = Some(fd),
+                Ok(Some(())) => {
+                    let link = Request::Link { device: device.clone() };
+                    let _ = self.channel.send(&Call::Vm(link), Some(&fd));
+                    // Until it is told to be up or lost: no second one on the way.
+                    attempt.next = now + GRACE;
+                }
+                Err(_) => {}
+            }
+        }
+        !self.wanting.is_empty()
+    }
+
+    /// When a link is to be tried again.
+    pub fn next(&self) -> Option<Instant> {
+        let link = self
+            .wanting
+            .values()
+            .map(|attempt| attempt.next)
+            .min()
+            .filter(|_| self.setup_us.is_some());
+        [link, self.kill_at].into_iter().flatten().min()
+    }
+}
+
+impl AsRawFd for Up {
+    fn as_raw_fd(&self) -> i32 {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl Vm {
+    pub fn state(&self) -> State {
+        let up = self.up.as_ref();
+        let state = match up {
+            Some(up) if up.setup_us.is_some() => "running",
+            Some(_) => "starting",
+            None if self.due.is_some() => "waiting",
+            None if self.given_up => "given-up",
+            None => "down",
+        };
+        State {
+            partition: self.name.clone(),
+            state: state.into(),
+            pid: up.map(|up| up.process.pid),
+            age_ms: up.map(|up| u64::try_from(up.since.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            setup_us: up.and_then(|up| up.setup_us),
+            restarts: Some(self.life.restarts()),
+            wanting: up.map(|up| up.wanting.keys().cloned().collect()).unwrap_or_default(),
+            last: self.last.clone(),
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! The parent's loop.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+use std::time::Instant;
+
+use super::door::{Answer, Call, Knock, Reply};
+use super::folder::Folder;
+use super::life::{End, Life, Next};
+use super::memory::Made;
+use super::orders::{Order, Outcome};
+use super::resolve::resolve;
+use super::socket::{accept, connect, listen, wait};
+use super::start::{StartError, start};
+use super::vm::{GRACE, Up, Vm, Way};
+use super::{quota, socket};
+use crate::manifest::{Manifest, Role};
+use crate::vm::control::Channel;
+
+/// Most order givers at a time.
+const CLIENTS: usize = 8;
+
+/// Why the parent can't work.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The run folder can't be used.
+    #[error("run folder {path}: {source}")]
+    Folder {
+        /// Which.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another parent watches.
+    #[error("{path}: this system is being watched by another `hypervisor run`")]
+    Watched {
+        /// Its socket.
+        path: String,
+    },
+    /// A VM could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A system call failed.
+    #[error("{0}")]
+    System(#[from] io::Error),
+    /// No such partition.
+    #[error("there is no partition `{0}`")]
+    Unknown(String),
+}
+
+/// Watches the VMs of one manifest. Dropping it leaves them running.
+pub struct Parent {
+    manifest: Manifest,
+    folder: Folder,
+    made: Made,
+    listener: OwnedFd,
+    signals: OwnedFd,
+    clients: Vec<(Channel, OwnedFd)>,
+    vms: Vec<Vm>,
+    stopping: bool,
+    log: fn(&str),
+}
+
+impl Parent {
+    /// Takes over what runs already in this folder; starts nothing. `log` is told what happens.
+    ///
+    /// # Errors
+    /// The folder can't be used, or another parent watches it.
+    pub fn new(manifest: Manifest, path: &Path, folder: Folder, log: fn(&str)) -> Result<Self, RunError> {
+        let failed = |source| RunError::Folder {
+            path: folder.path().display().to_string(),
+            source,
+        };
+        folder.make().map_err(failed)?;
+        let listener = listen(&folder.parent()).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => RunError::Watched {
+                path: folder.parent().display().to_string(),
+            },
+            _ => failed(error),
+        })?;
+        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        fs::write(folder.file("manifest"), place.as_os_str().as_encoded_bytes()).map_err(failed)?;
+        let vm = |partition: &crate::manifest::Partition| Vm {
+            name: partition.name.value.clone(),
+            life: Life::new(partition.restart),
+            up: None,
+            due: None,
+            given_up: false,
+            last: None,
+        };
+        let vms = manifest.partitions.iter().map(vm).collect();
+        let signals = signals()?;
+        let mut parent = Self {
+            manifest,
+            folder,
+            made: Made::default(),
+            listener,
+            signals,
+            clients: Vec::new(),
+            vms,
+            stopping: false,
+            log,
+        };
+        for index in 0..parent.vms.len() {
+            parent.adopt(index)?;
+        }
+        Ok(parent)
+    }
+
+    /// Takes a running VM over, and the memory it keeps.
+    fn adopt(&mut self, index: usize) -> Result<(), RunError> {
+        let name = self.vms[index].name.clone();
+        let Some(process) = self.folder.process(&name) else {
+            return Ok(());
+        };
+        let Ok(fd) = connect(&self.folder.door(&name)) else {
+            process.kill();
+            return Ok(());
+        };
+        let mut up = Up::new(fd, process, None)?;
+        up.ask(&Call::Door(Knock::Hello))?;
+        let mut missing: Option<Vec<String>> = None;
+        let deadline = Instant::now() + GRACE;
+        while missing.as_ref().is_none_or(|missing| !missing.is_empty()) {
+            match up.answer() {
+                Ok(Some((Answer::Door(Reply::Kept { name }), Some(file)))) => {
+                    missing
+                        .iter_mut()
+                        .for_each(|missing| missing.retain(|known| *known != name));
+                    self.made.adopt(&name, file);
+                }
+                Ok(Some((answer, _))) => {
+                    if let Answer::Door(Reply::Here { keeps, .. }) = &answer {
+                        let lacking: Vec<String> = keeps.iter().filter(|name| !self.made.has(name)).cloned().collect();
+                        for name in &lacking {
+                            up.ask(&Call::Door(Knock::HandBack { name: name.clone() }))?;
+                        }
+                        missing = Some(lacking);
+                    }
+                    up.note(answer);
+                }
+                Ok(None) if Instant::now() < deadline => drop(wait(&[up.fd.as_fd()], Some(100))?),
+                // It hangs, or is no VMM any more: it is started anew.
+                _ => {
+                    process.kill();
+                    return Ok(());
+                }
+            }
+        }
+        (self.log)(&format!("{name}: found running, process {}", process.pid));
+        self.vms[index].up = Some(up);
+        Ok(())
+    }
+
+    /// Starts whatever is down. The service VM goes first: guests wait for it, not it for them.
+    ///
+    /// # Errors
+    /// The first VM that can't be started; the others are up.
+    pub fn start_all(&mut self) -> Result<(), RunError> {
+        let mut order: Vec<usize> = (0..self.vms.len()).collect();
+        order.sort_by_key(|index| match self.manifest.partitions[*index].role.value {
+            Role::Service => 0,
+            Role::Safety => 1,
+            Role::Guest => 2,
+        });
+        for index in order {
+            if self.vms[index].up.is_none() {
+                self.start(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, index: usize) -> Result<(), RunError> {
+        let partition = &self.manifest.partitions[index];
+        let (name, vm) = (&partition.name.value, &mut self.vms[index]);
+        vm.due = None;
+        let user = self
+            .manifest
+            .user_prefix
+            .as_ref()
+            .map(|prefix| format!("{}-{name}", prefix.value));
+        self.made.clear(name)?;
+        let child = start(&self.folder, &resolve(&self.manifest, partition), &mut self.made, user)?;
+        let process = self
+            .folder
+            .process(name)
+            .ok_or_else(|| io::Error::other(format!("{name} ended at once")))?;
+        if let Err(error) = quota::apply(&self.manifest, partition, process.pid) {
+            (self.log)(&format!(
+                "{name}: its quota is not held: {error} (cgroup v2 and root are needed)"
+            ));
+        }
+        let up = Up::new(connect(&self.folder.door(name))?, process, Some(child))?;
+        up.ask(&Call::Door(Knock::Hello))?;
+        (self.log)(&format!("{name}: started, process {}", process.pid));
+        vm.up = Some(up);
+        Ok(())
+    }
+
+    /// Watches until everything is down for good. `true`: everybody ended well.
+    ///
+    /// # Errors
+    /// The parent itself can't go on; VMs run on.
+    pub fn watch(&mut self) -> Result<bool, RunError> {
+        while self.busy() {
+            self.turn()?;
+        }
+        Ok(!self.vms.iter().any(|vm| vm.given_up))
+    }
+
+    fn busy(&self) -> bool {
+        self.vms.iter().any(|vm| vm.up.is_some() || vm.due.is_some())
+    }
+
+    /// Waits for the next event, then does everything that is to be done.
+    fn turn(&mut self) -> Result<(), RunError> {
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.listener.as_fd(), self.signals.as_fd()];
+        fds.extend(self.clients.iter().map(|(_, fd)| fd.as_fd()));
+        let open = |vm: &&Vm| vm.up.as_ref().is_some_and(|up| !up.closed());
+        fds.extend(
+            self.vms
+                .iter()
+                .filter(open)
+                .filter_map(|vm| Some(vm.up.as_ref()?.fd.as_fd())),
+        );
+        let ready = wait(&fds, self.timeout())?;
+        if ready[1] {
+            self.signalled();
+        }
+        self.hear_clients();
+        if ready[0] && self.clients.len() < CLIENTS {
+            self.let_in()?;
+        }
+        self.settle();
+        Ok(())
+    }
+
+    fn timeout(&self) -> Option<u64> {
+        let now = Instant::now();
+        let closed = self.vms.iter().filter_map(|vm| vm.up.as_ref()).any(Up::closed);
+        let next = self
+            .vms
+            .iter()
+            .flat_map(|vm| [vm.due, vm.up.as_ref().and_then(Up::next)])
+            .flatten()
+            .min();
+        let ms = |at: Instant| u64::try_from(at.saturating_duration_since(now).as_millis()).unwrap_or(0) + 1;
+        // A process whose door closed is gone in a moment.
+        [next.map(ms), closed.then_some(2)].into_iter().flatten().min()
+    }
+
+    fn let_in(&mut self) -> io::Result<()> {
+        let Some(client) = accept(self.listener.as_fd())? else {
+            return Ok(());
+        };
+        // SAFETY: always succeeds.
+        let own = unsafe { libc::geteuid() };
+        if socket::peer(client.as_fd()).is_ok_and(|(_, user)| user == 0 || user == own) {
+            self.clients.push((Channel::from(client.try_clone()?), client));
+        }
+        Ok(())
+    }
+
+    fn signalled(&mut self) {
+        let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
+        // SAFETY: room for one record; the descriptor doesn't block.
+        let got = unsafe { libc::read(self.signals.as_raw_fd(), info.as_mut_ptr().cast(), info.len()) };
+        if got > 0 {
+            self.stop_all();
+        }
+    }
+
+    fn stop_all(&mut self) {
+        self.stopping = true;
+        for vm in &mut self.vms {
+            vm.due = None;
+            if let Some(up) = &mut vm.up {
+                up.stop(false);
+            }
+        }
+    }
+
+    fn hear_clients(&mut self) {
+        let clients = std::mem::take(&mut self.clients);
+        for (channel, fd) in clients {
+            let kept = loop {
+                match channel.receive::<Order>() {
+                    Ok(None) => break true,
+                    Ok(Some((order, _))) => {
+                        let outcome = self.order(&order);
+                        if channel.send(&outcome, None).is_err() {
+                            break false;
+                        }
+                    }
+                    Err(_) => break false,
+                }
+            };
+            if kept {
+                self.clients.push((channel, fd));
+            }
+        }
+    }
+
+    fn order(&mut self, order: &Order) -> Outcome {
+        match order {
+            Order::Status => Outcome::States {
+                partitions: self.vms.iter().map(Vm::state).collect(),
+            },
+            Order::Stop { partition: None } => {
+                self.stop_all();
+                Outcome::Done
+            }
+            Order::Stop { partition: Some(name) } => match self.vms.iter_mut().find(|vm| vm.name == *name) {
+                None => Outcome::Refused {
+                    cause: format!("there is no partition `{name}`"),
+                },
+                Some(vm) => {
+                    vm.due = None;
+                    vm.up.iter_mut().for_each(|up| up.stop(false));
+                    Outcome::Done
+                }
+            },
+            Order::Restart { partition } => match self.restart(partition) {
+                Ok(()) => Outcome::Done,
+                Err(error) => Outcome::Refused {
+                    cause: error.to_string(),
+                },
+            },
+        }
+    }
+
+    /// Ends a partition and starts it anew; starts one that is down.
+    ///
+    /// # Errors
+    /// No such partition; one that was down can't be started.
+    pub fn restart(&mut self, name: &str) -> Result<(), RunError> {
+        let index = self.vms.iter().position(|vm| vm.name == name);
+        let index = index.ok_or_else(|| RunError::Unknown(name.to_owned()))?;
+        let vm = &mut self.vms[index];
+        vm.given_up = false;
+        vm.life = Life::new(self.manifest.partitions[index].restart);
+        match &mut vm.up {
+            Some(up) => up.stop(true),
+            None => self.start(index)?,
+        }
+        Ok(())
+    }
+
+    /// Goes on until the partition is up anew and its guest runs; then others may watch.
+    ///
+    /// # Errors
+    /// It ended, or the parent can't go on.
+    pub fn until_running(&mut self, name: &str) -> Result<(), RunError> {
+        loop {
+            let Some(vm) = self.vms.iter().find(|vm| vm.name == name) else {
+                return Err(RunError::Unknown(name.to_owned()));
+            };
+            let stopping = vm.up.as_ref().is_some_and(|up| up.again);
+            if !stopping && vm.state().state == "running" {
+                return Ok(());
+            }
+            if vm.up.is_none() && vm.due.is_none() {
+                let why = vm.last.clone().unwrap_or_default();
+                return Err(io::Error::other(format!("{name}: {why}")).into());
+            }
+            self.turn()?;
+        }
+    }
+
+    /// Hears the VMs, buries the dead, starts what is due, connects what is wanting.
+    fn settle(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.vms.len() {
+            let partition = &self.manifest.partitions[index];
+            let way = Way::of(&self.manifest, partition);
+            if let Some(up) = &mut self.vms[index].up {
+                if !up.closed() {
+                    up.hear();
+                }
+                up.links(way.as_ref(), now);
+                if up.gone(now) {
+                    up.hear();
+                    self.bury(index, now);
+                }
+            }
+            if self.vms[index].due.is_some_and(|due| due <= now) && !self.stopping {
+                if let Err(error) = self.start(index) {
+                    (self.log)(&format!("{}: {error}", self.vms[index].name));
+                    self.ended(index, End::Failed, error.to_string(), now);
+                }
+            }
+        }
+    }
+
+    fn bury(&mut self, index: usize, now: Instant) {
+        let Some(mut up) = self.vms[index].up.take() else {
+            return;
+        };
+        let (end, words) = up.end();
+        let _ = fs::remove_file(self.folder.door(&self.vms[index].name));
+        if up.again && !self.stopping {
+            self.vms[index].due = Some(now);
+            self.vms[index].last = Some(words);
+            return;
+        }
+        self.ended(index, end, words, now);
+    }
+
+    fn ended(&mut self, index: usize, end: End, words: String, now: Instant) {
+        let stopping = self.stopping;
+        let vm = &mut self.vms[index];
+        let next = if stopping { Next::Down } else { vm.life.ended(end, now) };
+        let what = match next {
+            Next::At(at) => {
+                vm.due = Some(at);
+                "is started again"
+            }
+            Next::Down => "stays down",
+            Next::GivenUp => {
+                vm.given_up = true;
+                "is left down: too many restarts within a minute"
+            }
+        };
+        (self.log)(&format!("{}: {words}; {what}", vm.name));
+        vm.last = Some(words);
+    }
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        // The next parent would find a socket nobody listens to, and take it away itself.
+        let _ = fs::remove_file(self.folder.parent());
+    }
+}
+
+/// SIGINT and SIGTERM as a descriptor.
+fn signals() -> io::Result<OwnedFd> {
+    // SAFETY: `set` is initialized before it is used; the descriptor is fresh.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGINT);
+        libc::sigaddset(&mut set, libc::SIGTERM);
+        if libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        if fd < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(OwnedFd::from_raw_fd(fd))
+        }
+    }
+}
