@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -109,9 +109,13 @@ struct Door {
 pub struct Open(Arc<Mutex<Vec<Channel>>>);
 
 impl Open {
-    /// Tells everybody that the VM has ended.
+    /// Tells everybody that the VM has ended. One that ends at once lets its parent come in first.
     pub fn end(&self, code: u8, cause: Option<String>) {
         let ended = Answer::Door(Reply::Ended { code, cause });
+        let deadline = Instant::now() + Duration::from_millis(200);
+        while self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         for client in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             // One that doesn't listen will see the end of the connection.
             let _ = client.send(&ended, None);
@@ -153,10 +157,10 @@ impl Door {
         }
         let ready = wait(&fds, None)?;
         if ready[0] {
-            self.from_vm()?;
+            self.hear_vm()?;
         }
         for (fd, _) in clients.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
-            self.from_client(*fd);
+            self.hear_client(*fd);
         }
         if clients.len() < MOST && ready.last() == Some(&true) {
             self.let_in()?;
@@ -179,7 +183,7 @@ impl Door {
         Ok(())
     }
 
-    fn from_vm(&mut self) -> io::Result<()> {
+    fn hear_vm(&mut self) -> io::Result<()> {
         while let Some((report, _)) = self.inner.receive::<Report>()? {
             match &report {
                 Report::Running { setup_us } => self.setup_us = Some(*setup_us),
@@ -197,7 +201,7 @@ impl Door {
     }
 
     /// Everything a client has said; one that is gone or talks nonsense is let go.
-    fn from_client(&mut self, fd: i32) {
+    fn hear_client(&mut self, fd: i32) {
         loop {
             let received = {
                 let clients = self.locked();

@@ -83,9 +83,10 @@ impl Folder {
     ///
     /// # Errors
     /// What the system says.
-    pub fn note(&self, partition: &str, pid: i32) -> io::Result<()> {
+    pub fn note(&self, partition: &str, pid: i32) -> io::Result<Process> {
         let start = start_time(pid)?;
-        fs::write(self.file(&format!("{partition}.pid")), format!("{pid} {start}\n"))
+        fs::write(self.file(&format!("{partition}.pid")), format!("{pid} {start}\n"))?;
+        Ok(Process { pid, start })
     }
 
     /// A partition's process, if it is still there.

@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::Folder;
+use super::folder::{Folder, Process};
 use super::memory::Made;
 use super::resolve::{Resolved, Source};
 use super::socket::listen;
@@ -66,7 +66,12 @@ fn because(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
 ///
 /// # Errors
 /// The first descriptor that can't be had; exec.
-pub fn start(folder: &Folder, resolved: &Resolved, made: &mut Made, user: Option<String>) -> Result<Child, StartError> {
+pub fn start(
+    folder: &Folder,
+    resolved: &Resolved,
+    made: &mut Made,
+    user: Option<String>,
+) -> Result<(Child, Process), StartError> {
     let name = &resolved.plan.name;
     let mut descriptors: BTreeMap<String, (OwnedFd, bool)> = BTreeMap::new();
     for (want, source) in &resolved.wants {
@@ -77,9 +82,8 @@ pub fn start(folder: &Folder, resolved: &Resolved, made: &mut Made, user: Option
     descriptors.insert("door".into(), (door, false));
     let (ours, theirs) = Channel::pair().map_err(because("a socketpair"))?;
     let child = spawn(folder, name, theirs).map_err(because(format!("{name}: its process")))?;
-    folder
-        .note(name, child.id().cast_signed())
-        .map_err(because(format!("{name}: its pid file")))?;
+    let noted = folder.note(name, child.id().cast_signed());
+    let process = noted.map_err(because(format!("{name}: its pid file")))?;
     for (name, (fd, keep)) in descriptors {
         let what = format!("handing over {name}");
         ours.send(&Hand::Given { name, keep }, Some(&fd))
@@ -93,7 +97,7 @@ pub fn start(folder: &Folder, resolved: &Resolved, made: &mut Made, user: Option
         owner,
     };
     ours.send(&go, None).map_err(because("handing over the plan"))?;
-    Ok(child)
+    Ok((child, process))
 }
 
 fn described(source: &Source) -> String {

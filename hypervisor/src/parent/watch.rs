@@ -165,38 +165,40 @@ impl Parent {
             Role::Safety => 1,
             Role::Guest => 2,
         });
+        let mut done = Ok(());
         for index in order {
             if self.vms[index].up.is_none() {
-                self.start(index)?;
+                let started = self.start(index);
+                done = done.and(started);
             }
         }
-        Ok(())
+        done
     }
 
     fn start(&mut self, index: usize) -> Result<(), RunError> {
         let partition = &self.manifest.partitions[index];
-        let (name, vm) = (&partition.name.value, &mut self.vms[index]);
-        vm.due = None;
-        let user = self
-            .manifest
-            .user_prefix
-            .as_ref()
-            .map(|prefix| format!("{}-{name}", prefix.value));
+        let name = &partition.name.value;
+        self.vms[index].due = None;
+        let user = self.manifest.user_prefix.as_ref();
+        let user = user.map(|prefix| format!("{}-{name}", prefix.value));
         self.made.clear(name)?;
-        let child = start(&self.folder, &resolve(&self.manifest, partition), &mut self.made, user)?;
-        let process = self
-            .folder
-            .process(name)
-            .ok_or_else(|| io::Error::other(format!("{name} ended at once")))?;
+        let resolved = resolve(&self.manifest, partition);
+        let (mut child, process) = start(&self.folder, &resolved, &mut self.made, user)?;
         if let Err(error) = quota::apply(&self.manifest, partition, process.pid) {
-            (self.log)(&format!(
-                "{name}: its quota is not held: {error} (cgroup v2 and root are needed)"
-            ));
+            let need = "cgroup v2 and root are needed";
+            (self.log)(&format!("{name}: its quota is not held: {error} ({need})"));
         }
-        let up = Up::new(connect(&self.folder.door(name))?, process, Some(child))?;
+        let Ok(fd) = connect(&self.folder.door(name)) else {
+            let _ = child.kill().and_then(|()| child.wait());
+            let log = self.folder.file(&format!("{name}.log"));
+            let words = format!("ended at once (see {})", log.display());
+            self.ended(index, End::Failed, words, Instant::now());
+            return Ok(());
+        };
+        let up = Up::new(fd, process, Some(child))?;
         up.ask(&Call::Door(Knock::Hello))?;
         (self.log)(&format!("{name}: started, process {}", process.pid));
-        vm.up = Some(up);
+        self.vms[index].up = Some(up);
         Ok(())
     }
 
@@ -386,11 +388,9 @@ impl Parent {
                     self.bury(index, now);
                 }
             }
-            if self.vms[index].due.is_some_and(|due| due <= now) && !self.stopping {
-                if let Err(error) = self.start(index) {
-                    (self.log)(&format!("{}: {error}", self.vms[index].name));
-                    self.ended(index, End::Failed, error.to_string(), now);
-                }
+            let due = self.vms[index].due.is_some_and(|due| due <= now) && !self.stopping;
+            if let Some(Err(error)) = due.then(|| self.start(index)) {
+                self.ended(index, End::Failed, error.to_string(), now);
             }
         }
     }
