@@ -3,6 +3,7 @@
 # status is the board's), gives a shell on the serial line (`shell` on the kernel command line), or obeys the control port.
 #   /dev/virtio-ports/NAME   a file outside, one a console
 #   vfio ADDRESS…            gives PCI functions to vfio-pci
+#   card                     waits for the board's own sound card (its codec is found in the background)
 #   board → outside          board: ready UPTIME | board: end STATUS UPTIME
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=dumb
 /bin/busybox --install -s /bin
@@ -33,6 +34,9 @@ vfio() {
         echo "$function" > /sys/bus/pci/drivers_probe
         [ "$(basename "$(readlink "$place/driver")")" = vfio-pci ] || { echo "board: $function has no vfio-pci"; return 1; }
     done
+}
+card() {
+    until [ -e /dev/snd/pcmC0D0p ]; do sleep 0.02; done
 }
 end() {
     echo "board: end $1 $(uptime_s)"

@@ -2,6 +2,7 @@
 
 mod backports;
 mod bench;
+mod board;
 mod conformance;
 mod demo;
 mod hostile;
@@ -31,6 +32,8 @@ enum Command {
     Image(image::Options),
     /// Boot a stock guest and run commands in it
     Qemu(image::QemuOptions),
+    /// The emulated dev board, its console on this terminal
+    Board(board::Options),
     /// Hold any vhost-user sound device against the virtio-sound checklist
     Conformance(conformance::Options),
     /// Break every rule on any vhost-user sound device, a connection a case
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Image(options) => setup::ensure().and_then(|()| image::run(&options)),
         Command::Qemu(options) => setup::ensure().and_then(|()| image::qemu(&options)),
+        Command::Board(options) => setup::ensure().and_then(|()| board::run(&options)),
         Command::Conformance(options) => conformance::run(&options),
         Command::Hostile(options) => hostile::run(&options),
         Command::Bench(options) => bench::run(&options),

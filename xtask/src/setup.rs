@@ -50,6 +50,7 @@ fn provide(options: &Options) -> anyhow::Result<bool> {
     missing.extend(self::missing(&TEST));
     if !options.build_only {
         missing.extend(self::missing(&RUN));
+        missing.extend(self::missing(&system_tests::board::qemu::PACKAGES));
     }
     let qemu = !options.build_only && qemu_major().is_none_or(|major| major < QEMU_MAJOR);
     let kernel = !options.build_only && !kernel_known();

@@ -41,6 +41,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             words("clippy -p audiod --lib --features cpal --quiet -- -D warnings"),
         ),
     ];
+    // Built once, with progress; a test that had to would be ended as hung.
+    crate::board::qemu()?;
     let tests = integration_tests()?;
     if has_nextest() && !options.plain {
         steps.push(("tests", nextest(&tests, options.full)));

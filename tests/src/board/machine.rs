@@ -1,16 +1,17 @@
 //! The board as a QEMU command line.
 
 use std::fs::File;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::running::Running;
+use super::running::{END, Running, status_of};
 use super::{Image, Log};
 use crate::guest::{GuestError, at, listen};
 
 /// Firmware of Debian's packages; a QEMU built here has none of its own.
-const FIRMWARE: [&str; 2] = ["/usr/share/qemu", "/usr/share/seabios"];
+pub(super) const FIRMWARE: [&str; 2] = ["/usr/share/qemu", "/usr/share/seabios"];
 
 /// The board's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub struct Board {
     pub iommu: bool,
     /// Consoles beside the board's own; in the board `/dev/virtio-ports/NAME`.
     pub consoles: Vec<String>,
+    /// Its own console is this terminal, not a file ([`Board::attend`]).
+    pub terminal: bool,
     /// Added to the kernel command line.
     pub append: String,
     /// Added to QEMU's command line.
@@ -79,6 +82,7 @@ impl Board {
             codec: Codec::Hda,
             iommu: true,
             consoles: Vec::new(),
+            terminal: false,
             append: String::new(),
             extra: Vec::new(),
         }
@@ -128,7 +132,14 @@ impl Board {
         add("-kernel", self.image.kernel.display().to_string());
         add("-initrd", self.image.initrd.display().to_string());
         add("-append", format!("{append} {}", self.append).trim_end().to_owned());
-        add("-serial", format!("file:{}", self.log("board").path().display()));
+        let log = self.log("board").path().display().to_string();
+        if self.terminal {
+            add("-chardev", format!("stdio,id=terminal,mux=on,signal=off,logfile={log}"));
+            add("-serial", "chardev:terminal".to_owned());
+            add("-mon", "chardev=terminal".to_owned());
+        } else {
+            add("-serial", format!("file:{log}"));
+        }
         self.add_consoles(&mut add);
         self.add_codec(&mut add);
         list.extend(self.extra.iter().cloned());
@@ -176,27 +187,55 @@ impl Board {
     /// # Errors
     /// QEMU can't be started or ends at once (see `qemu.log`).
     pub fn start(self) -> Result<Running, GuestError> {
+        let control = self.prepare()?;
+        let log = self.directory.join("qemu.log");
+        let output = File::create(&log).map_err(at(&log))?;
+        let errors = output.try_clone().map_err(at(&log))?;
+        let began = Instant::now();
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = command.spawn().map_err(|error| self.not_started(&error))?;
+        Running::new(self, child, &control, began)
+    }
+
+    /// Runs the board on this terminal to its end; returns its exit status, if it said one.
+    ///
+    /// # Errors
+    /// QEMU can't be started, or failed.
+    pub fn attend(self) -> Result<Option<i32>, GuestError> {
+        let _control = self.prepare()?;
+        let status = self.command().status().map_err(|error| self.not_started(&error))?;
+        if !status.success() {
+            return Err(GuestError::Program {
+                program: self.qemu.display().to_string(),
+                message: status.to_string(),
+            });
+        }
+        let end = self.log("board").line(END);
+        Ok(end.and_then(|line| status_of(&line)).map(|(status, _)| status))
+    }
+
+    /// Empty logs, and a listener for the control port.
+    fn prepare(&self) -> Result<UnixListener, GuestError> {
         std::fs::create_dir_all(&self.directory).map_err(at(&self.directory))?;
         for console in self.consoles.iter().map(String::as_str).chain(["board"]) {
             let log = self.log(console);
             // An older run's lines must not answer for this one's.
             std::fs::write(log.path(), b"").map_err(at(log.path()))?;
         }
-        let control = listen(&self.directory.join("control"))?;
-        let log = self.directory.join("qemu.log");
-        let output = File::create(&log).map_err(at(&log))?;
-        let errors = output.try_clone().map_err(at(&log))?;
+        listen(&self.directory.join("control"))
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.qemu);
+        command.args(self.arguments());
         command
-            .args(self.arguments())
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors);
-        let began = Instant::now();
-        let child = command.spawn().map_err(|error| GuestError::Program {
+    }
+
+    fn not_started(&self, error: &std::io::Error) -> GuestError {
+        GuestError::Program {
             program: self.qemu.display().to_string(),
             message: error.to_string(),
-        })?;
-        Running::new(self, child, &control, began)
+        }
     }
 }

@@ -9,12 +9,13 @@
 //! ```
 //!
 //! Two clocks. [`Clock::Free`]: as fast as the machine goes; its codec runs in real time and wants a lead of 8 to 10 ms.
-//! [`Clock::Virtual`]: one instruction is one nanosecond, the same from run to run; it needs a QEMU without the
-//! nested fault.
+//! [`Clock::Virtual`]: one instruction is one nanosecond, the same from run to run; it needs the QEMU
+//! of [`qemu::for_virtual_time`].
 
 mod image;
 mod log;
 mod machine;
+pub mod qemu;
 mod running;
 
 pub use image::{Contents, HDA, Image};

@@ -11,6 +11,8 @@ use crate::guest::{Control, Finished, GuestError, Job, Process, at};
 /// How long QEMU may take from its guest's power-off to its own end.
 const QUIT_LIMIT: Duration = Duration::from_secs(20);
 const TAIL: usize = 30;
+/// The board's last line begins so.
+pub(super) const END: &str = "board: end ";
 
 /// See the module. Dropped, QEMU is killed; in a panic the ends of all logs are printed.
 pub struct Running {
@@ -130,7 +132,7 @@ impl Running {
     /// # Errors
     /// It did not end in time, or ended without saying its status (a kernel panic, a QEMU error).
     pub fn finish(mut self, limit: Duration) -> Result<Outcome, GuestError> {
-        let line = self.wait_line("board", "board: end ", limit)?;
+        let line = self.wait_line("board", END, limit)?;
         let wall = self.began.elapsed();
         let end = Instant::now() + QUIT_LIMIT;
         while !self.process.has_ended() {
@@ -151,8 +153,8 @@ impl Running {
 }
 
 /// `board: end STATUS UPTIME`
-fn status_of(line: &str) -> Option<(i32, f64)> {
-    let mut words = line.split("board: end ").nth(1)?.split_whitespace();
+pub(super) fn status_of(line: &str) -> Option<(i32, f64)> {
+    let mut words = line.split(END).nth(1)?.split_whitespace();
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 

@@ -129,7 +129,7 @@ fn depmod() -> &'static str {
     }
 }
 
-pub(super) fn only_entry(directory: &Path, prefix: &str) -> Result<PathBuf, GuestError> {
+pub(crate) fn only_entry(directory: &Path, prefix: &str) -> Result<PathBuf, GuestError> {
     let entries = std::fs::read_dir(directory).map_err(at(directory))?;
     let mut found = entries
         .flatten()

@@ -6,6 +6,7 @@
 //!                     times zero)            or TCG)                              virtio port)
 //! ```
 
+pub mod apt;
 mod control;
 mod cpio;
 mod driver;
@@ -19,6 +20,7 @@ mod root;
 pub(crate) use control::Control;
 pub use control::{Finished, Job};
 pub use image::GuestImage;
+pub(crate) use kernel::only_entry;
 pub use kernel::{Kernel, installed, newest};
 pub use qemu::{Accelerator, Guest, Sound, Vm};
 pub(crate) use qemu::{Process, listen};

@@ -1,0 +1,118 @@
+//! `cargo xtask board`: the emulated dev board, with its console on this terminal.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
+use system_tests::board::{self, Board, Clock, Contents, Image};
+use system_tests::guest::Kernel;
+
+use crate::image::directory;
+
+/// Between two lines of progress where there is no terminal.
+const SAY_EACH: Duration = Duration::from_secs(15);
+
+/// Options of `cargo xtask board`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// One instruction is one nanosecond, the same from run to run; builds the QEMU for it once (some minutes)
+    #[arg(long)]
+    virtual_time: bool,
+    /// Run this shell script on the board and power off instead of giving a shell (exit 1 if it fails)
+    #[arg(long)]
+    script: Option<PathBuf>,
+    /// Say whether a QEMU has the fault that virtual time can't do with, and nothing else (exit 1 if it has)
+    #[arg(long, value_name = "QEMU")]
+    probe: Option<PathBuf>,
+    /// Virtual processors
+    #[arg(long, default_value_t = 2)]
+    cpus: u32,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Something the board needs is missing, or its script failed.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    if let Some(qemu) = &options.probe {
+        return probe(qemu);
+    }
+    let folder = directory().join("board");
+    std::fs::create_dir_all(folder.join("../kernel"))?;
+    std::fs::create_dir_all(&folder)?;
+    let kernel = Kernel::fetch("6.12", &folder.join("../kernel"))?;
+    let scenario = options.script.as_ref().map(std::fs::read_to_string).transpose()?;
+    let contents = Contents {
+        modules: board::HDA.to_vec(),
+        programs: ["aplay", "amixer"].map(str::to_owned).to_vec(),
+        trees: vec!["/usr/share/alsa".into()],
+        scenario,
+        ..Contents::default()
+    };
+    let image = Image::build(&kernel, &contents, &folder.join("board.cpio"))?;
+    let mut board = Board::new("board", image, folder);
+    board.cpus = options.cpus;
+    if options.virtual_time {
+        board.qemu = qemu()?;
+        board.clock = Clock::Virtual { seed: 1 };
+    }
+    board.terminal = true;
+    if options.script.is_none() {
+        board.append = "shell".to_owned();
+        println!(
+            "A shell on the board; its codec plays into {}. `poweroff -f` or Ctrl-A X ends it.",
+            board.wav().display()
+        );
+    }
+    match board.attend()? {
+        Some(status) if status != 0 => bail!("the board's script ended with {status}"),
+        _ => Ok(()),
+    }
+}
+
+fn probe(qemu: &std::path::Path) -> anyhow::Result<()> {
+    if board::qemu::is_sound(qemu)? {
+        println!("{}: delivers an injected interrupt once", qemu.display());
+        return Ok(());
+    }
+    bail!(
+        "{}: delivers an injected interrupt twice; nested guests lock up in virtual time",
+        qemu.display()
+    )
+}
+
+/// A QEMU that virtual time can do with; built with progress if there is none yet.
+///
+/// # Errors
+/// It can't be built.
+pub fn qemu() -> anyhow::Result<PathBuf> {
+    let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = ProgressBar::new(1);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {pos}/{len} [{elapsed}, {eta} to go]") {
+            bar.set_style(style);
+        }
+        bar
+    });
+    let began = Instant::now();
+    let mut said: Option<(String, Instant)> = None;
+    let found = board::qemu::for_virtual_time(&mut |what, done, all| match &bar {
+        Some(bar) => {
+            bar.set_length(u64::from(all));
+            bar.set_position(u64::from(done));
+            bar.set_message(what.to_owned());
+        }
+        None => {
+            let silent = |(last, at): &(String, Instant)| last == what && at.elapsed() < SAY_EACH;
+            if !said.as_ref().is_some_and(silent) {
+                eprintln!("board [{:3.0} s] {what} {done}/{all}", began.elapsed().as_secs_f64());
+                said = Some((what.to_owned(), Instant::now()));
+            }
+        }
+    });
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
+    }
+    Ok(found?)
+}
