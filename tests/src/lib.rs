@@ -11,4 +11,5 @@ pub mod peer;
 pub mod process;
 pub mod reference;
 pub mod rig;
+pub mod traced;
 pub mod witness;

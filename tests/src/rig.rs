@@ -380,33 +380,57 @@ impl Gaps {
     }
 }
 
-/// Plays on a ring at a codec period with the shortest lead; the gaps.
-///
-/// # Errors
-/// What must not be on any machine: a message with an error or that stays away, a frame lost, changed or heard twice.
-pub fn short_ring(period: u32, ring: (u32, u32), seconds: f64) -> anyhow::Result<Gaps> {
-    let car = Car {
-        period,
-        lead: 2,
-        ..Car::default()
-    };
-    let rig = Rig::start("ring", car)?;
-    let take = Take {
-        ring,
-        seconds,
-        ..Take::default()
-    };
-    let (sent, stats) = Player::start(&rig.socket(0), take)?.finish()?;
-    if stats.lost + stats.errors > 0 {
-        bail!("messages lost or with errors: {stats:?}");
+/// A daemon with the shortest lead, for takes on a short ring.
+pub struct ShortRing {
+    rig: Rig,
+    ring: (u32, u32),
+    takes: u64,
+}
+
+impl ShortRing {
+    /// Starts it at a codec period of frames; `ring` is a period in frames and how many of them.
+    ///
+    /// # Errors
+    /// The daemon does not start.
+    pub fn start(period: u32, ring: (u32, u32)) -> anyhow::Result<Self> {
+        let car = Car {
+            period,
+            lead: 2,
+            ..Car::default()
+        };
+        Ok(Self {
+            rig: Rig::start("ring", car)?,
+            ring,
+            takes: 0,
+        })
     }
-    let report = coded::compare(&sent, &rig.settled(0)?, 4);
-    if report.foreign + report.repeated + report.lost + report.missing_head + report.missing_tail > 0 {
-        bail!("frames lost, repeated or changed on {ring:?}: {report:?}");
+
+    /// Plays so long, each take other samples; the gaps.
+    ///
+    /// # Errors
+    /// What must not be on any machine: a message with an error or that stays away, a frame lost, changed or heard twice.
+    pub fn play(&mut self, seconds: f64) -> anyhow::Result<Gaps> {
+        self.takes += 1;
+        let (ring, seed) = (self.ring, self.takes);
+        let take = Take {
+            ring,
+            seconds,
+            seed,
+            ..Take::default()
+        };
+        let from = self.rig.recorded(0)?.len();
+        let (sent, stats) = Player::start(&self.rig.socket(0), take)?.finish()?;
+        if stats.lost + stats.errors > 0 {
+            bail!("messages lost or with errors: {stats:?}");
+        }
+        let report = coded::compare(&sent, &self.rig.settled(0)?[from..], 4);
+        if report.foreign + report.repeated + report.lost + report.missing_head + report.missing_tail > 0 {
+            bail!("frames lost, repeated or changed on {ring:?}: {report:?}");
+        }
+        Ok(Gaps {
+            xruns: stats.xruns,
+            full_laps: stats.full_laps,
+            silence: report.inner_zeros,
+        })
     }
-    Ok(Gaps {
-        xruns: stats.xruns,
-        full_laps: stats.full_laps,
-        silence: report.inner_zeros,
-    })
 }

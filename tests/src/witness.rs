@@ -1,5 +1,5 @@
-//! The witness: threads of the engine's priority, one a core, that do nothing but wake up every millisecond and note how
-//! late they were. What a real-time thread owes can only be held against it while the witness was on time.
+//! The witness: threads of the engine's priority, one a core, that do nothing but wake up every quarter of a millisecond and
+//! note how late they were. What a real-time thread owes can only be held against it while the witness was on time.
 //!
 //! ```text
 //!  held(limit, attempt) ─► attempt fails ─┬─ witness was late by more than limit: again, at most 3 times ─► "machine too busy"
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// SCHED_FIFO priority of the engine's thread and of the witness.
 pub const PRIORITY: i32 = 60;
-const PERIOD: Duration = Duration::from_millis(1);
+const PERIOD: Duration = Duration::from_micros(250);
 const ATTEMPTS: u32 = 3;
 
 /// Gives this thread a real-time priority.
@@ -40,6 +40,15 @@ fn pin(core: usize) {
     }
 }
 
+/// Whose lateness a witness stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// The engine's thread.
+    Engine,
+    /// A virtual CPU's thread: `SCHED_OTHER`.
+    Guest,
+}
+
 /// Running witness threads.
 pub struct Witness {
     stop: Arc<AtomicBool>,
@@ -48,9 +57,9 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Starts one thread a core.
+    /// Starts one thread a core, of the engine's priority or of an ordinary thread's.
     #[must_use]
-    pub fn start() -> Self {
+    pub fn start(priority: Priority) -> Self {
         let (stop, worst_ns) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = (0..cores)
@@ -58,7 +67,9 @@ impl Witness {
                 let (stop, worst) = (stop.clone(), worst_ns.clone());
                 std::thread::spawn(move || {
                     pin(core);
-                    let _as_good_as_the_engine_gets = real_time(PRIORITY);
+                    if priority == Priority::Engine {
+                        let _as_good_as_the_engine_gets = real_time(PRIORITY);
+                    }
                     watch(&stop, &worst);
                 })
             })
@@ -96,10 +107,22 @@ fn watch(stop: &AtomicBool, worst: &AtomicU64) {
 ///
 /// # Errors
 /// The failure, or that the machine was too busy three times.
-pub fn held<T, E: std::fmt::Display>(limit: Duration, mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, String> {
+pub fn held<T, E: std::fmt::Display>(limit: Duration, attempt: impl FnMut() -> Result<T, E>) -> Result<T, String> {
+    held_by(Priority::Engine, limit, attempt)
+}
+
+/// As [`held`], with a witness of this priority.
+///
+/// # Errors
+/// As there.
+pub fn held_by<T, E: std::fmt::Display>(
+    priority: Priority,
+    limit: Duration,
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, String> {
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
-        let witness = Witness::start();
+        let witness = Witness::start(priority);
         let outcome = attempt();
         let late = witness.finish();
         match outcome {
