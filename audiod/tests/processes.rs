@@ -49,6 +49,36 @@ fn engine_and_control_have_given_up_what_they_do_not_need() {
 }
 
 #[test]
+fn all_of_it_runs_as_the_user_of_the_file_and_cannot_become_another() {
+    let folder = Folder::new("user");
+    let file = car(&folder, None);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("version = 1\n", "version = 1\nuser = \"nobody\"\n")).unwrap();
+    let nobody = audiod::sandbox::look_up("nobody").unwrap();
+    // SAFETY: always succeeds.
+    let me = unsafe { libc::geteuid() };
+    // Who is not root stays who they are.
+    let expected = if me == 0 { nobody.0 } else { me };
+    std::os::unix::fs::chown(folder.path(), Some(expected), None).unwrap();
+
+    let daemon = Daemon::start(&file);
+    wait_for_frames(&folder, 4800);
+
+    let family = children(daemon.process.id()).into_iter().chain([daemon.process.id()]);
+    for pid in family {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = |key: &str| status.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+        assert_eq!(
+            line("Uid:"),
+            format!("Uid:\t{expected}\t{expected}\t{expected}\t{expected}")
+        );
+        assert_eq!(line("NoNewPrivs:"), "NoNewPrivs:\t1");
+        assert_eq!(line("CapEff:"), "CapEff:\t0000000000000000");
+    }
+    assert_eq!(daemon.end().code(), Some(0));
+}
+
+#[test]
 fn mistakes_in_the_file_are_all_told_with_exit_3() {
     let folder = Folder::new("mistakes");
     let file = folder.write(

@@ -5,16 +5,15 @@
 
 #[path = "faults/car.rs"]
 mod car;
-
-use std::fs;
+#[path = "faults/card.rs"]
+mod card;
 
 use audiod::codec::now_ns;
-use audiod::codec::sim::SimBlock;
 use system_tests::daemon::Daemon;
 use system_tests::process;
-use vhost_sound::shared::Shared;
 
-use car::{Folder, PERIOD, Player, assert_each_returned_once, connect, kill, play_until, start, wait_recorded};
+use car::{Chime, Folder, PERIOD, Player, assert_each_returned_once, connect, kill, play_until, start, wait_recorded};
+use card::card;
 
 /// Main connection IDs with their zones, and the zones' volumes.
 fn routes_and_volumes(daemon: &Daemon) -> (Vec<serde_json::Value>, Vec<serde_json::Value>) {
@@ -100,13 +99,15 @@ fn engine_and_control_are_killed_and_both_streams_play_on() {
 }
 
 #[test]
-fn control_stopped_for_ten_seconds_changes_no_sample() {
+fn control_stopped_for_ten_seconds_changes_no_sample_of_a_stream_or_a_sounding_chime() {
     let folder = Folder::new("stopped");
-    let daemon = start(&folder);
+    let chime = Chime::write(&folder, 11);
+    let daemon = chime.start(&folder);
     let mut fe = connect(&folder, "ivi");
     let mut media = Player::new(&mut fe, 0, 3, 11.5);
     media.start(&mut fe);
     play_until(&mut fe, &mut [&mut media], "sound", |players| players[0].returned > 20);
+    daemon.audioctl(&["chime", "bell"]).unwrap();
 
     let control = daemon.process_of("control").unwrap();
     process::signal(control, libc::SIGSTOP).unwrap();
@@ -122,8 +123,9 @@ fn control_stopped_for_ten_seconds_changes_no_sample() {
     assert!(daemon.terminate().unwrap().success());
 
     assert_each_returned_once(&fe, &[&media]);
-    let report = media.compare(&folder, 0);
-    assert!(report.is_exact(), "{report:?}");
+    for report in [media.compare(&folder, 0), chime.compare(&folder)] {
+        assert!(report.is_exact(), "{report:?}");
+    }
 }
 
 #[test]
@@ -183,18 +185,6 @@ fn the_whole_daemon_is_killed_and_the_front_end_reconnects_and_plays_on() {
     assert_each_returned_once(&fe, &[&media]);
     let report = media.compare(&folder, 0);
     assert!(report.missing_tail == 0 && report.foreign == 0, "{report:?}");
-}
-
-/// The simulated card of a running daemon, through its engine's descriptors.
-fn card(daemon: &Daemon) -> Shared<SimBlock> {
-    let folder = format!("/proc/{}/fd", daemon.process_of("card").unwrap());
-    let descriptors = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let is_card = |path: &std::path::PathBuf| {
-        fs::read_link(path).is_ok_and(|target| target.to_string_lossy().contains("carillon-card"))
-    };
-    let path = descriptors.into_iter().find(is_card).unwrap();
-    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-    Shared::map(file.into()).unwrap()
 }
 
 #[test]

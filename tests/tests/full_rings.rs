@@ -1,7 +1,7 @@
-//! Row 3, the long form: a minute on the shortest rings, and sixty times a second without a gap by the witness rule.
+//! Row 3, the long form: a minute on the shortest rings, and a minute of quarters of a second without a gap by the witness rule.
 //!
-//! The minute shows what is true on any machine. A gap is ours unless the witness was late in that very second, which is then
-//! repeated: of a whole minute no busy machine keeps each quarter of a millisecond.
+//! The minute in one shows what is true on any machine. A gap is ours unless the witness was late in that very quarter, which is
+//! then repeated: a whole minute without one late wake-up is not to be had on a shared machine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -14,12 +14,12 @@ fn a_minute(period: u32, ring: (u32, u32)) {
     let lead = Duration::from_secs_f64(f64::from(2 * period) / 48_000.0);
     let mut short = ShortRing::start(period, ring).unwrap();
     println!("a minute in one: {:?}", short.play(60.0).unwrap());
-    for second in 0..60 {
+    for quarter in 0..240 {
         let without_a_gap = || {
-            let gaps = short.play(1.0).map_err(|e| format!("{e:#}"))?;
+            let gaps = short.play(0.25).map_err(|e| format!("{e:#}"))?;
             if gaps.none() { Ok(()) } else { Err(format!("{gaps:?}")) }
         };
-        held(lead / 2, without_a_gap).unwrap_or_else(|error| panic!("second {second}: {error}"));
+        held(lead / 2, without_a_gap).unwrap_or_else(|error| panic!("quarter {quarter}: {error}"));
     }
 }
 

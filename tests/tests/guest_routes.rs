@@ -1,10 +1,16 @@
-//! A stock guest's streams that nobody hears: without a route, or refused by the policy. Their players notice nothing.
+//! A stock guest's streams that nobody hears: without a route, refused by the policy, on a codec that stands still or is gone.
+//! Their players notice nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "faults/card.rs"]
+mod card;
 mod guest_common;
 
+use audiod::codec::now_ns;
+use card::card;
 use guest_common::{CODEC, LIMIT, RATE, Rig, coded_pair, whole};
 use system_tests::coded;
+use system_tests::process::{self, until};
 
 const STREAMS: &str = r#"
 [classes.blocked]
@@ -65,4 +71,44 @@ fn players_without_a_route_or_refused_end_in_normal_time_and_the_one_that_is_hea
         "{:?}",
         monitor.lines()
     );
+}
+
+#[test]
+fn a_player_on_a_codec_that_stands_still_and_then_dies_plays_on_and_ends_in_normal_time() {
+    let seconds = 6;
+    let (music, _) = coded_pair("S16_LE", RATE * seconds, 3);
+    let (again, codec) = coded_pair("S16_LE", RATE, 4);
+    let one_stream = guest_common::ONE_STREAM;
+    let files = [("music", music), ("again", again)];
+    let mut rig = Rig::start("still", "6.12", &format!("{CODEC}{one_stream}"), &files);
+    let monitor = rig.daemon.monitor().unwrap();
+    let stalled = |rig: &Rig| rig.daemon.status().unwrap()["codecs"][0]["stalled"] == true;
+    let uptime = "cut -d' ' -f1 /proc/uptime";
+    let play = format!("{uptime}; aplay -v -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 /music && {uptime}");
+    let job = rig.guest.spawn(&play).unwrap();
+    monitor
+        .wait_for("the start", LIMIT, |line| line.contains("stream-started"))
+        .unwrap();
+
+    card(&rig.daemon).set_millihertz(0, now_ns());
+    until("the stall is seen", LIMIT, || stalled(&rig).then_some(())).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let old = rig.daemon.process_of("card").unwrap();
+    process::signal(old, libc::SIGKILL).unwrap();
+    let successor = || rig.daemon.process_of("card").filter(|pid| *pid != old);
+    until("another card", LIMIT, successor).unwrap();
+    let while_gone = stalled(&rig);
+    let end = rig.guest.wait(job, LIMIT).unwrap();
+    card(&rig.daemon).set_millihertz(48_000_000, now_ns());
+    until("it runs again", LIMIT, || (!stalled(&rig)).then_some(())).unwrap();
+    let from = rig.recorded();
+    rig.run("aplay -q -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 /again");
+
+    assert!(while_gone, "the card stood still until the player's end");
+    assert_eq!(end.status, 0, "{}", end.output);
+    assert!(!end.output.contains("error"), "{}", end.output);
+    let times: Vec<f64> = end.output.lines().filter_map(|line| line.parse().ok()).collect();
+    let normal = seconds as f64 * 0.95..seconds as f64 + 3.0;
+    assert!(normal.contains(&(times[1] - times[0])), "{times:?}");
+    assert!(whole(&rig.heard(&codec, from)), "the next player is heard");
 }

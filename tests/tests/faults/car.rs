@@ -92,6 +92,40 @@ pub fn start(folder: &Folder) -> Daemon {
     Daemon::start(folder.path(), system).unwrap()
 }
 
+/// A chime in the zone `side`, long enough to be stopped in.
+pub struct Chime(Vec<u8>);
+
+impl Chime {
+    /// Seconds of it.
+    pub fn write(folder: &Folder, seconds: usize) -> Self {
+        let format = FORMATS.iter().find(|(name, _)| *name == "s16").unwrap().1;
+        let data = coded::generate(format, CHANNELS as u8, seconds * 48_000, 33, 1).unwrap();
+        let spec = hound::WavSpec {
+            channels: CHANNELS as u16,
+            sample_rate: 48_000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(folder.path().join("bell.wav"), spec).unwrap();
+        for sample in data.chunks_exact(2) {
+            writer.write_sample(i16::from_le_bytes([sample[0], sample[1]])).unwrap();
+        }
+        writer.finalize().unwrap();
+        Self(data)
+    }
+
+    /// The daemon with it.
+    pub fn start(&self, folder: &Folder) -> Daemon {
+        let bell = "\n[classes.warning]\nsafety = true\n[chimes.bell]\npath = \"bell.wav\"\nclass = \"warning\"\nzones = [\"side\"]\n";
+        Daemon::start(folder.path(), |bus| system(bus) + bell).unwrap()
+    }
+
+    /// How it arrived.
+    pub fn compare(&self, folder: &Folder) -> Report {
+        coded::compare(&self.0, &zone(folder, 2), FRAME)
+    }
+}
+
 pub fn connect(folder: &Folder, guest: &str) -> SoundFrontend {
     let options = Options {
         timeout: Duration::from_secs(5),
