@@ -138,6 +138,21 @@ impl Default for Restore {
     }
 }
 
+/// A system property (`am_SystemProperty_s`), as it is at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemProperty {
+    /// Type, as the wire's `n`: 61440 is -4096.
+    pub kind: i16,
+    /// Value.
+    pub value: i16,
+    /// Clients may set it.
+    pub writable: bool,
+    /// It outlives a boot.
+    pub lasting: bool,
+    /// Line of the file.
+    pub line: u32,
+}
+
 /// The whole policy. Unwritten cells follow from the priorities: see [`Model::cell`].
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Model {
@@ -155,6 +170,8 @@ pub struct Model {
     pub rules: Program,
     /// Routes and domains.
     pub routing: Rules,
+    /// System properties, each type once.
+    pub system_properties: Vec<SystemProperty>,
 }
 
 impl Default for Duck {

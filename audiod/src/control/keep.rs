@@ -52,7 +52,9 @@ impl Keeper {
                 }
                 Err(error) => {
                     store::set_aside(&folder, &name, &error.to_string());
-                    Machine::new(model)
+                    let mut machine = Machine::new(model);
+                    machine.note_lost_store();
+                    machine
                 }
             }
         });

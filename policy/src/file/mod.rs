@@ -10,6 +10,7 @@ mod domains;
 mod matrix;
 mod model;
 mod placed;
+mod properties;
 mod routing;
 mod rules;
 mod suggest;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Document, Entry, Found, Table, Value, code, domains, matrix, rules};
+use super::{Document, Entry, Found, Table, Value, code, domains, matrix, properties, rules};
 use crate::model::{Class, Model, Sink, Source, Unrouted};
 use crate::report::{Diagnostic, Span};
 use crate::{Db10, MUTE};
@@ -71,6 +71,7 @@ pub fn read(doc: &Document<'_>) -> Model {
     model.routing = domains::read(&root, &names, &model);
     unused_classes(doc, &classes, &model);
     model.cells = matrix::read(&root, &names, &model);
+    model.system_properties = properties::read(&root);
     model.rules = rules::read(&root, &model);
     model
 }

@@ -10,6 +10,8 @@ use crate::routing_command::format;
 
 /// What a domain may be given; less is a bus round trip of a loaded machine.
 pub(super) const MILLISECONDS: RangeInclusive<u32> = 20..=60_000;
+/// What all domains together may be given to register.
+const REGISTRATION: RangeInclusive<u32> = 100..=600_000;
 /// Requests that can be open at a time: there are no more handles.
 pub(super) const MAX_OPEN: u32 = 1023;
 
@@ -37,6 +39,9 @@ pub(super) fn read(root: &Table<'_>) -> Rules {
     rules.only_known = unknown.map_or(rules.only_known, |found| found.value);
     rules.ack_ms = table.u32_or("ack_ms", MILLISECONDS, rules.ack_ms as u32).into();
     rules.undo_ms = table.u32_or("undo_ms", MILLISECONDS, rules.undo_ms as u32).into();
+    rules.registration_ms = table
+        .u32_or("registration_ms", REGISTRATION, rules.registration_ms as u32)
+        .into();
     rules.open_limit = table.u32_or("open_requests", 4..=MAX_OPEN, rules.open_limit as u32) as usize;
     if let Some(ramp) = table.get("ramp").and_then(|value| number_or_word(&value, &RAMPS)) {
         rules.ramp = ramp.value;

@@ -97,14 +97,6 @@ impl<'d> Reader<'d, '_> {
             self.push(found.label("names no trigger").help(cure));
         }
         let found = value.names_of("trigger", "triggers", &names);
-        for it in &found {
-            let trigger = Trigger::ALL[it.value];
-            if !trigger.fires() {
-                let message = format!("`{}` never comes", trigger.name());
-                let label = "nothing in this machine sets it off";
-                self.push(Diagnostic::warning(code::NO_EFFECT, it.span, message).label(label));
-            }
-        }
         let triggers: Vec<Trigger> = found.iter().map(|it| Trigger::ALL[it.value]).collect();
         (!triggers.is_empty()).then_some(triggers)
     }
@@ -168,11 +160,6 @@ impl<'d> Reader<'d, '_> {
             return None;
         };
         let keys = value.table()?;
-        if !verb.is_carried_out() {
-            let span = table.key_span(verb.name()).unwrap_or(item.span);
-            let found = Diagnostic::warning(code::NO_EFFECT, span, format!("`{}` has no effect", verb.name()));
-            self.push(found.label("there is nothing in this machine that it could change"));
-        }
         let action = ActionReader {
             rule: self,
             verb: *verb,
@@ -236,6 +223,7 @@ impl<'d> ActionReader<'_, 'd, '_> {
         self.needed(&given);
         self.held(&given);
         self.of_volume(&given);
+        self.of_the_file(&read);
         whole.then_some(read)
     }
 
@@ -307,6 +295,53 @@ impl<'d> ActionReader<'_, 'd, '_> {
         };
         let found = Diagnostic::error(code::CONFLICT, self.span, message);
         self.rule.push(found.label("these don't go together").help(help));
+    }
+
+    /// What is to be registered is described in the file, system properties are listed there.
+    fn of_the_file(&self, read: &BTreeMap<Key, Expr>) {
+        let known = &self.rule.model.routing.known;
+        for (key, expr) in read {
+            let of = |expr: &Expr| match (key, expr) {
+                (Key::SourceName, Expr::Value(Worth::Text(name))) => {
+                    Some(("source", name.clone(), known.sources.contains_key(name)))
+                }
+                (Key::SinkName, Expr::Value(Worth::Text(name))) => {
+                    Some(("sink", name.clone(), known.sinks.contains_key(name)))
+                }
+                (Key::GatewayName, Expr::Value(Worth::Text(name))) => {
+                    Some(("gateway", name.clone(), known.gateways.contains_key(name)))
+                }
+                _ => None,
+            };
+            let all: Vec<_> = match expr {
+                Expr::List(items) => items.iter().filter_map(of).collect(),
+                one => of(one).into_iter().collect(),
+            };
+            for (kind, name, _) in all.into_iter().filter(|it| !it.2) {
+                let found = Diagnostic::error(
+                    code::UNKNOWN_NAME,
+                    self.span,
+                    format!("no domain has a {kind} `{name}`"),
+                );
+                let help =
+                    format!("describe it in its domain, with `registers = \"rule\"`: [domains.NAME.{kind}s.{name}]");
+                self.rule
+                    .push(found.label("only what the file describes can be registered").help(help));
+            }
+        }
+        if self.verb == Verb::SetSystemProperty
+            && let Some(Expr::Value(kind)) = read.get(&Key::PropertyType)
+            && let (Some(kind), Some(number)) = (kind.property_type(), kind.number())
+            && !self.rule.model.system_properties.iter().any(|it| it.kind == kind)
+        {
+            let found = Diagnostic::error(
+                code::UNKNOWN_NAME,
+                self.span,
+                format!("there is no system property {number}"),
+            );
+            let help = format!("add it: `[[system_properties]]` with `type = {number}`");
+            self.rule.push(found.label("so it can't be set").help(help));
+        }
     }
 
     fn value(&self, key: Key, value: &Value<'d>) -> Option<Expr> {
@@ -424,8 +459,8 @@ fn properties(value: &Value<'_>) -> Option<Expr> {
                 format!("has {} values", pair.len()),
             );
         };
-        for number in [kind, worth] {
-            let number = number.integer(i64::from(i16::MIN)..=i64::from(i16::MAX))?.value;
+        for (number, most) in [(kind, i64::from(u16::MAX)), (worth, i64::from(i16::MAX))] {
+            let number = number.integer(i64::from(i16::MIN)..=most)?.value;
             flat.push(Expr::Value(Worth::Number(number)));
         }
     }

@@ -10,7 +10,7 @@
 //! | volume or gain out of range | 0, clamped |
 //! | gain or mute of a protected source | 7 |
 //! | sound property or notification type an element hasn't | 1 |
-//! | system property | 7 |
+//! | system property | see [`super::system`] |
 //! | lists and volume of an unknown ID; timing of an unknown connection | 8 |
 //! | timing of a connection | 7, -1: not known |
 //!
@@ -19,7 +19,7 @@
 use super::connections::Finding;
 use super::streams::availability;
 use super::{Machine, signal};
-use crate::command::{Call, ClassInfo, MainSink, MainSource, Reply, ReplyBody, Signal, error};
+use crate::command::{Call, ClassInfo, MainSink, MainSource, Property, Reply, ReplyBody, Signal, error};
 use crate::effect::Effect;
 use crate::machine::state::{Place, clamp_gain};
 use crate::{Db10, curve};
@@ -75,14 +75,18 @@ impl Machine {
             Call::SetSourceMute { source, state } => {
                 self.set_source(source, parse_mute(state).map(|mute| (None, Some(mute))), answer);
             }
-            Call::SetMainSinkSoundProperty { sink, .. } | Call::SetSinkMainNotificationConfiguration { sink, .. } => {
+            Call::SetMainSinkSoundProperty { sink, .. }
+            | Call::SetMainSinkSoundProperties { sink, .. }
+            | Call::SetSinkMainNotificationConfiguration { sink, .. } => {
                 answer.code(not_configured(self.sink_index(sink)));
             }
             Call::SetMainSourceSoundProperty { source, .. }
+            | Call::SetMainSourceSoundProperties { source, .. }
             | Call::SetSourceMainNotificationConfiguration { source, .. } => {
                 answer.code(not_configured(self.source_index(source)));
             }
-            Call::SetSystemProperty { .. } => answer.code(error::NOT_POSSIBLE),
+            Call::SetSystemProperty { property } => self.set_system_properties(&[property], answer),
+            Call::SetSystemProperties { ref properties } => self.set_system_properties(properties, answer),
             ref query => {
                 let reply = self.query(query);
                 answer.give(reply.error, reply.body);
@@ -196,6 +200,13 @@ impl Machine {
         self.show_guest(source, answer.effects);
     }
 
+    fn set_system_properties(&mut self, properties: &[Property], mut answer: Answer) {
+        let mut late = Vec::new();
+        let error = self.set_system(properties, true, &mut late);
+        answer.code(error);
+        answer.effects.extend(late);
+    }
+
     /// Calls that change nothing.
     fn query(&self, call: &Call) -> Reply {
         let ok = |body| Reply { error: error::OK, body };
@@ -226,6 +237,7 @@ impl Machine {
             }
             Call::GetListMainSinks => ok(ReplyBody::Sinks(self.list_sinks())),
             Call::GetListMainSources => ok(ReplyBody::Sources(self.list_sources())),
+            Call::GetListSystemProperties => ok(ReplyBody::Properties(self.system_values())),
             Call::GetListSourceClasses | Call::GetListSinkClasses => ok(ReplyBody::Classes(self.list_classes())),
             _ => ok(ReplyBody::Properties(Vec::new())),
         }

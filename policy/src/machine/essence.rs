@@ -46,6 +46,10 @@ impl Machine {
             ids: _,
             routing: _,
             ruled,
+            system,
+            // Of the first step alone.
+            stored: _,
+            store_lost: _,
         } = state;
         let ranks = ranks(connections, ruled);
         let mut shares: Vec<(usize, Share, usize)> = Vec::with_capacity(sources.len());
@@ -78,6 +82,9 @@ impl Machine {
             sum.add(u32::from(*volume as u16) << 1 | u32::from(*mute));
         }
         ruled.tell(&ranks, &places, &mut sum);
+        for (kind, value) in system {
+            sum.add(u32::from(*kind as u16) << 16 | u32::from(*value as u16));
+        }
         sum.finish()
     }
 

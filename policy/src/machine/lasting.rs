@@ -33,6 +33,9 @@ struct Lasting {
     sources: BTreeMap<String, Wanted>,
     sinks: BTreeMap<String, Level>,
     connections: BTreeMap<u16, Pair>,
+    /// System properties that are to last.
+    #[serde(default)]
+    system: BTreeMap<i16, i16>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -90,9 +93,17 @@ impl Machine {
             sources: sources.collect(),
             sinks: sinks.collect(),
             connections: connections.collect(),
+            system: self.lasting_system(),
         };
         // Strings, numbers and maps with string or number keys: there is nothing serde_json can't write.
         serde_json::to_vec(&lasting).unwrap_or_default()
+    }
+
+    fn lasting_system(&self) -> BTreeMap<i16, i16> {
+        let lasting = self.model.system_properties.iter().filter(|it| it.lasting);
+        lasting
+            .filter_map(|it| Some((it.kind, self.system_value(it.kind)?)))
+            .collect()
     }
 
     /// A machine after a boot, with what `restore` says of what was [lasting](Machine::lasting); IDs in any case. Guests' control
@@ -110,6 +121,7 @@ impl Machine {
         if restore.volumes {
             restore_levels(&model, &mut state, &saved);
         }
+        restore_system(&model, &mut state, &saved);
         if restore.connections {
             restore_connections(&model, &mut state, saved.connections)?;
         }
@@ -147,10 +159,21 @@ fn restore_levels(model: &Model, state: &mut State, saved: &Lasting) {
         source.mute = wanted.mute;
         source.shown = (source.gain, source.mute);
     }
-    for (described, sink) in model.sinks.iter().zip(&mut state.sinks) {
+    let mut stored = Vec::new();
+    for (index, (described, sink)) in model.sinks.iter().zip(&mut state.sinks).enumerate() {
         if let Some(level) = saved.sinks.get(&described.name) {
             sink.volume = curve::clamp(&described.curve, level.volume);
             sink.mute = level.mute;
+            stored.push((index, sink.volume));
+        }
+    }
+    state.stored = stored;
+}
+
+fn restore_system(model: &Model, state: &mut State, saved: &Lasting) {
+    for described in model.system_properties.iter().filter(|it| it.lasting) {
+        if let Some(value) = saved.system.get(&described.kind) {
+            state.system.insert(described.kind, *value);
         }
     }
 }

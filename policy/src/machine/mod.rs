@@ -48,6 +48,7 @@ mod ruled;
 mod snapshot;
 mod state;
 mod streams;
+pub mod system;
 
 #[cfg(test)]
 mod tests;
@@ -141,8 +142,8 @@ impl Machine {
         self.state.now = self.state.now.max(now);
         let mut effects = Vec::new();
         self.acted.clear();
-        self.expire(&mut effects);
         let eve = self.eve(&event);
+        self.expire(&mut effects);
         self.take(event, &mut effects);
         self.settle_all(&mut effects);
         self.rule(eve, &mut effects);
@@ -244,6 +245,11 @@ impl Machine {
     /// What rules did because of the last event, in this order.
     pub fn acted(&self) -> &[Decided] {
         &self.acted
+    }
+
+    /// What was to outlive the boot could not be read: rules are told when all domains are there (status 4).
+    pub fn note_lost_store(&mut self) {
+        self.state.store_lost = true;
     }
 
     /// The model.

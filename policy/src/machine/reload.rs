@@ -50,6 +50,7 @@ impl Machine {
         // By the names of their rules: what no rule of the new file holds is let go.
         self.state.ruled = Ruled::default();
         self.restore_ruled(&ruled);
+        self.fit_system();
         self.name_classes(&old, &mut effects);
         self.show_elements(&old, &shown_before, &mut effects);
         self.fit_volumes(&mut effects);

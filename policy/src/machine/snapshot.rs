@@ -65,6 +65,12 @@ struct Snapshot {
     /// What rules hold.
     #[serde(default, skip_serializing_if = "SavedRuled::is_empty")]
     ruled: SavedRuled,
+    /// System properties.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    system: BTreeMap<i16, i16>,
+    /// What was to outlive the boot is lost.
+    #[serde(default)]
+    store_lost: bool,
 }
 
 fn no_names(ids: &[BTreeMap<String, u16>; 4]) -> bool {
@@ -155,6 +161,8 @@ impl Machine {
             domain_ids: state.ids.of_domains().map(Clone::clone),
             routing: state.routing.clone(),
             ruled: self.save_ruled(),
+            system: state.system.clone(),
+            store_lost: state.store_lost,
         };
         // Strings, numbers and maps with string or number keys: there is nothing serde_json can't write.
         serde_json::to_vec(&snapshot).unwrap_or_default()
@@ -259,6 +267,7 @@ impl Machine {
             overruns: Overruns::default(),
             acted: Vec::new(),
         };
+        machine.fit_system();
         machine.fit_domains();
         machine.restore_ruled(&saved.ruled);
         // With a changed file some may wait for nobody now; clients of a new process ask for the lists anyway.
@@ -334,6 +343,8 @@ fn restore_state(model: &Model, saved: &Snapshot) -> Result<State, RestoreError>
     before.set_of_domains(saved.domain_ids.clone());
     state.ids = Ids::new(model, before);
     state.routing = saved.routing.clone();
+    state.system.clone_from(&saved.system);
+    state.store_lost = saved.store_lost;
     for (index, source) in model.sources.iter().enumerate() {
         if let Some(saved) = saved.sources.get(&source.name) {
             restore_source(model, &mut state, index, saved);

@@ -99,6 +99,12 @@ pub(super) struct State {
     pub routing: Routing,
     /// What rules hold.
     pub ruled: Ruled,
+    /// System properties, by type.
+    pub system: BTreeMap<i16, i16>,
+    /// mainVolumes of before the boot that rules haven't heard of yet: sink and volume.
+    pub stored: Vec<(usize, i16)>,
+    /// What was to outlive the boot is lost.
+    pub store_lost: bool,
 }
 
 /// A chime's name says so (`chime.NAME`); it has no guest that could be away.
@@ -148,6 +154,9 @@ impl State {
             ids: Ids::new(model, Ids::default()),
             routing: Routing::default(),
             ruled: Ruled::default(),
+            system: model.system_properties.iter().map(|it| (it.kind, it.value)).collect(),
+            stored: Vec::new(),
+            store_lost: false,
         }
     }
 

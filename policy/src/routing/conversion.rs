@@ -20,15 +20,12 @@ impl Conversion {
         })
     }
 
-    /// Each of these formats leaves as it arrives.
-    pub fn same(formats: &[u16]) -> Self {
-        let matrix = formats
-            .iter()
-            .flat_map(|row| formats.iter().map(move |column| row == column));
+    /// Whatever arrives can leave as anything.
+    pub fn whole(sink_formats: &[u16], source_formats: &[u16]) -> Self {
         Self {
-            sink_formats: formats.to_vec(),
-            source_formats: formats.to_vec(),
-            matrix: matrix.collect(),
+            sink_formats: sink_formats.to_vec(),
+            source_formats: source_formats.to_vec(),
+            matrix: vec![true; sink_formats.len() * source_formats.len()],
         }
     }
 

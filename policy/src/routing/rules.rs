@@ -17,6 +17,8 @@ pub struct Rules {
     pub ack_ms: Time,
     /// How long it may take for what only undoes, ms.
     pub undo_ms: Time,
+    /// How long all domains may take to register once the first is ready, ms.
+    pub registration_ms: Time,
     /// Requests a domain may leave unanswered at a time.
     pub open_limit: usize,
     /// Ramp type of volume changes (`am_RampType_t`; 1 = direct).
@@ -48,6 +50,7 @@ impl Default for Rules {
             only_free: false,
             ack_ms: 5000,
             undo_ms: 10_000,
+            registration_ms: 10_000,
             open_limit: 100,
             ramp: 1,
             ramp_ms: 200,

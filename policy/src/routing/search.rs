@@ -94,15 +94,16 @@ impl Graph {
         let carries = |sink: u16, source: u16| {
             busy.is_some_and(|busy| busy.iter().any(|(from, to)| *from == source || *to == sink))
         };
-        // A crossfader's inputs are two bridges to its output, which change no format.
+        // A crossfader's inputs are two bridges to its output; what it makes of formats is its own.
         let inputs = registry.crossfaders.values().flat_map(|it| {
-            let formats = registry.sources.get(&it.source).map_or(&[][..], |it| &it.lists.formats);
+            let out = registry.sources.get(&it.source).map_or(&[][..], |it| &it.lists.formats);
+            let into = |sink: u16| registry.sinks.get(&sink).map_or(&[][..], |it| &it.lists.formats);
             [it.sink_a, it.sink_b].map(|sink| Bridge {
                 name: it.name.clone(),
                 sink,
                 source: it.source,
                 converter: true,
-                conversion: Conversion::same(formats),
+                conversion: Conversion::whole(into(sink), out),
             })
         });
         let is_fed = |sink: u16| busy.is_some_and(|busy| busy.iter().any(|(_, to)| *to == sink));

@@ -4,7 +4,7 @@
 use super::kind::{Kind, Type};
 
 macro_rules! triggers {
-    ($($variant:ident $name:literal $fires:literal [$($field:ident)*] $what:literal)*) => {
+    ($($variant:ident $name:literal [$($field:ident)*] $what:literal)*) => {
         /// What sets off rules. The first 35 are AudioManager's, the others ours.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Trigger { $(#[doc = $what] $variant,)* }
@@ -27,83 +27,78 @@ macro_rules! triggers {
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $what,)* }
             }
-
-            /// [`crate::Machine`] fires it; `false`: it has nothing that would.
-            pub fn fires(self) -> bool {
-                match self { $(Self::$variant => $fires,)* }
-            }
         }
     };
 }
 
 triggers! {
-    ConnectionRequest "user.connection_request" true [Source Sink Class Domain Connection ConnectionState Status]
+    ConnectionRequest "user.connection_request" [Source Sink Class Domain Connection ConnectionState Status]
         "a client asked for a connection (decided already: see `request.status`)"
-    DisconnectionRequest "user.disconnection_request" true [Source Sink Class Domain Connection ConnectionState Status]
+    DisconnectionRequest "user.disconnection_request" [Source Sink Class Domain Connection ConnectionState Status]
         "a client asked for the end of a connection"
-    SetSinkMuteState "user.set_sink_mute_state" true [Sink Domain Mute Status] "a client muted or unmuted a sink"
-    SetVolume "user.set_volume" true [Sink Domain MainVolume IsStep Status] "a client set a mainVolume, or a step of it"
-    SetSinkMainSoundProperty "user.set_sink_main_sound_property" true [Sink Domain PropertyType PropertyValue Status]
+    SetSinkMuteState "user.set_sink_mute_state" [Sink Domain Mute Status] "a client muted or unmuted a sink"
+    SetVolume "user.set_volume" [Sink Domain MainVolume IsStep Status] "a client set a mainVolume, or a step of it"
+    SetSinkMainSoundProperty "user.set_sink_main_sound_property" [Sink Domain PropertyType PropertyValue Status]
         "a client set a sink's main sound property"
-    SetSourceMainSoundProperty "user.set_source_main_sound_property" true
+    SetSourceMainSoundProperty "user.set_source_main_sound_property"
         [Source Class Domain PropertyType PropertyValue Status] "a client set a source's main sound property"
-    SetSinkMainSoundProperties "user.set_sink_main_sound_properties" false [Sink Domain Status]
+    SetSinkMainSoundProperties "user.set_sink_main_sound_properties" [Sink Domain Status]
         "a client set several of a sink's main sound properties"
-    SetSourceMainSoundProperties "user.set_source_main_sound_properties" false [Source Class Domain Status]
+    SetSourceMainSoundProperties "user.set_source_main_sound_properties" [Source Class Domain Status]
         "a client set several of a source's main sound properties"
-    SetSystemProperty "user.set_system_property" true [SystemPropertyType SystemPropertyValue Status]
+    SetSystemProperty "user.set_system_property" [SystemPropertyType SystemPropertyValue Status]
         "a client set a system property"
-    SetSystemProperties "user.set_system_properties" false [Status] "a client set several system properties"
-    SetSinkMainNotificationConfiguration "user.set_sink_main_notification_configuration" true
+    SetSystemProperties "user.set_system_properties" [Status] "a client set several system properties"
+    SetSinkMainNotificationConfiguration "user.set_sink_main_notification_configuration"
         [Sink Domain NotificationConfigurationType NotificationConfigurationStatus NotificationConfigurationParam Status]
         "a client configured a sink's notification"
-    SetSourceMainNotificationConfiguration "user.set_source_main_notification_configuration" true
+    SetSourceMainNotificationConfiguration "user.set_source_main_notification_configuration"
         [Source Class Domain NotificationConfigurationType NotificationConfigurationStatus
             NotificationConfigurationParam Status]
         "a client configured a source's notification"
-    SourceAvailabilityChanged "system.source_availability_changed" true
+    SourceAvailabilityChanged "system.source_availability_changed"
         [Source Class Domain Availability AvailabilityReason] "a source came or went"
-    SinkAvailabilityChanged "system.sink_availability_changed" true [Sink Domain Availability AvailabilityReason]
+    SinkAvailabilityChanged "system.sink_availability_changed" [Sink Domain Availability AvailabilityReason]
         "a sink came or went"
-    InterruptStateChanged "system.interrupt_state_changed" true [Source Class Domain Interrupt]
+    InterruptStateChanged "system.interrupt_state_changed" [Source Class Domain Interrupt]
         "a source began or ended to interrupt"
-    SinkNotificationDataChanged "system.sink_notification_data_changed" true
+    SinkNotificationDataChanged "system.sink_notification_data_changed"
         [Sink Domain NotificationType NotificationValue] "a sink notified"
-    SourceNotificationDataChanged "system.source_notification_data_changed" true
+    SourceNotificationDataChanged "system.source_notification_data_changed"
         [Source Class Domain NotificationType NotificationValue] "a source notified"
-    RegisterDomain "system.register_domain" true [Domain] "a domain registered"
-    RegisterSource "system.register_source" true [Source Class Domain] "a source registered"
-    RegisterSink "system.register_sink" true [Sink Domain] "a sink registered"
-    RegisterGateway "system.register_gateway" true [Gateway Domain] "a gateway registered"
-    RegisterEarlyConnection "system.register_early_connection" false [Source Sink Class Domain Connection]
+    RegisterDomain "system.register_domain" [Domain] "a domain registered"
+    RegisterSource "system.register_source" [Source Class Domain] "a source registered"
+    RegisterSink "system.register_sink" [Sink Domain] "a sink registered"
+    RegisterGateway "system.register_gateway" [Gateway Domain] "a gateway registered"
+    RegisterEarlyConnection "system.register_early_connection" [Source Sink Class Domain Connection]
         "a domain told of a connection from before the start"
-    DeregisterDomain "system.deregister_domain" true [Domain] "a domain is gone"
-    DeregisterSource "system.deregister_source" true [Source Class Domain] "a source is gone"
-    DeregisterSink "system.deregister_sink" true [Sink Domain] "a sink is gone"
-    DeregisterGateway "system.deregister_gateway" true [Gateway Domain] "a gateway is gone"
-    DomainRegistrationComplete "system.domain_registration_complete" true [Domain]
+    DeregisterDomain "system.deregister_domain" [Domain] "a domain is gone"
+    DeregisterSource "system.deregister_source" [Source Class Domain] "a source is gone"
+    DeregisterSink "system.deregister_sink" [Sink Domain] "a sink is gone"
+    DeregisterGateway "system.deregister_gateway" [Gateway Domain] "a gateway is gone"
+    DomainRegistrationComplete "system.domain_registration_complete" [Domain]
         "a domain has registered all it has"
-    AllDomainRegistrationComplete "system.all_domain_registration_complete" true [Status]
-        "all domains have registered all they have"
-    ConnectionStateChange "system.connection_state_change" true
+    AllDomainRegistrationComplete "system.all_domain_registration_complete" [Status]
+        "all domains have registered all they have: status 0, or 4 if what was to outlive the boot is lost; 7: one took too long"
+    ConnectionStateChange "system.connection_state_change"
         [Source Sink Class Domain Connection ConnectionState] "a main connection's state changed"
-    StoredSinkVolume "system.stored_sink_volume" false [Sink MainVolume] "a stored volume was found"
-    SinkMuteStateChanged "system.sink_mute_state_changed" true [Sink Domain Mute] "a sink was muted or unmuted, by whomever"
-    SinkMainSoundPropertyChanged "system.sink_main_sound_property_changed" true
+    StoredSinkVolume "system.stored_sink_volume" [Sink MainVolume] "the mainVolume of before the boot was found, and taken"
+    SinkMuteStateChanged "system.sink_mute_state_changed" [Sink Domain Mute] "a sink was muted or unmuted, by whomever"
+    SinkMainSoundPropertyChanged "system.sink_main_sound_property_changed"
         [Sink Domain PropertyType PropertyValue] "a sink's main sound property changed"
-    SourceMainSoundPropertyChanged "system.source_main_sound_property_changed" true
+    SourceMainSoundPropertyChanged "system.source_main_sound_property_changed"
         [Source Class Domain PropertyType PropertyValue] "a source's main sound property changed"
-    VolumeChanged "system.volume_changed" true [Sink Domain MainVolume] "a sink's mainVolume changed, by whomever"
-    AnyUser "user.all" true
+    VolumeChanged "system.volume_changed" [Sink Domain MainVolume] "a sink's mainVolume changed, by whomever"
+    AnyUser "user.all"
         [Source Sink Class Domain Connection ConnectionState Mute MainVolume IsStep PropertyType PropertyValue
             SystemPropertyType SystemPropertyValue NotificationConfigurationType NotificationConfigurationStatus
             NotificationConfigurationParam Status]
         "any trigger whose name begins with `user.`"
-    StreamStarted "stream.started" true [Source Class] "a guest started a stream"
-    StreamStopped "stream.stopped" true [Source Class] "a guest stopped a stream"
-    StreamReleased "stream.released" true [Source Class] "a stream is gone"
-    ChimeStarted "chime.started" true [Source Class] "a chime began to sound"
-    ChimeStopped "chime.stopped" true [Source Class] "a chime ended"
+    StreamStarted "stream.started" [Source Class] "a guest started a stream"
+    StreamStopped "stream.stopped" [Source Class] "a guest stopped a stream"
+    StreamReleased "stream.released" [Source Class] "a stream is gone"
+    ChimeStarted "chime.started" [Source Class] "a chime began to sound"
+    ChimeStopped "chime.stopped" [Source Class] "a chime ended"
 }
 
 impl Trigger {

@@ -126,7 +126,7 @@ impl<'a> Eval<'a> {
             },
             Function::Scale => self.scale(args),
             Function::SystemPropertyValue => {
-                let kind = args.first().and_then(Value::short);
+                let kind = args.first().and_then(Value::property_type);
                 number(kind.and_then(|kind| self.view.system_property(kind)))
             }
             Function::IsRegistrationComplete => match first {
@@ -389,7 +389,7 @@ impl<'a> Eval<'a> {
             Function::MainNotificationConfigurationParam => Property::MainNotificationParam,
             _ => return Value::Absent,
         };
-        let kind = kind.and_then(Value::short);
+        let kind = kind.and_then(Value::property_type);
         number(kind.and_then(|kind| self.view.property(of, which, kind)))
     }
 }

@@ -31,11 +31,13 @@ pub enum Key {
     NotificationType,
     NotificationStatus,
     NotificationParam,
-    Gateway,
+    SourceName,
+    SinkName,
+    GatewayName,
 }
 
 /// Name and type of each key. Where a list is wanted, a single one is a list of one.
-const KEYS: [(Key, &str, Type); 26] = [
+const KEYS: [(Key, &str, Type); 28] = [
     (Key::Class, "class", Type::list(Kind::Class)),
     (Key::Source, "source", Type::list(Kind::Source)),
     (Key::Sink, "sink", Type::list(Kind::Sink)),
@@ -61,7 +63,9 @@ const KEYS: [(Key, &str, Type); 26] = [
     (Key::NotificationType, "notification_type", Type::one(Kind::Number)),
     (Key::NotificationStatus, "status", Type::one(Kind::Number)),
     (Key::NotificationParam, "param", Type::one(Kind::Number)),
-    (Key::Gateway, "gateway", Type::list(Kind::Gateway)),
+    (Key::SourceName, "source", Type::list(Kind::Text)),
+    (Key::SinkName, "sink", Type::list(Kind::Text)),
+    (Key::GatewayName, "gateway", Type::list(Kind::Text)),
 ];
 
 impl Key {
@@ -79,7 +83,7 @@ impl Key {
 }
 
 macro_rules! actions {
-    ($($variant:ident $name:literal $carried:literal [$($key:ident)*] needs [$($needed:ident)*] $what:literal)*) => {
+    ($($variant:ident $name:literal [$($key:ident)*] needs [$($needed:ident)*] $what:literal)*) => {
         /// What a rule does.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Verb { $(#[doc = $what] $variant,)* }
@@ -107,55 +111,52 @@ macro_rules! actions {
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $what,)* }
             }
-
-            /// [`crate::Machine`] carries it out.
-            pub fn is_carried_out(self) -> bool {
-                match self { $(Self::$variant => $carried,)* }
-            }
         }
     };
 }
 
 actions! {
-    Connect "connect" true [Class Source Sink ExceptClass Order] needs []
+    Connect "connect" [Class Source Sink ExceptClass Order] needs []
         "connects a pair; a source or sink alone: whatever waits there; a class: its first by order; none: the newest of each"
-    Pop "pop" true [Class Source Sink ExceptClass Order] needs []
+    Pop "pop" [Class Source Sink ExceptClass Order] needs []
         "as connect, of what was pushed or suspended"
-    Resume "resume" true [Class Source Sink ExceptClass Order] needs []
+    Resume "resume" [Class Source Sink ExceptClass Order] needs []
         "as connect, of what was suspended or pushed"
-    Disconnect "disconnect" true
+    Disconnect "disconnect"
         [Class Source Sink Connection ConnectionState ExceptClass ExceptSource ExceptSink] needs []
         "ends main connections; without a filter all"
-    Push "push" true [Class Source Sink Connection ExceptClass ExceptSource ExceptSink] needs []
+    Push "push" [Class Source Sink Connection ExceptClass ExceptSource ExceptSink] needs []
         "ends main connections and keeps them for pop"
-    Suspend "suspend" true [Class Source Sink Connection ExceptClass ExceptSource ExceptSink] needs []
+    Suspend "suspend" [Class Source Sink Connection ExceptClass ExceptSource ExceptSink] needs []
         "pauses main connections until resume"
-    SetVolume "set_volume" true
+    SetVolume "set_volume"
         [Class Source Sink Connection MainVolume MainVolumeStep Gain GainStep Restore]
         needs [MainVolume MainVolumeStep Gain GainStep Restore]
         "sets the mainVolume of sinks, or the wanted gain of sources; the first that is given, in this order"
-    Limit "limit" true [Class Source Sink Connection Gain Below Pattern Ramp Cause Sticky] needs [Gain Below]
+    Limit "limit" [Class Source Sink Connection Gain Below Pattern Ramp Cause Sticky] needs [Gain Below]
         "holds sources at or below a gain, or below their cause"
-    Unlimit "unlimit" true [Class Source Sink Connection Pattern] needs []
+    Unlimit "unlimit" [Class Source Sink Connection Pattern] needs []
         "ends limits whose pattern is covered; without a target all"
-    Mute "mute" true [Class Source Sink Connection Pattern Ramp Cause Sticky] needs []
+    Mute "mute" [Class Source Sink Connection Pattern Ramp Cause Sticky] needs []
         "silences sources; without a target all at the request's sink"
-    Unmute "unmute" true [Class Source Sink Connection Pattern] needs []
+    Unmute "unmute" [Class Source Sink Connection Pattern] needs []
         "ends what mute did; without a target at the request's sink"
-    SetProperty "set_property" true [Source Sink PropertyType PropertyValue] needs [PropertyType]
+    SetProperty "set_property" [Source Sink PropertyType PropertyValue] needs [PropertyType]
         "sets a main sound property"
-    SetProperties "set_properties" true [Source Sink Properties] needs [Properties]
+    SetProperties "set_properties" [Source Sink Properties] needs [Properties]
         "sets main sound properties: pairs of type and value"
-    SetSystemProperty "set_system_property" false [PropertyType PropertyValue] needs [PropertyType]
+    SetSystemProperty "set_system_property" [PropertyType PropertyValue] needs [PropertyType]
         "sets a system property"
-    SetSystemProperties "set_system_properties" false [Properties] needs [Properties]
+    SetSystemProperties "set_system_properties" [Properties] needs [Properties]
         "sets system properties: pairs of type and value"
-    SetDebug "set_debug" false [PropertyType PropertyValue] needs [PropertyType] "sets a debug value"
-    SetNotification "set_notification_configuration" true
+    SetDebug "set_debug" [PropertyType PropertyValue] needs [PropertyType]
+        "changes nothing: puts a mark of type and value into the record of decisions"
+    SetNotification "set_notification_configuration"
         [Source Sink NotificationType NotificationStatus NotificationParam] needs [NotificationType]
         "configures a main notification"
-    Register "register" false [Source Sink Gateway] needs [Source Sink Gateway] "registers configured elements"
-    Transfer "transfer" false [] needs [] "hands connections over to domains that outlive this process"
+    Register "register" [SourceName SinkName GatewayName] needs [SourceName SinkName GatewayName]
+        "registers elements that the file describes and leaves to rules, by name"
+    Transfer "transfer" [] needs [] "hands connections over to domains that outlive this process"
 }
 
 impl Verb {

@@ -221,6 +221,18 @@ impl Value {
         self.number().and_then(|number| i16::try_from(number).ok())
     }
 
+    /// A property's type: AudioManager's own, from 0x8000 on, are negative inside as on the wire.
+    pub fn property_type(&self) -> Option<i16> {
+        let number = self.number()?;
+        let wrapped = u16::try_from(number).map(|it| it as i16);
+        i16::try_from(number).or(wrapped).ok()
+    }
+
+    /// Of a property's type: from 0x8000 on as it is documented, not as on the wire.
+    pub fn of_property_type(kind: i16) -> Self {
+        Self::Number(i64::from(kind as u16))
+    }
+
     /// The element it is.
     pub fn element(&self) -> Option<Element> {
         match self {

@@ -93,10 +93,11 @@ impl Machine {
         let mut done = true;
         for (id, input) in self.crossfaders_of(&main.route) {
             let hot = self.state.routing.registry.crossfaders.get(&id).map(|it| it.hot_sink);
-            if hot == Some(input) || hot == Some(INTERMEDIATE) {
+            let wanted = self.wanted_hot(id).unwrap_or(input);
+            // Both are hot only where both are to be.
+            if hot == Some(input) || hot == Some(INTERMEDIATE) && wanted == INTERMEDIATE {
                 continue;
             }
-            let wanted = self.wanted_hot(id).unwrap_or(input);
             if self.state.routing.is_refused(Target::CrossFade(id), wanted) {
                 return None;
             }

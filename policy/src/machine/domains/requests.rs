@@ -1,6 +1,6 @@
 //! Requests on their way: handles, deadlines, aborts.
 
-use super::state::{Open, Target, What};
+use super::state::{Open, Registration, Target, What};
 use crate::Time;
 use crate::effect::Effect;
 use crate::machine::Machine;
@@ -234,6 +234,7 @@ impl Machine {
         }
         self.forget_rested();
         self.expire_asked();
+        self.expire_registration();
     }
 
     fn expire_one(&mut self, peer: &str, handle: u16, effects: &mut Vec<Effect>) {
@@ -278,7 +279,11 @@ impl Machine {
         // One whose handle is free already waits for an ack, which is late sometime.
         let rested = rested.filter(|at| routing.starved && *at > self.state.now).min();
         let asked = routing.asked_to_stay.values().min().copied();
-        late.into_iter().chain(rested).chain(asked).min()
+        let registration = match routing.registration {
+            Registration::Until(until) => Some(until),
+            _ => None,
+        };
+        late.into_iter().chain(rested).chain(asked).chain(registration).min()
     }
 
     /// Whether nothing is under way for a target.

@@ -38,6 +38,7 @@ impl Machine {
             }
         }
         self.settle_delays(effects);
+        self.expire_registration();
     }
 
     pub(super) fn main_ids(&self) -> Vec<u16> {

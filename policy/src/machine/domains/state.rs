@@ -186,6 +186,20 @@ pub(super) struct Open {
     pub aborted: bool,
 }
 
+/// How long all domains may take to register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Registration {
+    /// None has confirmed yet that it is ready.
+    #[default]
+    New,
+    /// Until then.
+    Until(Time),
+    /// They were in time.
+    Done,
+    /// They were not.
+    Late,
+}
+
 /// Everything about domains.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -206,6 +220,7 @@ pub(in crate::machine) struct Routing {
     pub(super) offers: BTreeMap<u16, Vec<u16>>,
     /// Domains that were asked to go on without the daemon and haven't said yet that they do, and until when that is waited for.
     pub(super) asked_to_stay: BTreeMap<u16, Time>,
+    pub(super) registration: Registration,
     /// Something waits for a handle.
     pub(super) starved: bool,
     /// Acks that were too late, of nobody's request, or another's.

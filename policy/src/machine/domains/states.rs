@@ -5,8 +5,10 @@
 //!  DS_CONTROLLED, early  ──Rundown──► setDomainState(DS_INDEPENDENT_RUNDOWN) ──says so──► connections are offered to it
 //!                                                                            └─ack time-out──► they aren't
 //! ```
+//! The first `confirmRoutingReady` begins the time that all domains have to register: rules are told when they have, or haven't.
 //! A domain is asked once for a state: what it makes of that it tells by `hookDomainStateChange`.
 
+use super::state::Registration;
 use crate::effect::Effect;
 use crate::machine::Machine;
 use crate::routing_command::DomainRequest;
@@ -54,6 +56,38 @@ impl Machine {
         if routing.asked_to_stay.remove(&domain).is_some() && state == INDEPENDENT_RUNDOWN {
             for domains in routing.offers.values_mut() {
                 domains.insert(0, domain);
+            }
+        }
+    }
+
+    /// All domains that are there, and all that the file requires, have registered all they have.
+    pub(in crate::machine) fn all_domains_are_complete(&self) -> bool {
+        let mut domains = self.state.routing.registry.domains.values().peekable();
+        domains.peek().is_some() && domains.all(|it| it.complete) && !self.awaits_domains()
+    }
+
+    /// They took too long: what the first of them confirmed is over.
+    pub(in crate::machine) fn domains_are_late(&self) -> bool {
+        self.state.routing.registration == Registration::Late
+    }
+
+    /// A domain confirmed that it is ready to register: the first begins the time that all have.
+    pub(super) fn ready_told(&mut self) {
+        if self.state.routing.registration == Registration::New {
+            let until = self.state.now.saturating_add(self.registration_ms());
+            self.state.routing.registration = Registration::Until(until);
+        }
+    }
+
+    pub(super) fn expire_registration(&mut self) {
+        let complete = self.all_domains_are_complete();
+        let now = self.state.now;
+        let registration = &mut self.state.routing.registration;
+        if let Registration::Until(until) = *registration {
+            if complete {
+                *registration = Registration::Done;
+            } else if until <= now {
+                *registration = Registration::Late;
             }
         }
     }

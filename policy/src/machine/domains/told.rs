@@ -43,7 +43,8 @@ impl Machine {
                     self.property_told(peer, end, property);
                 }
             }
-            // Confirmations: a domain that didn't confirm is served all the same.
+            RoutingCall::ConfirmRoutingReady { domain } if self.owns(peer, domain) => self.ready_told(),
+            // The other confirmations: a domain that didn't confirm is served all the same.
             _ => {}
         }
     }

@@ -5,7 +5,8 @@ use super::{MAX_PUSHED, Machine, Pushed};
 use crate::command::Call;
 use crate::effect::Effect;
 use crate::machine::state::Place;
-use crate::rules::action::{Action, Change, Live, Target};
+use crate::routing_command::Kind;
+use crate::rules::action::{Action, Change, Live, Part, Target};
 use crate::rules::kind::Element;
 use crate::rules::{Decided, Program};
 
@@ -42,10 +43,11 @@ impl Machine {
             Action::Limit(limit) => self.limit_to(limit, decided),
             Action::Unlimit { spots, mutes, mask } => self.unlimit(spots, *mutes, *mask),
             Action::SetProperties { of, properties } => {
-                for (element, property) in of.iter().flat_map(|of| properties.iter().map(move |it| (of, *it))) {
+                for element in of {
+                    let properties = properties.clone();
                     let call = match (*element, self.id_of(*element)) {
-                        (Element::Source(_), Some(source)) => Call::SetMainSourceSoundProperty { source, property },
-                        (_, Some(sink)) => Call::SetMainSinkSoundProperty { sink, property },
+                        (Element::Source(_), Some(source)) => Call::SetMainSourceSoundProperties { source, properties },
+                        (_, Some(sink)) => Call::SetMainSinkSoundProperties { sink, properties },
                         _ => continue,
                     };
                     self.call(TOKEN, &call, effects);
@@ -64,9 +66,28 @@ impl Machine {
                     self.call(TOKEN, &call, effects);
                 }
             }
-            // The file's reader warns of these: there is nothing here that they could change.
-            Action::SetSystemProperties(_) | Action::SetDebug(_) | Action::Register(_) | Action::Transfer => {}
+            Action::SetSystemProperties(properties) => {
+                // Of one that the file doesn't have nothing is set.
+                let _: i16 = self.set_system(properties, false, effects);
+            }
+            // A mark in the record of decisions, which has it already: see `Machine::acted`.
+            Action::SetDebug(_) => {}
+            Action::Register(names) => self.register_named(names, effects),
+            Action::Transfer => self.run_down(effects),
         }
+    }
+
+    fn register_named(&mut self, names: &[(Part, String)], effects: &mut Vec<Effect>) {
+        let mut signals = Vec::new();
+        for (part, name) in names {
+            let kind = match part {
+                Part::Source => Kind::Source,
+                Part::Sink => Kind::Sink,
+                Part::Gateway => Kind::Gateway,
+            };
+            let _: bool = self.register_known(kind, name, &mut signals);
+        }
+        effects.extend(signals.into_iter().map(Effect::Signal));
     }
 
     fn join(&mut self, source: Target, sink: usize, effects: &mut Vec<Effect>) {

@@ -80,9 +80,11 @@ impl Machine {
     /// Lets the rules act on what was taken.
     pub(in crate::machine) fn rule(&mut self, eve: Option<Eve>, effects: &mut Vec<Effect>) {
         let Some(Eve { event, seen }) = eve else {
+            self.state.stored.clear();
             return;
         };
-        let mut first = watch::requests_of(self, &event, &seen, effects);
+        let mut first = watch::stored(self);
+        first.extend(watch::requests_of(self, &event, &seen, effects));
         first.extend(seen.changes(self));
         first.extend(watch::notified(self, effects));
         let program = std::mem::take(&mut self.model.rules);

@@ -314,8 +314,8 @@ impl View for Machine {
         }
     }
 
-    fn system_property(&self, _kind: i16) -> Option<i16> {
-        None
+    fn system_property(&self, kind: i16) -> Option<i16> {
+        self.system_value(kind)
     }
 
     fn usual_sinks(&self, source: usize) -> Vec<usize> {

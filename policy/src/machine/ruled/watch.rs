@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::command::{Call, Signal};
+use crate::command::{Call, Signal, error};
 use crate::effect::{EXTERNAL, Effect};
 use crate::event::Event;
 use crate::machine::Machine;
+use crate::routing_command::{RoutingCall, RoutingReply};
 use crate::rules::catalogue::{Field, Trigger};
 use crate::rules::kind::{Element, Kind, Value};
 use crate::rules::view::{Link, Request, View};
@@ -20,8 +21,10 @@ pub(super) struct Seen {
     /// With what is known of them.
     registered: BTreeMap<Element, Request>,
     complete: BTreeSet<u16>,
-    /// A domain that the file requires is not complete yet.
-    awaited: bool,
+    /// All domains are complete.
+    all_complete: bool,
+    /// One took too long.
+    late: bool,
 }
 
 fn number(value: i16) -> Value {
@@ -57,7 +60,8 @@ impl Seen {
                 .collect(),
             registered: registered.map(|it| (it, gone(it))).collect(),
             complete: complete.map(|(id, _)| *id).collect(),
-            awaited: machine.awaits_domains(),
+            all_complete: machine.all_domains_are_complete(),
+            late: machine.domains_are_late(),
         }
     }
 
@@ -102,19 +106,14 @@ impl Seen {
             let request = Request::new(Trigger::DomainRegistrationComplete);
             requests.push(request.about(machine, Element::Domain(*domain)));
         }
-        let all = |seen: &Self| {
-            let mut domains = seen
-                .registered
-                .keys()
-                .filter(|it| matches!(it, Element::Domain(_)))
-                .peekable();
-            let any = domains.peek().is_some();
-            any && !seen.awaited && domains.all(|it| matches!(it, Element::Domain(id) if seen.complete.contains(id)))
+        let status = match (now.all_complete && !self.all_complete, now.late && !self.late) {
+            (true, _) if machine.state.store_lost => error::DATABASE_ERROR,
+            (true, _) => error::OK,
+            (_, true) => error::NOT_POSSIBLE,
+            _ => return,
         };
-        if all(now) && !all(self) {
-            let request = Request::new(Trigger::AllDomainRegistrationComplete);
-            requests.push(request.with(Field::Status, number(0)));
-        }
+        let request = Request::new(Trigger::AllDomainRegistrationComplete);
+        requests.push(request.with(Field::Status, number(status)));
     }
 
     fn volumes(&self, now: &Self, machine: &Machine, requests: &mut Vec<Request>) {
@@ -196,9 +195,37 @@ pub(super) fn requests_of(machine: &Machine, event: &Event, before: &Seen, effec
             };
             about(trigger, *source).filter(|_| machine.protected(*source))
         }
+        Event::Routing { call, .. } => announced(machine, call, effects),
         _ => None,
     };
     request.into_iter().collect()
+}
+
+/// A connection of before the start that was taken over.
+fn announced(machine: &Machine, call: &RoutingCall, effects: &[Effect]) -> Option<Request> {
+    let RoutingCall::RegisterEarlyConnection { source, sink, .. } = *call else {
+        return None;
+    };
+    let taken = effects.iter().find_map(|effect| match effect {
+        Effect::RoutingReply {
+            reply: RoutingReply::Early { id, error: 0, .. },
+            ..
+        } => Some(*id),
+        _ => None,
+    })?;
+    let request = on_source(Request::new(Trigger::RegisterEarlyConnection), machine, source);
+    let connection = Value::Element(Element::Connection(taken));
+    Some(on_sink(request, machine, sink).with(Field::Connection, connection))
+}
+
+/// mainVolumes of before the boot that were taken up.
+pub(super) fn stored(machine: &mut Machine) -> Vec<Request> {
+    let stored = std::mem::take(&mut machine.state.stored).into_iter();
+    let requests = stored.map(|(sink, volume)| {
+        let request = Request::new(Trigger::StoredSinkVolume).about(machine, Element::Sink(sink));
+        request.with(Field::MainVolume, number(volume))
+    });
+    requests.collect()
 }
 
 fn asked(machine: &Machine, call: &Call, before: &Seen, effects: &[Effect]) -> Option<Request> {
@@ -239,8 +266,15 @@ fn asked(machine: &Machine, call: &Call, before: &Seen, effects: &[Effect]) -> O
             let request = on_source(Request::new(Trigger::SetSourceMainSoundProperty), machine, source);
             with_property(request, property)
         }
+        Call::SetMainSinkSoundProperties { sink, .. } => {
+            on_sink(Request::new(Trigger::SetSinkMainSoundProperties), machine, sink)
+        }
+        Call::SetMainSourceSoundProperties { source, .. } => {
+            on_source(Request::new(Trigger::SetSourceMainSoundProperties), machine, source)
+        }
+        Call::SetSystemProperties { .. } => Request::new(Trigger::SetSystemProperties),
         Call::SetSystemProperty { property } => Request::new(Trigger::SetSystemProperty)
-            .with(Field::SystemPropertyType, number(property.0))
+            .with(Field::SystemPropertyType, Value::of_property_type(property.0))
             .with(Field::SystemPropertyValue, number(property.1)),
         Call::SetSinkMainNotificationConfiguration { sink, notification } => {
             let request = Request::new(Trigger::SetSinkMainNotificationConfiguration);
@@ -278,7 +312,7 @@ fn on_sink(request: Request, machine: &Machine, id: u16) -> Request {
 
 fn with_property(request: Request, (kind, value): (i16, i16)) -> Request {
     request
-        .with(Field::PropertyType, number(kind))
+        .with(Field::PropertyType, Value::of_property_type(kind))
         .with(Field::PropertyValue, number(value))
 }
 

@@ -109,6 +109,7 @@ pub(in crate::machine) fn car() -> Model {
         },
         routing: crate::routing::Rules::default(),
         rules: crate::rules::Program::default(),
+        system_properties: Vec::new(),
     }
 }
 

@@ -96,6 +96,7 @@ fn assemble((classes, sinks, sources, cells, default_duck): Parts) -> Model {
         sinks,
         cells,
         default_duck,
+        system_properties: Vec::new(),
         routing: crate::routing::Rules::default(),
         rules: crate::rules::Program::default(),
     }

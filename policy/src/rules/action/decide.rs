@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Change, Level, Limit, Live, RAMP_MS, Spot, Step, Target};
+use super::{Action, Change, Level, Limit, Live, Part, RAMP_MS, Spot, Step, Target};
 use crate::MUTE;
 use crate::rules::catalogue::Field;
 use crate::rules::eval::{Eval, in_order};
@@ -373,7 +373,7 @@ impl Keys<'_> {
 
     fn property(&self) -> Option<(i16, i16)> {
         Some((
-            self.short(Key::PropertyType)?,
+            self.value(Key::PropertyType).property_type()?,
             self.short(Key::PropertyValue).unwrap_or(0),
         ))
     }
@@ -383,7 +383,7 @@ impl Keys<'_> {
         let pairs = numbers.chunks_exact(2);
         some(
             pairs
-                .filter_map(|pair| Some((pair[0].short()?, pair[1].short()?)))
+                .filter_map(|pair| Some((pair[0].property_type()?, pair[1].short()?)))
                 .collect(),
         )
     }
@@ -395,8 +395,20 @@ impl Keys<'_> {
         some(sources.chain(self.elements(Key::Sink)).collect())
     }
 
-    fn named(&self) -> Option<Vec<Element>> {
-        let sources = self.ends().unwrap_or_default().into_iter();
-        some(sources.chain(self.elements(Key::Gateway)).collect())
+    /// Names of what is to be registered, gateways last: they need their ends.
+    fn named(&self) -> Option<Vec<(Part, String)>> {
+        let keys = [
+            (Key::SourceName, Part::Source),
+            (Key::SinkName, Part::Sink),
+            (Key::GatewayName, Part::Gateway),
+        ];
+        let names = keys.into_iter().flat_map(|(key, part)| {
+            let names = self.value(key).items().into_iter().filter_map(|it| match it {
+                Value::Text(name) => Some(name),
+                _ => None,
+            });
+            names.map(move |name| (part, name)).collect::<Vec<_>>()
+        });
+        some(names.collect())
     }
 }

@@ -89,6 +89,15 @@ pub enum Change<T> {
     Restore,
 }
 
+/// Kind of an element that can be registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Part {
+    Source,
+    Sink,
+    Gateway,
+}
+
 /// What a rule wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -146,8 +155,8 @@ pub enum Action {
         /// Type, status, parameter.
         notification: (i16, i16, i16),
     },
-    /// Register configured elements.
-    Register(Vec<Element>),
+    /// Register elements that the file describes, by name.
+    Register(Vec<(Part, String)>),
     /// Hand over to domains that outlive this process.
     Transfer,
 }

@@ -1,6 +1,7 @@
 //! Domains of other processes: a behaviour each, and what holds for every order of events.
 
 mod connections;
+mod crossfade;
 mod ducking;
 mod early;
 mod failures;

@@ -70,7 +70,7 @@ impl Rig {
                     self.sent.push(request.clone());
                     if let DomainRequest::Abort { handle } = request {
                         self.open.retain(|it| it.0 != peer || it.1.handle() != *handle);
-                    } else {
+                    } else if !matches!(request, DomainRequest::SetDomainState { .. }) {
                         self.open.push((peer, request.clone()));
                     }
                 }
@@ -278,6 +278,10 @@ pub(super) fn ack_of(request: &DomainRequest) -> AckResult {
         DomainRequest::SetSinkNotificationConfiguration { .. } => AckResult::SinkNotification,
         DomainRequest::SetSourceNotificationConfiguration { .. } => AckResult::SourceNotification,
         DomainRequest::TransferConnection { .. } => AckResult::TransferConnection,
+        DomainRequest::SetSinkSoundProperties { .. } => AckResult::SinkSoundProperty,
+        DomainRequest::SetSourceSoundProperties { .. } => AckResult::SourceSoundProperty,
+        DomainRequest::CrossFade { hot_sink, .. } => AckResult::CrossFading { hot_sink },
+        DomainRequest::SetVolumes { .. } => AckResult::SetVolumes,
         ref other => panic!("{other:?} is never asked, or has no ack"),
     }
 }

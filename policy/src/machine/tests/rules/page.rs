@@ -20,8 +20,7 @@ fn triggers() -> String {
         } else {
             fields.join(", ")
         };
-        let never = if trigger.fires() { "" } else { "; *not yet fired*" };
-        table += &format!("| `{}` | {}{never} | {fields} |\n", trigger.name(), trigger.meaning());
+        table += &format!("| `{}` | {} | {fields} |\n", trigger.name(), trigger.meaning());
     }
     table
 }
@@ -72,17 +71,7 @@ fn actions() -> String {
     let mut table = "| action | keys | what |\n|---|---|---|\n".to_owned();
     for verb in Verb::ALL {
         let keys: Vec<&str> = verb.keys().iter().map(|it| it.name()).collect();
-        let not = if verb.is_carried_out() {
-            ""
-        } else {
-            "; *read, not carried out yet*"
-        };
-        table += &format!(
-            "| `{}` | {} | {}{not} |\n",
-            verb.name(),
-            keys.join(", "),
-            verb.meaning()
-        );
+        table += &format!("| `{}` | {} | {} |\n", verb.name(), keys.join(", "), verb.meaning());
     }
     table
 }
