@@ -17,6 +17,7 @@ mod log;
 mod machine;
 pub mod qemu;
 mod running;
+pub mod safety;
 
 pub use image::{Contents, HDA, Image};
 pub use log::Log;
