@@ -1,4 +1,5 @@
 //! System tests: vhost-user front end, conformance, guests, faults.
+pub mod am_suite;
 pub mod board;
 pub mod coded;
 pub mod conformance;

@@ -1,5 +1,6 @@
 //! Everything a developer types.
 
+mod am_suite;
 mod backports;
 mod bench;
 mod board;
@@ -38,6 +39,8 @@ enum Command {
     Conformance(conformance::Options),
     /// Break every rule on any vhost-user sound device, a connection a case
     Hostile(hostile::Options),
+    /// Hold any AudioManager to what its clients and domains rely on
+    AmSuite(am_suite::Options),
     /// What Carillon costs beside its peers
     Bench(bench::Options),
     /// The engine's tests under the real-time sanitizer
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Board(options) => setup::ensure().and_then(|()| board::run(&options)),
         Command::Conformance(options) => conformance::run(&options),
         Command::Hostile(options) => hostile::run(&options),
+        Command::AmSuite(options) => am_suite::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Rtsan => rtsan::run(),
         Command::Test(options) => test::run(&options),

@@ -77,7 +77,9 @@ impl Machine {
     }
 
     fn is_up(&self, hop: &Hop) -> bool {
-        hop.domain == BUILT_IN || self.state.routing.segment_of(hop).is_some_and(|(_, it)| it.up)
+        // One that may be on its way down will be connected anew.
+        let stays = |(segment, it): (u16, &super::state::Segment)| it.up && self.is_idle(Target::Segment(segment));
+        hop.domain == BUILT_IN || self.state.routing.segment_of(hop).is_some_and(stays)
     }
 
     /// Those it takes the place of are out, and the sink is muted where it must be.
