@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
@@ -141,6 +142,26 @@ impl Channel {
         }
         let message = serde_json::from_slice(&bytes[..length])?;
         Ok(Some((message, received.pop())))
+    }
+}
+
+/// Tells the parent, if there is one. What a parent that doesn't read has no room for is lost: it asks for
+/// [`Report::Stats`] when it is back.
+#[derive(Clone, Debug, Default)]
+pub struct Reporter(Option<Arc<Channel>>);
+
+impl Reporter {
+    /// Over this channel, or to nobody.
+    #[must_use]
+    pub fn new(channel: Option<Arc<Channel>>) -> Self {
+        Self(channel)
+    }
+
+    /// Tells it.
+    pub fn tell(&self, report: &Report) {
+        if let Some(channel) = &self.0 {
+            let _ = channel.send(report, None);
+        }
     }
 }
 

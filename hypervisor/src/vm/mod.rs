@@ -1,8 +1,45 @@
 //! One running VM.
+//!
+//! ```text
+//!  run: mapped ──► built ──► threads placed ──► locked in ──► running ──► ending set ──► threads joined ──► Exit
+//!         │ fault    │ fault      │ fault          │ fault        (vCPUs, devices, parent: the first word counts)
+//!         └──────────┴────────────┴────────────────┴──► Error, no guest instruction was run
+//! ```
+//! Threads: one a vCPU, and the service thread (the caller of [`run`]) for consoles, images, links and the parent.
 
+pub mod bus;
 pub mod control;
+mod devices;
+pub mod ending;
+pub mod error;
+pub mod host;
+pub mod memory;
+pub mod poller;
+pub mod stats;
+mod threads;
+pub mod vcpu;
 
+use std::fs::File;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use kvm_ioctls::{Kvm, VmFd};
+
+use self::bus::Bus;
+use self::control::{Channel, Report, Reporter, Request};
+use self::devices::Devices;
+use self::ending::Ending;
+use self::host::{Host, KvmHost};
+use self::memory::Memory;
+use self::poller::{Handler, Poller};
+use self::threads::Threads;
+use self::vcpu::{Gauge, Vcpu};
+use crate::arch;
+use crate::boot::{Image, Images};
 use crate::plan::{Fds, Plan};
+
+pub use self::error::{Error, Fault};
 
 /// How a VM ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -11,7 +48,7 @@ pub enum Exit {
     PowerOff,
     /// The guest asked for a reset: to be started again.
     Reset,
-    /// The guest told of a panic by the panic notifier, then stopped.
+    /// The guest told of a panic by the panic notifier.
     Panicked,
     /// The guest let its watchdog run out.
     Watchdog,
@@ -32,47 +69,199 @@ impl Exit {
     }
 }
 
-/// Why a VM couldn't start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The plan names a descriptor that isn't there.
-    #[error("{partition}: the plan names the descriptor {name:?}, which was not given")]
-    MissingFd {
-        /// Name of the partition.
-        partition: String,
-        /// Name of the descriptor.
-        name: String,
-    },
-    /// The filter couldn't be put on.
-    #[error("{partition}: sandbox: {cause}")]
-    Lock {
-        /// Name of the partition.
-        partition: String,
-        /// What went wrong.
-        cause: String,
-    },
-}
-
 /// Runs a VM to its end, in the calling process.
 ///
 /// `lock` is called once, when everything is set up and all threads exist but no guest instruction has run: the place
 /// for a seccomp filter on all threads (`apply_filter_all_threads`). From then on the process needs no more than: read,
-/// write, readv, writev, pread64, pwrite64, ioctl, epoll_wait, sendmsg, recvmsg, poll, futex, tgkill, getrandom,
-/// timerfd_settime, mmap, munmap, mprotect, madvise, brk, close, dup (fcntl), eventfd2, rt_sigreturn, rt_sigprocmask,
-/// sigaltstack, sched_yield, clock_gettime, exit, exit_group. Serve the parent by the `control` descriptor (see
-/// [`control`]).
+/// write, readv, writev, pread64, pwrite64, lseek, ioctl, epoll_wait, epoll_pwait, epoll_ctl, sendmsg, recvmsg, recvfrom,
+/// sendto, getsockopt, setsockopt, poll, futex, tgkill, getpid, gettid, getrandom, timerfd_settime, timerfd_gettime, mmap,
+/// munmap, mremap, mprotect, madvise, brk, close, fcntl, eventfd2, rt_sigreturn, rt_sigprocmask, sigaltstack, sched_yield,
+/// clock_gettime, clock_nanosleep, restart_syscall, exit, exit_group.
+///
+/// The parent is served by the `control` descriptor (see [`control`]).
 ///
 /// # Errors
-/// The host or the plan doesn't allow this VM: told with cause and cure.
-pub fn run(plan: Plan, mut fds: Fds, lock: impl FnOnce() -> Result<(), String>) -> Result<Exit, Error> {
-    let kvm = fds.take("kvm");
-    lock().map_err(|cause| Error::Lock {
-        partition: plan.name.clone(),
-        cause,
-    })?;
-    drop(kvm);
-    Err(Error::MissingFd {
-        partition: plan.name,
-        name: "kvm".to_owned(),
-    })
+/// The host or the plan doesn't allow this VM, or the guest can't go on: told with cause and cure.
+pub fn run(plan: Plan, fds: Fds, lock: impl FnOnce() -> Result<(), String>) -> Result<Exit, Error> {
+    let started = Instant::now();
+    let partition = plan.name.clone();
+    Vm::build(&plan, fds).and_then(|vm| vm.run(&plan, lock, started)).map_err(|fault| Error { partition, fault })
+}
+
+/// Everything of a VM before its threads run.
+struct Vm {
+    vcpus: Vec<Vcpu>,
+    gauges: Vec<Arc<Gauge>>,
+    ending: Arc<Ending>,
+    poller: Arc<Poller>,
+    control: Option<Arc<Channel>>,
+    devices: Devices,
+    /// Guest memory must outlive the threads.
+    _memory: Memory,
+}
+
+impl Vm {
+    fn build(plan: &Plan, mut fds: Fds) -> Result<Self, Fault> {
+        check(plan)?;
+        let kvm = open_kvm(&mut fds)?;
+        let vm = Arc::new(kvm.create_vm().map_err(error::host("KVM_CREATE_VM"))?);
+        arch::create_controllers(&vm)?;
+        let memory = Memory::map(&plan.memory, &fds)?;
+        let host: Arc<dyn Host> = Arc::new(KvmHost::new(Arc::clone(&vm)));
+        insert_memory(host.as_ref(), &memory)?;
+        let ending = Arc::new(Ending::new().map_err(error::host("eventfd"))?);
+        let poller = Arc::new(Poller::new().map_err(error::host("epoll"))?);
+        let control = fds.take("control").map(|fd| Arc::new(Channel::from(fd)));
+        let reporter = Reporter::new(control.clone());
+        let context = devices::Context { vm: &vm, host, memory: &memory, ending: &ending, poller: &poller, reporter };
+        let (bus, devices) = Devices::build(plan, &mut fds, &context)?;
+        let kernel = image(&mut fds, &plan.boot.kernel)?;
+        let initrd = plan.boot.initrd.as_ref().map(|name| image(&mut fds, name)).transpose()?;
+        let images = Images { kernel, initrd, cmdline: plan.boot.cmdline.clone() };
+        let entry = arch::load(&memory, images, &devices.machine)?;
+        let vcpus = make_vcpus(&kvm, &vm, plan.vcpus.len(), &Arc::new(bus), &ending)?;
+        if let Some(first) = vcpus.first() {
+            arch::enter(&first.fd, entry, &memory.ram)?;
+        }
+        let gauges = vcpus.iter().map(|vcpu| Arc::clone(&vcpu.gauge)).collect();
+        Ok(Self { vcpus, gauges, ending, poller, control, devices, _memory: memory })
+    }
+
+    fn run(self, plan: &Plan, lock: impl FnOnce() -> Result<(), String>, started: Instant) -> Result<Exit, Fault> {
+        let Self { vcpus, gauges, ending, poller, control, mut devices, _memory } = self;
+        let threads = Threads::spawn(vcpus, plan)?;
+        vcpu::place(&plan.service, &format!("{}:service", plan.name))?;
+        let nothing = poller.register(Arc::new(Woken));
+        poller.add(ending.as_raw_fd(), nothing, 0).map_err(error::host("epoll"))?;
+        devices.start(&poller)?;
+        if let Some(channel) = &control {
+            let requests = Requests { channel: Arc::clone(channel), ending: Arc::clone(&ending), gauges, devices };
+            let requests = poller.register(Arc::new(requests.with_poller(&poller)));
+            poller.add(channel.as_raw_fd(), requests, 0).map_err(error::host("control socket"))?;
+        }
+        lock().map_err(|cause| Fault::Host(format!("sandbox: {cause}")))?;
+        threads.start();
+        let setup_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Reporter::new(control).tell(&Report::Running { setup_us });
+        while !ending.is_set() {
+            if let Err(e) = poller.turn() {
+                ending.set(Err(Fault::runtime(format!("event loop: {e}"))));
+            }
+        }
+        threads.join();
+        ending.take().unwrap_or(Ok(Exit::Stopped))
+    }
+}
+
+/// Ends the loop's wait: the loop looks at the ending itself.
+struct Woken;
+
+impl Handler for Woken {
+    fn ready(&self, _token: u32) {}
+}
+
+/// Requests of the parent.
+struct Requests {
+    channel: Arc<Channel>,
+    ending: Arc<Ending>,
+    gauges: Vec<Arc<Gauge>>,
+    devices: Devices,
+}
+
+impl Requests {
+    fn with_poller(self, poller: &Arc<Poller>) -> RequestHandler {
+        RequestHandler { requests: self, poller: Arc::clone(poller) }
+    }
+
+    fn answer(&self, request: Request, fd: Option<OwnedFd>) {
+        match (request, fd) {
+            (Request::Stop, _) => self.ending.set(Ok(Exit::Stopped)),
+            (Request::Stats, _) => {
+                let vcpus = self.gauges.iter().map(|gauge| gauge.read()).collect();
+                let stats = Report::Stats { vcpus, devices: self.devices.counters() };
+                Reporter::new(Some(Arc::clone(&self.channel))).tell(&stats);
+            }
+            (Request::Link { device }, Some(socket)) => {
+                self.devices.connect(&device, socket, &Reporter::new(Some(Arc::clone(&self.channel))));
+            }
+            (Request::Link { .. }, None) => {}
+        }
+    }
+}
+
+struct RequestHandler {
+    requests: Requests,
+    poller: Arc<Poller>,
+}
+
+impl Handler for RequestHandler {
+    fn ready(&self, _token: u32) {
+        match self.requests.channel.receive::<Request>() {
+            Ok(Some((request, fd))) => self.requests.answer(request, fd),
+            Ok(None) => {}
+            // What is no request is none of the guest's business: the parent is trusted, and will be told nothing.
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {}
+            // The parent is gone: the VM runs on.
+            Err(_) => self.poller.remove(self.requests.channel.as_raw_fd()),
+        }
+    }
+}
+
+fn check(plan: &Plan) -> Result<(), Fault> {
+    if plan.vcpus.is_empty() || plan.vcpus.len() > Plan::MAX_VCPUS {
+        return Err(Fault::plan(format!("{} vCPUs: give 1 to {}", plan.vcpus.len(), Plan::MAX_VCPUS)));
+    }
+    if plan.devices.len() > Plan::MAX_DEVICES {
+        return Err(Fault::plan(format!("{} devices: at most {}", plan.devices.len(), Plan::MAX_DEVICES)));
+    }
+    Ok(())
+}
+
+/// The version every Linux since 2.6.22 has.
+const KVM_API: i32 = 12;
+
+fn open_kvm(fds: &mut Fds) -> Result<Kvm, Fault> {
+    use std::os::fd::FromRawFd;
+    let fd = take(fds, "kvm")?;
+    // SAFETY: the descriptor is ours and is given away.
+    let kvm = unsafe { Kvm::from_raw_fd(fd.into_raw_fd()) };
+    match kvm.get_api_version() {
+        KVM_API => Ok(kvm),
+        _ => Err(Fault::Host("the descriptor \"kvm\" is not /dev/kvm, or KVM isn't usable".to_owned())),
+    }
+}
+
+/// Takes a descriptor that the plan names.
+fn take(fds: &mut Fds, name: &str) -> Result<OwnedFd, Fault> {
+    fds.take(name).ok_or_else(|| Fault::plan(format!("the descriptor {name:?} was not given")))
+}
+
+fn image(fds: &mut Fds, name: &str) -> Result<Image, Fault> {
+    take(fds, name).map(|fd| Image::from(File::from(fd)))
+}
+
+fn insert_memory(host: &dyn Host, memory: &Memory) -> Result<(), Fault> {
+    for (at, size, address) in memory.regions_where(|_| true) {
+        // SAFETY: the mapping is owned by `memory`, which outlives the vCPUs.
+        unsafe { host.map(host.new_slot(), at, address, size) }.map_err(error::host("guest memory"))?;
+    }
+    Ok(())
+}
+
+fn make_vcpus(
+    kvm: &Kvm,
+    vm: &VmFd,
+    count: usize,
+    bus: &Arc<Bus>,
+    ending: &Arc<Ending>,
+) -> Result<Vec<Vcpu>, Fault> {
+    let template = arch::Template::new(kvm, count)?;
+    (0..count)
+        .map(|index| {
+            let fd = vm.create_vcpu(index as u64).map_err(error::host("KVM_CREATE_VCPU"))?;
+            template.set_up(&fd, u8::try_from(index).map_err(Fault::plan)?)?;
+            let gauge = Arc::new(Gauge::new(&fd));
+            Ok(Vcpu { fd, bus: Arc::clone(bus), ending: Arc::clone(ending), gauge })
+        })
+        .collect()
 }

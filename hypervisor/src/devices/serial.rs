@@ -1,0 +1,245 @@
+//! COM1: a 16550 (vm-superio) between the guest and two descriptors.
+//!
+//! Output that the other side doesn't take is thrown away and counted: a guest never waits for a reader. Input waits in
+//! the descriptor until the guest has room.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{Arc, Mutex};
+
+use vm_superio::serial::NoEvents;
+use vm_superio::{Serial, Trigger};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+use super::lock;
+use crate::vm::bus::Registers;
+use crate::vm::poller::{Handler, HandlerId, Poller};
+
+/// First port.
+pub const PORT: u16 = 0x3f8;
+
+/// The device.
+pub struct Console {
+    serial: Mutex<Serial<Line, NoEvents, Output>>,
+    input: Option<File>,
+    watch: Mutex<Option<Watch>>,
+}
+
+/// The input in the event loop; out of it while the guest has no room.
+struct Watch {
+    poller: Arc<Poller>,
+    id: HandlerId,
+    paused: bool,
+}
+
+/// The interrupt: an irqfd.
+struct Line(EventFd);
+
+impl Trigger for Line {
+    type E = io::Error;
+
+    fn trigger(&self) -> io::Result<()> {
+        match self.0.write(1) {
+            // The counter is full: the interrupt is pending.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            other => other,
+        }
+    }
+}
+
+struct Output {
+    file: Option<File>,
+    lost: u64,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(file) = &mut self.file {
+            match file.write(bytes) {
+                Ok(count) if count == bytes.len() => {}
+                _ => self.lost += bytes.len() as u64,
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Console {
+    /// A console; without `output` what the guest writes is thrown away. Both descriptors are made non-blocking.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn new(output: Option<File>, input: Option<File>) -> io::Result<Self> {
+        for file in [&output, &input].into_iter().flatten() {
+            // SAFETY: a flag of a descriptor we own.
+            unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        }
+        let line = Line(EventFd::new(EFD_NONBLOCK)?);
+        let serial = Mutex::new(Serial::new(line, Output { file: output, lost: 0 }));
+        Ok(Self { serial, input, watch: Mutex::default() })
+    }
+
+    /// A descriptor of the interrupt.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn interrupt(&self) -> io::Result<EventFd> {
+        lock(&self.serial).interrupt_evt().0.try_clone()
+    }
+
+    /// Bytes that nobody took.
+    pub fn lost(&self) -> u64 {
+        lock(&self.serial).writer().lost
+    }
+
+    /// Listens to the input.
+    pub fn listen(self: &Arc<Self>, poller: &Arc<Poller>) {
+        let Some(input) = &self.input else { return };
+        let id = poller.register(self.clone());
+        // An ordinary file can't be watched: what of it has room is there at once.
+        if poller.add(input.as_raw_fd(), id, 0).is_ok() {
+            *lock(&self.watch) = Some(Watch { poller: Arc::clone(poller), id, paused: false });
+        } else {
+            self.ready(0);
+        }
+    }
+
+    fn input_ended(&self, fd: RawFd) {
+        if let Some(watch) = lock(&self.watch).take() {
+            watch.poller.remove(fd);
+        }
+    }
+
+    fn pause(&self, fd: RawFd) {
+        if let Some(watch) = lock(&self.watch).as_mut() {
+            watch.poller.remove(fd);
+            watch.paused = true;
+        }
+    }
+
+    fn resume(&self) {
+        if let (Some(watch), Some(input)) = (lock(&self.watch).as_mut(), &self.input)
+            && watch.paused
+        {
+            // If it can't be watched any more there is nothing to read any more.
+            watch.paused = watch.poller.add(input.as_raw_fd(), watch.id, 0).is_err();
+        }
+    }
+}
+
+impl Registers for Console {
+    fn read(&self, offset: u64, data: &mut [u8]) {
+        if let ([first], Ok(offset)) = (data, u8::try_from(offset)) {
+            *first = lock(&self.serial).read(offset);
+            if offset == 0 {
+                self.resume();
+            }
+        }
+    }
+
+    /// Several bytes are a string to one port (`rep outsb`).
+    fn write(&self, offset: u64, data: &[u8]) {
+        let Ok(offset) = u8::try_from(offset) else { return };
+        let mut serial = lock(&self.serial);
+        for byte in data {
+            // The only errors are those of the output and the interrupt, which never fail for good.
+            let _ = serial.write(offset, *byte);
+        }
+    }
+}
+
+impl Handler for Console {
+    fn ready(&self, _token: u32) {
+        let Some(input) = &self.input else { return };
+        let mut serial = lock(&self.serial);
+        let room = serial.fifo_capacity();
+        let mut bytes = [0; 64];
+        let wanted = room.min(bytes.len());
+        if wanted == 0 {
+            self.pause(input.as_raw_fd());
+            return;
+        }
+        match (&*input).read(&mut bytes[..wanted]) {
+            Ok(0) => {
+                drop(serial);
+                self.input_ended(input.as_raw_fd());
+            }
+            Ok(count) => {
+                let _ = serial.enqueue_raw_bytes(&bytes[..count]);
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(_) => {
+                drop(serial);
+                self.input_ended(input.as_raw_fd());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    fn file(stream: UnixStream) -> File {
+        File::from(std::os::fd::OwnedFd::from(stream))
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_stops_nobody_and_the_loss_is_counted() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let console = Console::new(Some(file(ours)), None).unwrap();
+
+        for _ in 0..20_000 {
+            console.write(0, &[b'x'; 100]);
+        }
+
+        assert!(console.lost() > 0);
+    }
+
+    #[test]
+    fn the_guest_reads_what_was_typed() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let console = Arc::new(Console::new(None, Some(file(ours))).unwrap());
+        let poller = Arc::new(Poller::new().unwrap());
+        console.listen(&poller);
+
+        theirs.write_all(b"k").unwrap();
+        poller.turn().unwrap();
+        let mut data = [0];
+        console.read(0, &mut data);
+
+        assert_eq!(&data, b"k");
+    }
+
+    #[test]
+    fn input_for_which_the_guest_has_no_room_waits_and_is_not_lost() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let console = Arc::new(Console::new(None, Some(file(ours))).unwrap());
+        let poller = Arc::new(Poller::new().unwrap());
+        console.listen(&poller);
+        let typed: Vec<u8> = (0..100).collect();
+
+        theirs.write_all(&typed).unwrap();
+        poller.turn().unwrap();
+        poller.turn().unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < typed.len() {
+            while !lock(&console.serial).state().in_buffer.is_empty() {
+                let mut data = [0];
+                console.read(0, &mut data);
+                seen.push(data[0]);
+            }
+            if seen.len() < typed.len() {
+                poller.turn().unwrap();
+            }
+        }
+
+        assert_eq!(seen, typed);
+    }
+}

@@ -1,0 +1,344 @@
+//! virtio-sound (5.14) by a vhost-user back end that may come late, go away and come back.
+//!
+//! ```text
+//!                  link                      DRIVER_OK, rings handed over
+//!    ┌── Absent ─────────► Connected ─────────────────────────────────► Running
+//!    │     │  ▲ link lost      │ ▲                                        │  │
+//!    │     │  └────────────────┘ └──────────── driver reset ──────────────┘  │ link lost
+//!    │     │ DRIVER_OK: the vCPU is held until a link comes                  │
+//!    │     ▼                  │ link: handed over                            │
+//!    │   Held ────────────────┴──► Running                                   │
+//!    │     │ time over                ▲ link: rings go on at the used index  │
+//!    │     ▼                          │                                      │
+//!    └── StandIn ◄────────────────────┼──────────────────────────────────────┘
+//!  driver reset    └──────────────────┘
+//! ```
+//! `StandIn` answers the control queue from the declared configuration and returns what the driver queues with IO_ERR
+//! ([`standin`]). What was with the back end when it went away is taken to be the messages after the used index: a device
+//! that completes out of order over several streams needs a back end that keeps its own record (ours does, in its
+//! supervisor, so that it needs no new link).
+
+mod backend;
+mod standin;
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use self::backend::Backend;
+use self::standin::StandIn;
+use super::{ConfigEvent, Driver, EVENT_IDX, INDIRECT_DESC, Ring, VirtioDevice, read_bytes};
+use crate::devices::lock;
+use crate::plan::Declared;
+use crate::vm::control::{Report, Reporter};
+use crate::vm::memory::Guest;
+use crate::vm::poller::{Handler, HandlerId, Poller};
+
+/// Control, event, tx, rx.
+pub const QUEUES: usize = 4;
+/// Bytes of `virtio_snd_config` with the number of controls.
+const CONFIG_SIZE: usize = 16;
+/// The poller's token of the socket; queue n has token n.
+const SOCKET: u32 = QUEUES as u32;
+
+/// What the plan says of a sound device.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Name in reports.
+    pub name: String,
+    /// Largest queue.
+    pub queue_size: u16,
+    /// How long a vCPU is held at DRIVER_OK.
+    pub hold: Duration,
+    /// For the stand-in.
+    pub declared: Declared,
+}
+
+/// The transport's side of the device.
+pub struct Snd(Arc<Link>);
+
+/// The device's side of the back end.
+pub struct Link {
+    options: Options,
+    reporter: Reporter,
+    poller: Arc<Poller>,
+    id: Mutex<Option<HandlerId>>,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+    links: AtomicU64,
+    losses: AtomicU64,
+}
+
+/// What is known of the driver while it is there.
+struct Session {
+    features: u64,
+    memory: Guest,
+    queues: Vec<Ring>,
+    config_event: ConfigEvent,
+}
+
+enum State {
+    Absent,
+    Connected(Backend),
+    Held,
+    Running(Backend),
+    StandIn(StandIn),
+}
+
+struct Inner {
+    state: State,
+    session: Option<Session>,
+    /// Features and configuration of the last back end, or the declared ones.
+    features: u64,
+    config: [u8; CONFIG_SIZE],
+}
+
+impl Snd {
+    /// A device without a back end yet.
+    #[must_use]
+    pub fn new(options: Options, reporter: Reporter, poller: &Arc<Poller>) -> Self {
+        let mut config = [0; CONFIG_SIZE];
+        let streams = u32::try_from(options.declared.streams.len()).unwrap_or(0);
+        for (place, value) in config.chunks_mut(4).zip([options.declared.jacks, streams, options.declared.chmaps]) {
+            place.copy_from_slice(&value.to_le_bytes());
+        }
+        let inner = Inner { state: State::Absent, session: None, features: INDIRECT_DESC | EVENT_IDX, config };
+        let link = Arc::new(Link {
+            options,
+            reporter,
+            poller: Arc::clone(poller),
+            id: Mutex::default(),
+            inner: Mutex::new(inner),
+            changed: Condvar::new(),
+            links: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
+        });
+        *lock(&link.id) = Some(poller.register(link.clone()));
+        Self(link)
+    }
+
+    /// Where links are given to the device.
+    #[must_use]
+    pub fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Link {
+    /// Name of the device.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    /// Counters: links made, links lost.
+    #[must_use]
+    pub fn counters(&self) -> [(&'static str, u64); 2] {
+        [("links", self.links.load(Ordering::Relaxed)), ("losses", self.losses.load(Ordering::Relaxed))]
+    }
+
+    /// A new back end: takes the place of one that is there.
+    pub fn connect(&self, socket: OwnedFd) {
+        let mut inner = lock(&self.inner);
+        let socket_fd = socket.as_raw_fd();
+        let result = Backend::new(socket, inner.session.as_ref().map(|session| session.features)).and_then(|backend| {
+            self.drop_backend(&mut inner);
+            self.take(&mut inner, backend)
+        });
+        match result {
+            Ok(()) => {
+                self.links.fetch_add(1, Ordering::Relaxed);
+                if let Err(cause) = self.watch_socket(socket_fd) {
+                    return self.lose(&mut inner, &cause);
+                }
+                self.reporter.tell(&Report::LinkUp { device: self.options.name.clone() });
+                self.changed.notify_all();
+            }
+            Err(cause) => self.report_loss(cause),
+        }
+    }
+
+    fn watch_socket(&self, fd: std::os::fd::RawFd) -> Result<(), String> {
+        let id = (*lock(&self.id)).ok_or("not registered")?;
+        self.poller.add(fd, id, SOCKET).map_err(|e| e.to_string())
+    }
+
+    fn take(&self, inner: &mut Inner, backend: Backend) -> Result<(), String> {
+        inner.features = backend.features;
+        let changed = inner.config != backend.config;
+        inner.config = backend.config;
+        let state = std::mem::replace(&mut inner.state, State::Absent);
+        let Some(session) = &inner.session else {
+            inner.state = State::Connected(backend);
+            return Ok(());
+        };
+        if let State::StandIn(standin) = state {
+            // It leaves the device rings where the back end is to go on.
+            self.watch_queues(session, false);
+            drop(standin);
+        }
+        let started = backend.start(session.features, &session.memory, &session.queues);
+        if let Err(cause) = started {
+            inner.state = State::StandIn(self.stand_in(session));
+            return Err(cause);
+        }
+        if changed {
+            session.config_event.signal();
+        }
+        inner.state = State::Running(backend);
+        Ok(())
+    }
+
+    /// Takes a back end that is there out of the loop and closes it.
+    fn drop_backend(&self, inner: &mut Inner) {
+        if let State::Connected(backend) | State::Running(backend) = &inner.state {
+            self.poller.remove(backend.as_raw_fd());
+            inner.state = State::Absent;
+        }
+    }
+
+    fn lose(&self, inner: &mut Inner, cause: &str) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
+        self.drop_backend(inner);
+        if let Some(session) = &inner.session
+            && !matches!(inner.state, State::StandIn(_))
+        {
+            inner.state = State::StandIn(self.stand_in(session));
+        }
+        self.report_loss(cause.to_owned());
+    }
+
+    fn report_loss(&self, cause: String) {
+        self.reporter.tell(&Report::LinkLost { device: self.options.name.clone(), cause });
+    }
+
+    fn stand_in(&self, session: &Session) -> StandIn {
+        self.watch_queues(session, true);
+        let mut standin = StandIn::new(&self.options.declared, session.features & EVENT_IDX != 0);
+        standin.serve_all(&session.memory, &session.queues);
+        standin
+    }
+
+    fn watch_queues(&self, session: &Session, watch: bool) {
+        let Some(id) = *lock(&self.id) else { return };
+        for ring in &session.queues {
+            if watch {
+                // An eventfd can always be watched.
+                let _ = self.poller.add(ring.kick.as_raw_fd(), id, ring.index as u32);
+            } else {
+                self.poller.remove(ring.kick.as_raw_fd());
+            }
+        }
+    }
+
+    /// The driver is there: hands the rings over, after waiting for a back end at most as long as the plan says.
+    fn activate(&self, driver: Driver) {
+        let session = Session {
+            features: driver.features,
+            memory: driver.memory,
+            queues: driver.queues,
+            config_event: driver.config,
+        };
+        let mut inner = lock(&self.inner);
+        inner.session = Some(session);
+        match std::mem::replace(&mut inner.state, State::Held) {
+            State::Connected(backend) => {
+                let fd = backend.as_raw_fd();
+                // Out of the loop while it may be closed.
+                self.poller.remove(fd);
+                let taken = self.take(&mut inner, backend).and_then(|()| self.watch_socket(fd));
+                if let Err(cause) = taken {
+                    self.lose(&mut inner, &cause);
+                }
+            }
+            _ => self.hold(inner),
+        }
+    }
+
+    fn hold(&self, mut inner: std::sync::MutexGuard<'_, Inner>) {
+        let deadline = Instant::now() + self.options.hold;
+        while matches!(inner.state, State::Held) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                if let Some(session) = &inner.session {
+                    inner.state = State::StandIn(self.stand_in(session));
+                }
+                return;
+            }
+            inner = self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn reset(&self) {
+        let mut inner = lock(&self.inner);
+        let Some(session) = inner.session.take() else { return };
+        inner.state = match std::mem::replace(&mut inner.state, State::Absent) {
+            State::Running(backend) => match backend.stop(&session.queues) {
+                Ok(()) => State::Connected(backend),
+                Err(cause) => {
+                    self.poller.remove(backend.as_raw_fd());
+                    self.losses.fetch_add(1, Ordering::Relaxed);
+                    self.report_loss(cause);
+                    State::Absent
+                }
+            },
+            State::StandIn(_) => {
+                self.watch_queues(&session, false);
+                State::Absent
+            }
+            other => other,
+        };
+    }
+}
+
+impl Handler for Link {
+    fn ready(&self, token: u32) {
+        let mut guard = lock(&self.inner);
+        let inner = &mut *guard;
+        if token == SOCKET {
+            // A back end says nothing unasked: this is the end of it, or a breach of the protocol.
+            if let State::Connected(backend) | State::Running(backend) = &inner.state
+                && let Some(cause) = backend.is_over()
+            {
+                self.lose(inner, &cause);
+            }
+        } else if let (State::StandIn(standin), Some(session)) = (&mut inner.state, &inner.session) {
+            standin.kicked(&session.memory, &session.queues, token as usize);
+        }
+    }
+}
+
+impl VirtioDevice for Snd {
+    fn id(&self) -> u16 {
+        25
+    }
+
+    fn class(&self) -> u32 {
+        0x04_0100
+    }
+
+    fn features(&self) -> u64 {
+        lock(&self.0.inner).features
+    }
+
+    fn queue_sizes(&self) -> Vec<u16> {
+        vec![self.0.options.queue_size; QUEUES]
+    }
+
+    fn read_config(&self, offset: u64, data: &mut [u8]) {
+        read_bytes(&lock(&self.0.inner).config, offset, data);
+    }
+
+    fn activate(&mut self, driver: Driver) -> Result<(), String> {
+        self.0.activate(driver);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! Answers a driver while no back end is there, so that nothing of it waits for ever.
+//!
+//! Requests for information are answered from the declared configuration, all others and all buffers with IO_ERR
+//! (5.14.6.6): a player gets an error at once and may try again; a driver that is just starting comes up with the
+//! declared streams.
+
+use virtio_queue::{DescriptorChain, Queue, QueueT};
+use vm_memory::{Bytes, GuestAddress};
+
+use super::super::{Ring, worker};
+use super::QUEUES;
+use super::backend::used_index;
+use crate::plan::{Declared, DeclaredStream};
+use crate::vm::memory::Guest;
+
+/// VIRTIO_SND_R_*_INFO.
+const JACK_INFO: u32 = 1;
+const PCM_INFO: u32 = 0x100;
+const CHMAP_INFO: u32 = 0x200;
+/// VIRTIO_SND_S_*.
+const OK: u32 = 0x8000;
+const BAD_MESSAGE: u32 = 0x8001;
+const IO_ERROR: u32 = 0x8003;
+const CONTROL_QUEUE: usize = 0;
+const EVENT_QUEUE: usize = 1;
+/// Bytes of `virtio_snd_jack_info`, `_pcm_info`, `_chmap_info`.
+const JACK_SIZE: usize = 24;
+const PCM_SIZE: usize = 32;
+const CHMAP_SIZE: usize = 24;
+/// The most bytes of one answer.
+const ANSWER_MAX: usize = 4096;
+
+/// The stand-in, with its view of the rings.
+pub struct StandIn {
+    declared: Declared,
+    event_idx: bool,
+    queues: [Option<Queue>; QUEUES],
+}
+
+impl StandIn {
+    /// For a driver that negotiated this.
+    pub fn new(declared: &Declared, event_idx: bool) -> Self {
+        Self { declared: declared.clone(), event_idx, queues: [const { None }; QUEUES] }
+    }
+
+    /// Takes the rings over where the device ring stands and returns what is in them.
+    pub fn serve_all(&mut self, memory: &Guest, rings: &[Ring]) {
+        for ring in rings.iter().filter(|ring| ring.index != EVENT_QUEUE && ring.index < QUEUES) {
+            let (Ok(mut queue), Ok(used)) = (worker::vm_queue(ring, self.event_idx), used_index(memory, ring)) else {
+                continue;
+            };
+            queue.set_ready(true);
+            queue.set_next_avail(used);
+            queue.set_next_used(used);
+            self.queues[ring.index] = Some(queue);
+            self.serve(memory, ring);
+        }
+    }
+
+    /// A queue was kicked.
+    pub fn kicked(&mut self, memory: &Guest, rings: &[Ring], index: usize) {
+        if let Some(ring) = rings.iter().find(|ring| ring.index == index) {
+            // Nothing there: the kick was taken already.
+            let _ = ring.kick.read();
+            self.serve(memory, ring);
+        }
+    }
+
+    /// At most a ring's length of requests; what comes meanwhile has a kick of its own.
+    fn serve(&mut self, memory: &Guest, ring: &Ring) {
+        let declared = &self.declared;
+        let Some(queue) = self.queues.get_mut(ring.index).and_then(Option::as_mut) else { return };
+        for _ in 0..ring.size {
+            let Some(chain) = queue.pop_descriptor_chain(memory) else {
+                if queue.enable_notification(memory).unwrap_or(false) {
+                    continue;
+                }
+                break;
+            };
+            let head = chain.head_index();
+            let written = if ring.index == CONTROL_QUEUE {
+                answer_control(declared, memory, chain)
+            } else {
+                return_buffer(memory, chain)
+            };
+            if queue.add_used(memory, head, written).is_err() {
+                break;
+            }
+            if queue.needs_notification(memory).unwrap_or(true) {
+                let _ = ring.call.write(1);
+            }
+        }
+    }
+}
+
+fn answer_control(declared: &Declared, memory: &Guest, chain: DescriptorChain<&Guest>) -> u32 {
+    let mut request = [0; 16];
+    let mut filled = 0;
+    let mut places = Vec::new();
+    for descriptor in chain {
+        if descriptor.is_write_only() {
+            places.push((descriptor.addr(), descriptor.len() as usize));
+        } else {
+            let count = (descriptor.len() as usize).min(request.len() - filled);
+            if memory.read_slice(&mut request[filled..filled + count], descriptor.addr()).is_ok() {
+                filled += count;
+            }
+        }
+    }
+    let mut bytes = answer(declared, &request[..filled]).unwrap_or_else(|status| status.to_le_bytes().to_vec());
+    let mut written = 0;
+    for (at, length) in places {
+        let count = length.min(bytes.len());
+        if count == 0 || memory.write_slice(&bytes[..count], at).is_err() {
+            break;
+        }
+        bytes.drain(..count);
+        written += count;
+    }
+    written as u32
+}
+
+/// Status and information, or the status of the error.
+fn answer(declared: &Declared, request: &[u8]) -> Result<Vec<u8>, u32> {
+    let word = |at: usize| request.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let code = word(0).ok_or(BAD_MESSAGE)?;
+    let (count_there, size_there) = match code {
+        JACK_INFO => (declared.jacks as usize, JACK_SIZE),
+        PCM_INFO => (declared.streams.len(), PCM_SIZE),
+        CHMAP_INFO => (declared.chmaps as usize, CHMAP_SIZE),
+        _ => return Err(IO_ERROR),
+    };
+    let (Some(first), Some(count), Some(size)) = (word(4), word(8), word(12)) else { return Err(BAD_MESSAGE) };
+    let (first, count, size) = (first as usize, count as usize, size as usize);
+    let fits = first.checked_add(count).is_some_and(|end| end <= count_there);
+    if !fits || size < size_there || count.saturating_mul(size) > ANSWER_MAX {
+        return Err(BAD_MESSAGE);
+    }
+    let mut bytes = OK.to_le_bytes().to_vec();
+    for index in first..first + count {
+        let mut info = vec![0; size];
+        if code == PCM_INFO {
+            info[..PCM_SIZE].copy_from_slice(&pcm_info(&declared.streams[index]));
+        }
+        bytes.extend(info);
+    }
+    Ok(bytes)
+}
+
+/// `virtio_snd_pcm_info`: function node, features, formats, rates, direction, channels.
+fn pcm_info(stream: &DeclaredStream) -> [u8; PCM_SIZE] {
+    let mut info = [0; PCM_SIZE];
+    info[8..16].copy_from_slice(&stream.formats.to_le_bytes());
+    info[16..24].copy_from_slice(&stream.rates.to_le_bytes());
+    (info[24], info[25], info[26]) = (u8::from(stream.input), stream.channels_min, stream.channels_max);
+    info
+}
+
+/// `virtio_snd_pcm_status` at the end of the writable part: IO_ERR, no latency.
+fn return_buffer(memory: &Guest, chain: DescriptorChain<&Guest>) -> u32 {
+    let last = chain.writable().last();
+    let Some(place) = last.filter(|descriptor| descriptor.len() >= 8) else { return 0 };
+    let mut status = [0; 8];
+    status[..4].copy_from_slice(&IO_ERROR.to_le_bytes());
+    let at = place.addr().0.checked_add(u64::from(place.len()) - 8).map(GuestAddress);
+    match at.map(|at| memory.write_slice(&status, at)) {
+        Some(Ok(())) => 8,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    fn declared() -> Declared {
+        let stream = DeclaredStream { input: false, formats: 0x20, rates: 0x80, channels_min: 1, channels_max: 2 };
+        Declared { jacks: 0, chmaps: 0, streams: vec![stream] }
+    }
+
+    #[test]
+    fn information_is_answered_as_declared() {
+        let bytes = answer(&declared(), &request(&[PCM_INFO, 0, 1, 32])).unwrap();
+
+        assert_eq!(bytes[..4], OK.to_le_bytes());
+        assert_eq!(bytes[4 + 8..4 + 16], 0x20_u64.to_le_bytes());
+        assert_eq!(bytes[4 + 24..4 + 27], [0, 1, 2]);
+        assert_eq!(bytes.len(), 36);
+    }
+
+    #[test]
+    fn everything_else_is_an_error_and_nothing_is_answered_beyond_what_is_declared() {
+        let set_params = request(&[0x101, 0, 0, 0]);
+        let cases: [(&[u8], u32); 6] = [
+            (&set_params, IO_ERROR),
+            (&[1, 0], BAD_MESSAGE),
+            (&request(&[PCM_INFO, 1, 1, 32]), BAD_MESSAGE),
+            (&request(&[PCM_INFO, u32::MAX, 2, 32]), BAD_MESSAGE),
+            (&request(&[PCM_INFO, 0, 1, 31]), BAD_MESSAGE),
+            (&request(&[PCM_INFO, 0, 1, u32::MAX]), BAD_MESSAGE),
+        ];
+        for (request, status) in cases {
+            assert_eq!(answer(&declared(), request), Err(status), "{request:?}");
+        }
+    }
+}

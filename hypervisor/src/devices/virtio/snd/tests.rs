@@ -1,0 +1,186 @@
+//! The states of the link, with a real vhost-user back end's first answers played by a thread.
+
+use std::os::unix::net::UnixStream;
+
+use super::super::testing::{DriverRing, driver, memory};
+use super::*;
+use crate::plan::DeclaredStream;
+use crate::vm::control::Channel;
+use std::io::{Read, Write};
+use vm_memory::{Bytes, GuestAddress};
+
+struct Rig {
+    snd: Snd,
+    poller: Arc<Poller>,
+    parent: Channel,
+    memory: Guest,
+}
+
+fn rig(hold_ms: u64) -> Rig {
+    let poller = Arc::new(Poller::new().unwrap());
+    let (parent, other) = Channel::pair().unwrap();
+    let reporter = Reporter::new(Some(Arc::new(other.into())));
+    let stream = DeclaredStream { input: false, formats: 0x20, rates: 0x80, channels_min: 2, channels_max: 2 };
+    let declared = Declared { jacks: 0, chmaps: 0, streams: vec![stream] };
+    let hold = Duration::from_millis(hold_ms);
+    let options = Options { name: "snd0".to_owned(), queue_size: 64, hold, declared };
+    Rig { snd: Snd::new(options, reporter, &poller), poller, parent, memory: memory() }
+}
+
+/// Answers requests as a back end does until the other end hangs up; gives the requests' codes.
+fn backend(config: [u8; 16]) -> (OwnedFd, std::thread::JoinHandle<Vec<u32>>) {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let thread = std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        let mut header = [0; 12];
+        while theirs.read_exact(&mut header).is_ok() {
+            let word = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap());
+            let (code, flags, size) = (word(0), word(4), word(8) as usize);
+            let mut body = vec![0; size];
+            theirs.read_exact(&mut body).unwrap();
+            seen.push(code);
+            let reply = match code {
+                1 => Some((super::super::VERSION_1 | 1 << 30 | INDIRECT_DESC).to_le_bytes().to_vec()),
+                15 => Some((1_u64 << 3 | 1 << 9).to_le_bytes().to_vec()),
+                24 => Some([&body[..12], &config].concat()),
+                11 => Some(body[..8].to_vec()),
+                _ if flags & 8 != 0 => Some(0_u64.to_le_bytes().to_vec()),
+                _ => None,
+            };
+            if let Some(reply) = reply {
+                let head = [code, 5, reply.len() as u32].map(u32::to_le_bytes).concat();
+                theirs.write_all(&[head, reply].concat()).unwrap();
+            }
+        }
+        seen
+    });
+    (ours.into(), thread)
+}
+
+const SET_VRING_ENABLE: u32 = 18;
+const GET_VRING_BASE: u32 = 11;
+
+fn rings(memory: &Guest) -> (DriverRing, Vec<Ring>) {
+    let (control, ring) = DriverRing::new(memory, 0, 0x1_0000);
+    (control, vec![ring, DriverRing::new(memory, 2, 0x2_0000).1])
+}
+
+/// The device's state, by name.
+fn state(rig: &Rig) -> &'static str {
+    match lock(&rig.snd.0.inner).state {
+        State::Absent => "absent",
+        State::Connected(_) => "connected",
+        State::Held => "held",
+        State::Running(_) => "running",
+        State::StandIn(_) => "stand-in",
+    }
+}
+
+#[test]
+fn a_back_end_that_is_there_gets_the_rings_and_gives_them_back_at_a_reset() {
+    let mut rig = rig(0);
+    let (socket, thread) = backend([9; 16]);
+    rig.snd.link().connect(socket);
+    assert_eq!(state(&rig), "connected");
+    let mut config = [0; 4];
+    rig.snd.read_config(4, &mut config);
+    assert_eq!(config, [9; 4]);
+
+    let queues = rings(&rig.memory).1;
+    rig.snd.activate(driver(&rig.memory, queues)).unwrap();
+    assert_eq!(state(&rig), "running");
+    rig.snd.reset();
+    assert_eq!(state(&rig), "connected");
+
+    drop(rig);
+    let seen = thread.join().unwrap();
+    assert_eq!(seen.iter().filter(|code| **code == SET_VRING_ENABLE).count(), 2);
+    assert_eq!(seen.iter().filter(|code| **code == GET_VRING_BASE).count(), 2);
+}
+
+#[test]
+fn without_a_back_end_the_driver_is_answered_after_the_hold_and_gets_what_was_declared() {
+    let mut rig = rig(1);
+    let (mut control, queues) = rings(&rig.memory);
+    let kick = queues[0].kick.try_clone().unwrap();
+    rig.snd.activate(driver(&rig.memory, queues)).unwrap();
+    assert_eq!(state(&rig), "stand-in");
+
+    for (index, word) in [0x100_u32, 0, 1, 32].iter().enumerate() {
+        rig.memory.write_obj(*word, GuestAddress(0x3_0000 + 4 * index as u64)).unwrap();
+    }
+    control.offer(&[(0x3_0000, 16, false), (0x4_0000, 4, true), (0x4_1000, 32, true)]);
+    kick.write(1).unwrap();
+    rig.poller.turn().unwrap();
+
+    assert_eq!(control.used(), (1, 36));
+    let status: u32 = rig.memory.read_obj(GuestAddress(0x4_0000)).unwrap();
+    assert_eq!(status, 0x8000);
+}
+
+#[test]
+fn a_held_driver_goes_on_with_the_back_end_that_comes_in_time() {
+    let rig = rig(60_000);
+    let queues = rings(&rig.memory).1;
+    let driver = driver(&rig.memory, queues);
+    let link = rig.snd.link();
+    let vcpu = std::thread::spawn({
+        let link = Arc::clone(&link);
+        move || link.activate(driver)
+    });
+    while state(&rig) != "held" {
+        std::thread::yield_now();
+    }
+
+    let (socket, thread) = backend([0; 16]);
+    link.connect(socket);
+    vcpu.join().unwrap();
+
+    assert_eq!(state(&rig), "running");
+    drop((rig, link));
+    assert!(thread.join().unwrap().contains(&SET_VRING_ENABLE));
+}
+
+#[test]
+fn a_lost_back_end_is_told_pending_messages_come_back_and_a_new_one_goes_on() {
+    let mut rig = rig(0);
+    let link = rig.snd.link();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    drop((ours, theirs));
+    let (socket, thread) = backend([0; 16]);
+    // SAFETY: a duplicate of a descriptor we own, to hang up with.
+    let spare = socket.try_clone().unwrap();
+    link.connect(socket);
+    let (mut control, queues) = rings(&rig.memory);
+    rig.snd.activate(driver(&rig.memory, queues)).unwrap();
+    rig.memory.write_obj(0x104_u32, GuestAddress(0x3_0000)).unwrap();
+    control.offer(&[(0x3_0000, 8, false), (0x4_0000, 4, true)]);
+
+    UnixStream::from(spare).shutdown(std::net::Shutdown::Both).unwrap();
+    rig.poller.turn().unwrap();
+
+    assert_eq!(state(&rig), "stand-in");
+    assert_eq!(control.used(), (1, 4), "the pending request came back");
+    let status: u32 = rig.memory.read_obj(GuestAddress(0x4_0000)).unwrap();
+    assert_eq!(status, 0x8003);
+    thread.join().unwrap();
+    let (socket, _thread) = backend([0; 16]);
+    link.connect(socket);
+    assert_eq!(state(&rig), "running");
+    let mut reports = Vec::new();
+    while let Some((report, _)) = rig.parent.receive::<Report>().unwrap() {
+        reports.push(report);
+    }
+    let device = "snd0".to_owned();
+    assert!(matches!(&reports[..], [Report::LinkUp { .. }, Report::LinkLost { .. }, Report::LinkUp { device: d }] if *d == device));
+}
+
+#[test]
+fn a_back_end_that_does_not_answer_is_none() {
+    let rig = rig(0);
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+
+    rig.snd.link().connect(ours.into());
+
+    assert_eq!(state(&rig), "absent");
+}

@@ -1,0 +1,308 @@
+//! A PCI function of the machine in a VM: the codec of the audio service VM.
+//!
+//! ```text
+//!  guest's access        goes to
+//!  ────────────────      ─────────────────────────────────────────────────────────────────
+//!  configuration         the function (VFIO guards it), but for BARs, ROM, MSI and MSI-X, which are ours
+//!  memory BAR            a memory slot: no exit; pages with the MSI-X table are trapped
+//!  I/O BAR               trapped, read and written by VFIO
+//!  MSI, MSI-X            the device's interrupt is an eventfd which is KVM's irqfd: no exit
+//!  INTx                  the same, level-triggered: KVM's resample eventfd is VFIO's unmask eventfd
+//!
+//!  interrupts:  Pin ◄──────────► Msi      (the pin is off while messages are on)
+//!                └──────────────► Msix
+//! ```
+//! By DMA the function reaches the regions that the plan marks `dma`, nothing else: guests' windows are never among them.
+
+mod interrupts;
+mod sys;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use kvm_bindings::{KVM_DEV_VFIO_GROUP, KVM_DEV_VFIO_GROUP_ADD, kvm_create_device, kvm_device_attr, kvm_device_type_KVM_DEV_TYPE_VFIO};
+use kvm_ioctls::{DeviceFd, VmFd};
+
+use self::interrupts::Interrupts;
+use self::sys::{CONFIG_REGION, DeviceFile, RegionInfo};
+use crate::arch;
+use crate::devices::pci::Function;
+use crate::devices::pci::bars::{Bars, Decoded, Kind};
+use crate::plan::Fds;
+use crate::vm::error::Fault;
+use crate::vm::host::Host;
+use crate::vm::memory::Memory;
+
+/// Containers and groups of a VM, by the names of their descriptors.
+#[derive(Default)]
+pub struct Containers {
+    containers: BTreeMap<String, Arc<OwnedFd>>,
+    groups: BTreeMap<String, Arc<OwnedFd>>,
+    kvm: Option<Arc<DeviceFd>>,
+}
+
+/// A function's file, and what must stay open with it.
+pub struct Opened {
+    address: String,
+    device: DeviceFile,
+    _keep: (Arc<OwnedFd>, Arc<OwnedFd>, Arc<DeviceFd>),
+}
+
+impl Containers {
+    /// Opens a function; the first of a container maps the guest's memory for DMA.
+    ///
+    /// # Errors
+    /// The function can't be had, told with its cure.
+    pub fn open(
+        &mut self,
+        fds: &mut Fds,
+        [address, container, group]: [&str; 3],
+        vm: &VmFd,
+        memory: &Memory,
+    ) -> Result<Opened, Fault> {
+        let fault = |step: &str, e: io::Error| Fault::host(format!("pass-through of {address}: {step}"), e);
+        let take = |fds: &mut Fds, name: &str| {
+            let fd = fds.take(name);
+            fd.map(Arc::new).ok_or_else(|| Fault::plan(format!("the descriptor {name:?} was not given")))
+        };
+        let is_first = !self.containers.contains_key(container);
+        if is_first {
+            self.containers.insert(container.to_owned(), take(fds, container)?);
+        }
+        let container = Arc::clone(&self.containers[container]);
+        if !self.groups.contains_key(group) {
+            let fd = take(fds, group)?;
+            sys::join(&container, &fd, is_first).map_err(|e| fault("IOMMU group", e))?;
+            self.tell_kvm(vm, &fd).map_err(|e| fault("KVM", e))?;
+            self.groups.insert(group.to_owned(), fd);
+        }
+        if is_first {
+            for (at, size, host) in memory.regions_where(|region| region.dma) {
+                // SAFETY: guest memory stays mapped until the process ends.
+                unsafe { sys::map_dma(&container, at, host, size) }
+                    .map_err(|e| fault("guest memory for DMA (is the limit of locked memory high enough?)", e))?;
+            }
+        }
+        let group = Arc::clone(&self.groups[group]);
+        let device = DeviceFile::new(&group, address).map_err(|e| fault("the function", e))?;
+        let kvm = self.kvm.clone().ok_or_else(|| Fault::runtime("no KVM device for VFIO"))?;
+        Ok(Opened { address: address.to_owned(), device, _keep: (container, group, kvm) })
+    }
+
+    /// KVM must know the group, to know of DMA that isn't coherent.
+    fn tell_kvm(&mut self, vm: &VmFd, group: &OwnedFd) -> io::Result<()> {
+        let kvm = match &self.kvm {
+            Some(kvm) => Arc::clone(kvm),
+            None => {
+                let type_ = kvm_device_type_KVM_DEV_TYPE_VFIO;
+                let kvm = Arc::new(vm.create_device(&mut kvm_create_device { type_, fd: 0, flags: 0 })?);
+                Arc::clone(self.kvm.insert(kvm))
+            }
+        };
+        let fd = group.as_raw_fd();
+        let attribute = kvm_device_attr {
+            group: KVM_DEV_VFIO_GROUP,
+            attr: u64::from(KVM_DEV_VFIO_GROUP_ADD),
+            addr: std::ptr::from_ref(&fd) as u64,
+            flags: 0,
+        };
+        kvm.set_device_attr(&attribute).map_err(Into::into)
+    }
+}
+
+const COMMAND: u16 = 4;
+const BARS: std::ops::Range<u16> = 0x10..0x28;
+const ROM: std::ops::Range<u16> = 0x30..0x34;
+const PIN: u16 = 0x3d;
+const PAGE: u64 = 4096;
+
+/// A part of a BAR that the guest reaches without an exit.
+struct Piece {
+    bar: u8,
+    offset: u64,
+    size: u64,
+    host: usize,
+    slot: u32,
+    placed: Option<u64>,
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        // SAFETY: the range is the mapping this piece made; the vCPUs that could reach it are gone.
+        unsafe { libc::munmap(self.host as *mut libc::c_void, self.size as usize) };
+    }
+}
+
+/// The function, on the guest's bus.
+pub struct Passed {
+    opened: Opened,
+    host: Arc<dyn Host>,
+    regions: Vec<RegionInfo>,
+    bars: Bars,
+    pieces: Vec<Piece>,
+    interrupts: Interrupts,
+    command: u16,
+}
+
+impl Passed {
+    /// A function in this slot of the guest's bus.
+    ///
+    /// # Errors
+    /// Its regions or interrupts can't be had.
+    pub fn new(opened: Opened, host: Arc<dyn Host>, slot: u8) -> Result<Self, Fault> {
+        let fault = |e: io::Error| Fault::host(format!("pass-through of {}", opened.address), e);
+        let regions: Vec<_> =
+            (0..=CONFIG_REGION).map(|index| opened.device.region(index)).collect::<Result<_, _>>().map_err(fault)?;
+        let config = |offset: u16, data: &mut [u8]| {
+            opened.device.file().read_exact_at(data, regions[CONFIG_REGION as usize].offset + u64::from(offset))
+        };
+        let bars = read_bars(&regions, &config).map_err(fault)?;
+        let pin = arch::INTX_PINS[usize::from(slot) % arch::INTX_PINS.len()];
+        let interrupts = Interrupts::new(&opened.device, &host, &config, pin).map_err(fault)?;
+        let mut passed = Self { opened, host, regions, bars, pieces: Vec::new(), interrupts, command: 0 };
+        passed.map_pieces();
+        Ok(passed)
+    }
+
+    /// The interrupt controller's pin, if the function has one of its own.
+    #[must_use]
+    pub fn intx_pin(&self) -> Option<u32> {
+        self.interrupts.pin()
+    }
+
+    /// Maps what of the memory BARs can be mapped; what can't is trapped.
+    fn map_pieces(&mut self) {
+        for bar in 0..6_u8 {
+            let region = self.regions[usize::from(bar)];
+            if !region.can_map() {
+                continue;
+            }
+            let trapped = self.interrupts.table_pages(bar);
+            let parts = match trapped {
+                Some((first, end)) => vec![(0, first), (end, region.size.saturating_sub(end))],
+                None => vec![(0, region.size)],
+            };
+            for (offset, size) in parts.into_iter().filter(|(_, size)| *size >= PAGE && size % PAGE == 0) {
+                let (protection, fd) = (libc::PROT_READ | libc::PROT_WRITE, self.opened.device.file().as_raw_fd());
+                let at = (region.offset + offset) as libc::off_t;
+                // SAFETY: a new mapping at an address of the kernel's choice.
+                let host =
+                    unsafe { libc::mmap(std::ptr::null_mut(), size as usize, protection, libc::MAP_SHARED, fd, at) };
+                if host != libc::MAP_FAILED {
+                    let (host, slot) = (host as usize, self.host.new_slot());
+                    self.pieces.push(Piece { bar, offset, size, host, slot, placed: None });
+                }
+            }
+        }
+    }
+
+    fn region_read(&self, region: u32, offset: u64, data: &mut [u8]) {
+        let at = self.regions[region as usize].offset + offset;
+        // The device doesn't answer: all ones, as on a bus.
+        if self.opened.device.file().read_exact_at(data, at).is_err() {
+            data.fill(0xff);
+        }
+    }
+
+    fn region_write(&self, region: u32, offset: u64, data: &[u8]) {
+        let at = self.regions[region as usize].offset + offset;
+        // As on a bus, a write that nobody takes is lost.
+        let _ = self.opened.device.file().write_all_at(data, at);
+    }
+}
+
+/// Kinds and sizes of the BARs.
+fn read_bars(regions: &[RegionInfo], config: &dyn Fn(u16, &mut [u8]) -> io::Result<()>) -> io::Result<Bars> {
+    let mut bars = Bars::default();
+    for (bar, region) in (0..6_u8).zip(regions).filter(|(_, region)| region.size > 0) {
+        let mut word = [0; 4];
+        config(BARS.start + 4 * u16::from(bar), &mut word)?;
+        let kind = match (word[0] & 1, word[0] >> 1 & 3) {
+            (1, _) => Kind::Ports,
+            (_, 2) => Kind::Memory64,
+            _ => Kind::Memory32,
+        };
+        bars.add(bar, kind, region.size);
+    }
+    Ok(bars)
+}
+
+impl Function for Passed {
+    fn config_read(&mut self, offset: u16, data: &mut [u8]) {
+        if BARS.contains(&offset) {
+            let word = self.bars.read(usize::from((offset - BARS.start) / 4)).to_le_bytes();
+            let at = usize::from(offset % 4);
+            data.copy_from_slice(&word[at..at + data.len()]);
+        } else if ROM.contains(&offset) {
+            data.fill(0);
+        } else if !self.interrupts.read(offset, data) {
+            self.region_read(CONFIG_REGION, offset.into(), data);
+            if (offset..offset + data.len() as u16).contains(&PIN) && self.interrupts.pin().is_none() {
+                data[usize::from(PIN - offset)] = 0;
+            }
+        }
+    }
+
+    fn config_write(&mut self, offset: u16, data: &[u8]) {
+        if BARS.contains(&offset) {
+            let register = usize::from((offset - BARS.start) / 4);
+            let mut word = self.bars.read(register).to_le_bytes();
+            let at = usize::from(offset % 4);
+            word[at..at + data.len()].copy_from_slice(data);
+            return self.bars.write(register, u32::from_le_bytes(word));
+        }
+        if ROM.contains(&offset) || self.interrupts.write(&self.opened.device, offset, data) {
+            return;
+        }
+        self.region_write(CONFIG_REGION, offset.into(), data);
+        if (COMMAND..COMMAND + 2).contains(&offset) {
+            let mut bytes = [0; 2];
+            self.region_read(CONFIG_REGION, COMMAND.into(), &mut bytes);
+            self.command = u16::from_le_bytes(bytes);
+        }
+    }
+
+    fn bars(&mut self) -> &mut Bars {
+        &mut self.bars
+    }
+
+    fn command(&self) -> u16 {
+        self.command
+    }
+
+    fn moved(&mut self, decoded: &[Decoded]) {
+        for piece in &mut self.pieces {
+            let range = decoded.iter().find(|range| range.bar == piece.bar && !range.is_port);
+            let now = range.map(|range| range.address + piece.offset);
+            if now == piece.placed {
+                continue;
+            }
+            if let Some(at) = piece.placed.take() {
+                // SAFETY: the slot is taken away.
+                let _ = unsafe { self.host.map(piece.slot, at, piece.host, 0) };
+            }
+            // SAFETY: the mapping lives as long as the piece, which outlives the vCPUs. Where KVM refuses (another slot is
+            // there) accesses are trapped.
+            if let Some(at) = now
+                && unsafe { self.host.map(piece.slot, at, piece.host, piece.size) }.is_ok()
+            {
+                piece.placed = now;
+            }
+        }
+    }
+
+    fn bar_read(&mut self, bar: u8, offset: u64, data: &mut [u8]) {
+        if !self.interrupts.table_read(bar, offset, data) {
+            self.region_read(bar.into(), offset, data);
+        }
+    }
+
+    fn bar_write(&mut self, bar: u8, offset: u64, data: &[u8]) {
+        if !self.interrupts.table_write(bar, offset, data) {
+            self.region_write(bar.into(), offset, data);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Guest memory: sealed memfds, mapped, locked and given to KVM as slots.
+//!
+//! A memfd without F_SEAL_SHRINK is refused: whoever else holds it could cut it short, and the next access of a vCPU or a
+//! device would end the process.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+
+use vm_memory::{
+    Address, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
+    MmapRegion,
+};
+
+use super::error::{Fault, host};
+use crate::plan::{Fds, Locked, Region, RegionKind};
+
+/// A map of guest-physical addresses to memory of this process.
+pub type Guest = GuestMemoryMmap<()>;
+
+/// Bytes of a huge page.
+pub const HUGE_PAGE: u64 = 2 << 20;
+
+/// The memory of one VM.
+#[derive(Debug)]
+pub struct Memory {
+    /// All that the guest has.
+    pub all: Guest,
+    /// Its RAM: where a kernel is loaded.
+    pub ram: Guest,
+    /// What back ends and the VMM's own devices may reach; none if no region is shared.
+    pub shared: Option<Guest>,
+    /// Regions with their kinds, by address.
+    pub map: Vec<Region>,
+}
+
+impl Memory {
+    /// Maps and locks the regions of a plan.
+    ///
+    /// # Errors
+    /// A region that is not aligned, overlaps another or has no sealed memfd; no RAM; the limit of locked memory.
+    pub fn map(regions: &[Region], fds: &Fds) -> Result<Self, Fault> {
+        let mut map = regions.to_vec();
+        map.sort_by_key(|region| region.guest_address);
+        let mapped: Vec<_> = map.iter().map(|region| map_one(region, fds)).collect::<Result<_, _>>()?;
+        let pick = |wanted: &dyn Fn(&Region) -> bool| {
+            let some: Vec<_> =
+                map.iter().zip(&mapped).filter(|(region, _)| wanted(region)).map(|(_, m)| Arc::clone(m)).collect();
+            Guest::from_arc_regions(some)
+        };
+        let all = pick(&|_| true).map_err(|e| Fault::plan(format!("memory regions: {e}; place them side by side")))?;
+        let ram = pick(&|region| region.kind == RegionKind::Ram)
+            .map_err(|_| Fault::plan("no memory region is of kind \"ram\": add one"))?;
+        let shared = pick(&|region| region.shared).ok();
+        Ok(Self { all, ram, shared, map })
+    }
+
+    /// Address and size of each region with a property, and where it is in this process.
+    pub fn regions_where<'a>(
+        &'a self,
+        wanted: impl Fn(&Region) -> bool + 'a,
+    ) -> impl Iterator<Item = (u64, u64, usize)> + 'a {
+        self.map.iter().zip(self.all.iter()).filter(move |(region, _)| wanted(region)).map(|(_, mapped)| {
+            (mapped.start_addr().raw_value(), mapped.len(), mapped.as_ptr() as usize)
+        })
+    }
+}
+
+fn map_one(region: &Region, fds: &Fds) -> Result<Arc<GuestRegionMmap<()>>, Fault> {
+    let name = &region.fd;
+    let at = region.guest_address;
+    let unit = if region.kind == RegionKind::Window { HUGE_PAGE } else { 4096 };
+    let size = usize::try_from(region.size).ok().filter(|_| at.checked_add(region.size).is_some());
+    let Some(size) = size.filter(|size| *size > 0 && region.size % unit == 0 && at % unit == 0) else {
+        return Err(Fault::plan(format!(
+            "memory region at {at:#x}: address and size must be multiples of {unit} and the size not 0"
+        )));
+    };
+    let file = File::from(
+        fds.duplicate(name)
+            .ok_or_else(|| Fault::plan(format!("memory region at {at:#x}: the descriptor {name:?} was not given")))?
+            .map_err(host("duplicate a descriptor"))?,
+    );
+    check_file(&file, region)?;
+    let mapping = MmapRegion::from_file(FileOffset::new(file, region.offset), size)
+        .map_err(|e| Fault::Host(format!("memory region at {at:#x}: {e}")))?;
+    let (start, protected) = (mapping.as_ptr(), region.locked);
+    // SAFETY: the range is the mapping just made; the advice changes no content.
+    unsafe { libc::madvise(start.cast(), size, libc::MADV_HUGEPAGE) };
+    // SAFETY: as above.
+    unsafe { libc::madvise(start.cast(), size, libc::MADV_DONTDUMP) };
+    let flags = match protected {
+        Locked::Now => Some(0),
+        Locked::OnUse => Some(libc::MLOCK_ONFAULT),
+        Locked::No => None,
+    };
+    if let Some(flags) = flags {
+        // SAFETY: the range is the mapping just made.
+        if unsafe { libc::syscall(libc::SYS_mlock2, start, size, flags) } != 0 {
+            let error = io::Error::last_os_error();
+            return Err(Fault::NotPermitted(format!(
+                "memory region at {at:#x}: {size} bytes can't be locked: {error}; raise the limit of locked memory \
+                 (ulimit -l, LimitMEMLOCK=) or free memory"
+            )));
+        }
+    }
+    let mapped = GuestRegionMmap::new(mapping, GuestAddress(at))
+        .ok_or_else(|| Fault::plan(format!("memory region at {at:#x} ends beyond the address space")))?;
+    Ok(Arc::new(mapped))
+}
+
+fn check_file(file: &File, region: &Region) -> Result<(), Fault> {
+    let name = &region.fd;
+    // SAFETY: a query on a descriptor we own.
+    let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+    if seals < 0 || seals & libc::F_SEAL_SHRINK == 0 {
+        return Err(Fault::plan(format!("the descriptor {name:?} is no memfd sealed against shrinking: seal it")));
+    }
+    let length = file.metadata().map_err(host("size of a memfd"))?.len();
+    match region.offset.checked_add(region.size) {
+        Some(end) if end <= length && region.offset % 4096 == 0 => Ok(()),
+        _ => Err(Fault::plan(format!(
+            "memory region at {:#x}: {} bytes from {:#x} are not in the memfd {name:?} of {length} bytes",
+            region.guest_address, region.size, region.offset
+        ))),
+    }
+}
+
+/// Makes a memfd for guest memory: `size` bytes of zeros, sealed against shrinking and growing; of huge pages if asked for
+/// and the host has some left (else of ordinary ones: look at the second value).
+///
+/// # Errors
+/// No memory or no descriptors left.
+pub fn create(name: &str, size: u64, huge: bool) -> io::Result<(OwnedFd, bool)> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    if huge && size % HUGE_PAGE == 0 {
+        let made = create_with(name, size, flags | libc::MFD_HUGETLB | libc::MFD_HUGE_2MB).and_then(|fd| {
+            // Reserves the pages, so that it fails here and not at the guest's first use.
+            // SAFETY: a call on a descriptor we own.
+            match unsafe { libc::fallocate(fd.as_raw_fd(), 0, 0, i64::try_from(size).unwrap_or(i64::MAX)) } {
+                0 => Ok(fd),
+                _ => Err(io::Error::last_os_error()),
+            }
+        });
+        if let Ok(fd) = made {
+            return Ok((fd, true));
+        }
+    }
+    create_with(name, size, flags).map(|fd| (fd, false))
+}
+
+fn create_with(name: &str, size: u64, flags: u32) -> io::Result<OwnedFd> {
+    let name = std::ffi::CString::new(name).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the name is a C string.
+    let fd = unsafe { libc::memfd_create(name.as_ptr(), flags) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, nobody else's.
+    let file = unsafe { File::from_raw_fd(fd) };
+    file.set_len(size)?;
+    // SAFETY: a call on a descriptor we own.
+    if unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, libc::F_SEAL_SHRINK | libc::F_SEAL_GROW) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(at: u64, size: u64, kind: RegionKind) -> Region {
+        Region {
+            guest_address: at,
+            size,
+            fd: "ram".to_owned(),
+            offset: 0,
+            kind,
+            shared: kind == RegionKind::Ram,
+            dma: false,
+            locked: Locked::No,
+        }
+    }
+
+    fn fds(size: u64) -> Fds {
+        let mut fds = Fds::default();
+        fds.insert("ram", create("test", size, false).unwrap().0);
+        fds
+    }
+
+    #[test]
+    fn regions_are_sorted_and_each_view_has_its_own() {
+        let regions = [region(0x40_0000, 0x20_0000, RegionKind::Window), region(0, 0x10_0000, RegionKind::Ram)];
+
+        let memory = Memory::map(&regions, &fds(0x20_0000)).unwrap();
+
+        assert_eq!(memory.all.iter().count(), 2);
+        assert_eq!(memory.ram.last_addr(), GuestAddress(0xf_ffff));
+        assert_eq!(memory.shared.unwrap().last_addr(), GuestAddress(0xf_ffff));
+    }
+
+    #[test]
+    fn overlaps_misalignment_a_short_memfd_and_no_ram_are_refused_each_with_its_cure() {
+        let cases: [(&[Region], &str); 4] = [
+            (&[region(0, 8192, RegionKind::Ram), region(4096, 4096, RegionKind::Pool)], "side by side"),
+            (&[region(0, 5000, RegionKind::Ram)], "multiples of 4096"),
+            (&[region(0, 1 << 30, RegionKind::Ram)], "not in the memfd"),
+            (&[region(0, 4096, RegionKind::Pool)], "kind \"ram\""),
+        ];
+        for (regions, expected) in cases {
+            let error = Memory::map(regions, &fds(0x20_0000)).unwrap_err().to_string();
+
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn memory_that_could_shrink_is_refused() {
+        let mut fds = Fds::default();
+        // SAFETY: the name is a C string; the descriptor is nobody else's.
+        fds.insert("ram", unsafe { OwnedFd::from_raw_fd(libc::memfd_create(c"open".as_ptr(), libc::MFD_CLOEXEC)) });
+
+        let error = Memory::map(&[region(0, 4096, RegionKind::Ram)], &fds).unwrap_err();
+
+        assert!(error.to_string().contains("sealed against shrinking"), "{error}");
+    }
+}

@@ -1,0 +1,199 @@
+//! One vCPU: a thread that enters the guest and answers its exits.
+//!
+//! ```text
+//!  spawned ──► placed (CPUs, priority) ──► waits for the start ──► KVM_RUN ◄──► exit answered
+//!                   │ failed                      │ called off       │ ending set, or an exit nobody can answer
+//!                   ▼                             ▼                  ▼
+//!                 told                          over               over
+//! ```
+//! The signal that calls a vCPU out of the guest is blocked in the thread and let through by KVM only while the guest
+//! runs, so that it can't be missed between a look at the ending and the entry.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kvm_ioctls::{VcpuExit, VcpuFd};
+use vmm_sys_util::ioctl::ioctl_with_ref;
+use vmm_sys_util::ioctl_iow_nr;
+use vmm_sys_util::signal::{SIGRTMIN, create_sigset};
+
+use super::bus::Bus;
+use super::ending::Ending;
+use super::error::{Fault, host};
+use super::stats;
+use crate::plan::Thread;
+
+/// Exits that came to this process, by kind.
+#[derive(Default)]
+pub struct Counters {
+    exits: AtomicU64,
+    port: AtomicU64,
+    memory: AtomicU64,
+}
+
+/// What can be asked of a running vCPU from another thread.
+pub struct Gauge {
+    counters: Counters,
+    kvm: Option<OwnedFd>,
+}
+
+impl Gauge {
+    /// For this vCPU; KVM's own counters are there from Linux 5.14 on.
+    #[must_use]
+    pub fn new(vcpu: &VcpuFd) -> Self {
+        Self { counters: Counters::default(), kvm: stats::open(vcpu).ok() }
+    }
+
+    /// All counters by name.
+    pub fn read(&self) -> BTreeMap<String, u64> {
+        let mut all = self.kvm.as_ref().and_then(|fd| stats::read(fd).ok()).unwrap_or_default();
+        let ours = &self.counters;
+        for (name, value) in [("user-exits", &ours.exits), ("user-port", &ours.port), ("user-memory", &ours.memory)] {
+            all.insert(name.to_owned(), value.load(Ordering::Relaxed));
+        }
+        all
+    }
+}
+
+/// A vCPU and what it needs to run.
+pub struct Vcpu {
+    /// KVM's side.
+    pub fd: VcpuFd,
+    /// Who answers.
+    pub bus: Arc<Bus>,
+    /// Where the end is told.
+    pub ending: Arc<Ending>,
+    /// Counters.
+    pub gauge: Arc<Gauge>,
+}
+
+impl Vcpu {
+    /// Enters the guest until the VM is over.
+    pub fn run(mut self) {
+        while !self.ending.is_set() {
+            if let Err(fault) = self.enter() {
+                self.ending.set(Err(fault));
+            }
+        }
+    }
+
+    fn enter(&mut self) -> Result<(), Fault> {
+        let exit = match self.fd.run() {
+            Ok(exit) => exit,
+            Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => return Ok(()),
+            Err(e) => return Err(Fault::runtime(format!("a vCPU can't go on: {e}"))),
+        };
+        let counters = &self.gauge.counters;
+        counters.exits.fetch_add(1, Ordering::Relaxed);
+        match exit {
+            VcpuExit::IoIn(port, data) => {
+                counters.port.fetch_add(1, Ordering::Relaxed);
+                self.bus.ports.read(port.into(), data);
+            }
+            VcpuExit::IoOut(port, data) => {
+                counters.port.fetch_add(1, Ordering::Relaxed);
+                self.bus.ports.write(port.into(), data);
+            }
+            VcpuExit::MmioRead(address, data) => {
+                counters.memory.fetch_add(1, Ordering::Relaxed);
+                self.bus.memory.read(address, data);
+            }
+            VcpuExit::MmioWrite(address, data) => {
+                counters.memory.fetch_add(1, Ordering::Relaxed);
+                self.bus.memory.write(address, data);
+            }
+            VcpuExit::Intr | VcpuExit::Hlt => {}
+            other => {
+                let what = format!("{other:?}");
+                return Err(self.stuck(&what));
+            }
+        }
+        Ok(())
+    }
+
+    /// The guest did what no processor survives (a triple fault), or what KVM can't emulate.
+    fn stuck(&self, what: &str) -> Fault {
+        let at = crate::arch::program_counter(&self.fd).map_or(String::new(), |at| format!(" at {at:#x}"));
+        Fault::runtime(format!("the guest can't go on{at}: {what}"))
+    }
+}
+
+/// Places the calling thread as the plan says.
+///
+/// # Errors
+/// A CPU that isn't there, or a priority that isn't allowed.
+pub fn place(thread: &Thread, name: &str) -> Result<(), Fault> {
+    let short: Vec<u8> = name.bytes().take(15).chain([0]).collect();
+    // SAFETY: a C string of at most 16 bytes, as the call wants it.
+    unsafe { libc::prctl(libc::PR_SET_NAME, short.as_ptr()) };
+    if !thread.cpus.is_empty() {
+        // SAFETY: all zeros is the empty set.
+        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        for cpu in thread.cpus.iter().filter(|cpu| **cpu < libc::CPU_SETSIZE as usize) {
+            // SAFETY: the CPU's number is below the set's size.
+            unsafe { libc::CPU_SET(*cpu, &mut set) };
+        }
+        // SAFETY: the set lives until the call returns.
+        if unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } != 0 {
+            let error = io::Error::last_os_error();
+            return Err(Fault::plan(format!("thread {name}: CPUs {:?}: {error}; name CPUs that are there", thread.cpus)));
+        }
+    }
+    if let Some(priority) = thread.fifo {
+        let parameters = libc::sched_param { sched_priority: priority.into() };
+        // SAFETY: the parameters live until the call returns.
+        if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameters) } != 0 {
+            let error = io::Error::last_os_error();
+            return Err(Fault::NotPermitted(format!(
+                "thread {name}: SCHED_FIFO {priority}: {error}; raise the limit of real-time priority (ulimit -r, LimitRTPRIO=)"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The signal that calls a vCPU out of its guest.
+#[must_use]
+pub fn kick_signal() -> libc::c_int {
+    SIGRTMIN()
+}
+
+#[repr(C)]
+struct SignalMask {
+    length: u32,
+    mask: [u8; 8],
+}
+
+// The kernel's struct ends in a flexible array: its own size is 4.
+ioctl_iow_nr!(KVM_SET_SIGNAL_MASK, kvm_bindings::KVMIO, 0x8b, u32);
+
+/// Blocks the kick signal in the calling thread, which is to run this vCPU, and lets it through in the guest.
+///
+/// # Errors
+/// KVM refused.
+pub fn accept_kicks(vcpu: &VcpuFd) -> Result<(), Fault> {
+    let kick = create_sigset(&[kick_signal()]).map_err(host("signal set"))?;
+    // SAFETY: all zeros is an empty set.
+    let mut old: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: both sets live until the call returns.
+    let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &kick, &mut old) };
+    if result != 0 {
+        return Err(Fault::host("block a signal", io::Error::from_raw_os_error(result)));
+    }
+    let mut mask = 0_u64;
+    for signal in 1..=64 {
+        // SAFETY: the set was filled by the call above.
+        if signal != kick_signal() && unsafe { libc::sigismember(&old, signal) } == 1 {
+            mask |= 1 << (signal - 1);
+        }
+    }
+    let mask = SignalMask { length: 8, mask: mask.to_ne_bytes() };
+    // SAFETY: the kernel reads `length` bytes behind the length.
+    if unsafe { ioctl_with_ref(vcpu, KVM_SET_SIGNAL_MASK(), &mask) } != 0 {
+        return Err(Fault::host("KVM_SET_SIGNAL_MASK", io::Error::last_os_error()));
+    }
+    Ok(())
+}
