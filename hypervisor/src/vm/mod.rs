@@ -7,17 +7,17 @@
 //! ```
 //! Threads: one a vCPU, and the service thread (the caller of [`run`]) for consoles, images, links and the parent.
 
-pub mod bus;
+pub(crate) mod bus;
 pub mod control;
 mod devices;
-pub mod ending;
+pub(crate) mod ending;
 pub mod error;
-pub mod host;
+pub(crate) mod host;
 pub mod memory;
-pub mod poller;
-pub mod stats;
+pub(crate) mod poller;
+mod stats;
 mod threads;
-pub mod vcpu;
+mod vcpu;
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};

@@ -5,8 +5,12 @@ use kvm_bindings::{
     kvm_msr_entry,
 };
 use kvm_ioctls::{Cap, Kvm, VcpuFd};
+use vmm_sys_util::ioctl::ioctl_with_ref;
+use vmm_sys_util::ioctl_iow_nr;
 
 use crate::vm::error::{Fault, host};
+
+ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, kvm_bindings::KVMIO, 0xe1, kvm_device_attr);
 
 /// What all vCPUs of a VM have in common.
 pub struct Template {
@@ -98,9 +102,8 @@ fn unshift_tsc(vcpu: &VcpuFd) {
         addr: std::ptr::from_ref(&offset) as u64,
         flags: 0,
     };
-    if vcpu.has_device_attr(&attribute).is_ok() {
-        let _ = vcpu.set_device_attr(&attribute);
-    }
+    // SAFETY: the call reads the attribute and the number it points to, which live until it returns.
+    let _ = unsafe { ioctl_with_ref(vcpu, KVM_SET_DEVICE_ATTR(), &attribute) };
 }
 
 #[cfg(test)]

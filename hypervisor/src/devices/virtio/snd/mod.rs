@@ -20,6 +20,7 @@
 
 mod backend;
 mod standin;
+mod wire;
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -164,7 +165,7 @@ impl Link {
         self.poller.add(fd, id, SOCKET).map_err(|e| e.to_string())
     }
 
-    fn take(&self, inner: &mut Inner, backend: Backend) -> Result<(), String> {
+    fn take(&self, inner: &mut Inner, mut backend: Backend) -> Result<(), String> {
         inner.features = backend.features;
         let changed = inner.config != backend.config;
         inner.config = backend.config;
@@ -274,7 +275,7 @@ impl Link {
         let mut inner = lock(&self.inner);
         let Some(session) = inner.session.take() else { return };
         inner.state = match std::mem::replace(&mut inner.state, State::Absent) {
-            State::Running(backend) => match backend.stop(&session.queues) {
+            State::Running(mut backend) => match backend.stop(&session.queues) {
                 Ok(()) => State::Connected(backend),
                 Err(cause) => {
                     self.poller.remove(backend.as_raw_fd());

@@ -27,9 +27,24 @@ fn rig(hold_ms: u64) -> Rig {
     Rig { snd: Snd::new(options, reporter, &poller), poller, parent, memory: memory() }
 }
 
-/// Answers requests as a back end does until the other end hangs up; gives the requests' codes.
-fn backend(config: [u8; 16]) -> (OwnedFd, std::thread::JoinHandle<Vec<u32>>) {
+/// A back end played by a thread.
+struct Player {
+    thread: std::thread::JoinHandle<Vec<u32>>,
+    hang_up: UnixStream,
+}
+
+impl Player {
+    /// Hangs up; gives the codes of all requests.
+    fn end(self) -> Vec<u32> {
+        self.hang_up.shutdown(std::net::Shutdown::Both).unwrap();
+        self.thread.join().unwrap()
+    }
+}
+
+/// Answers requests as a back end does until someone hangs up.
+fn backend(config: [u8; 16]) -> (OwnedFd, Player) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let hang_up = theirs.try_clone().unwrap();
     let thread = std::thread::spawn(move || {
         let mut seen = Vec::new();
         let mut header = [0; 12];
@@ -54,7 +69,7 @@ fn backend(config: [u8; 16]) -> (OwnedFd, std::thread::JoinHandle<Vec<u32>>) {
         }
         seen
     });
-    (ours.into(), thread)
+    (ours.into(), Player { thread, hang_up })
 }
 
 const SET_VRING_ENABLE: u32 = 18;
@@ -92,8 +107,7 @@ fn a_back_end_that_is_there_gets_the_rings_and_gives_them_back_at_a_reset() {
     rig.snd.reset();
     assert_eq!(state(&rig), "connected");
 
-    drop(rig);
-    let seen = thread.join().unwrap();
+    let seen = thread.end();
     assert_eq!(seen.iter().filter(|code| **code == SET_VRING_ENABLE).count(), 2);
     assert_eq!(seen.iter().filter(|code| **code == GET_VRING_BASE).count(), 2);
 }
@@ -137,33 +151,27 @@ fn a_held_driver_goes_on_with_the_back_end_that_comes_in_time() {
     vcpu.join().unwrap();
 
     assert_eq!(state(&rig), "running");
-    drop((rig, link));
-    assert!(thread.join().unwrap().contains(&SET_VRING_ENABLE));
+    assert!(thread.end().contains(&SET_VRING_ENABLE));
 }
 
 #[test]
 fn a_lost_back_end_is_told_pending_messages_come_back_and_a_new_one_goes_on() {
     let mut rig = rig(0);
     let link = rig.snd.link();
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    drop((ours, theirs));
     let (socket, thread) = backend([0; 16]);
-    // SAFETY: a duplicate of a descriptor we own, to hang up with.
-    let spare = socket.try_clone().unwrap();
     link.connect(socket);
     let (mut control, queues) = rings(&rig.memory);
     rig.snd.activate(driver(&rig.memory, queues)).unwrap();
     rig.memory.write_obj(0x104_u32, GuestAddress(0x3_0000)).unwrap();
     control.offer(&[(0x3_0000, 8, false), (0x4_0000, 4, true)]);
 
-    UnixStream::from(spare).shutdown(std::net::Shutdown::Both).unwrap();
+    thread.end();
     rig.poller.turn().unwrap();
 
     assert_eq!(state(&rig), "stand-in");
     assert_eq!(control.used(), (1, 4), "the pending request came back");
     let status: u32 = rig.memory.read_obj(GuestAddress(0x4_0000)).unwrap();
     assert_eq!(status, 0x8003);
-    thread.join().unwrap();
     let (socket, _thread) = backend([0; 16]);
     link.connect(socket);
     assert_eq!(state(&rig), "running");
