@@ -22,7 +22,11 @@ fn a_guest_speaks_on_its_console_and_powers_off() {
 fn a_guest_resets_panics_or_lets_its_watchdog_run_out_and_each_is_told_apart() {
     let mut watched = plan();
     watched.devices = vec![Device::Pvpanic, Device::Watchdog];
-    let cases = [(guests::reset(), Exit::Reset), (guests::panic(), Exit::Panicked), (guests::watchdog(), Exit::Watchdog)];
+    let cases = [
+        (guests::reset(), Exit::Reset),
+        (guests::panic(), Exit::Panicked),
+        (guests::watchdog(), Exit::Watchdog),
+    ];
     for (guest, expected) in cases {
         let outcome = Rig::new(&guest).run(watched.clone());
 
@@ -45,7 +49,9 @@ fn a_spinning_guest_answers_for_its_counters_and_is_stopped() {
 
     let exits = loop {
         parent.send(&Request::Stats, None).unwrap();
-        let Report::Stats { vcpus, .. } = next() else { panic!("no counters") };
+        let Report::Stats { vcpus, .. } = next() else {
+            panic!("no counters")
+        };
         if vcpus[0]["user-port"] > 0 {
             break vcpus[0].clone();
         }
@@ -55,7 +61,10 @@ fn a_spinning_guest_answers_for_its_counters_and_is_stopped() {
 
     assert_eq!(outcome.exit.unwrap(), Exit::Stopped);
     assert_eq!((exits["user-port"], exits["user-memory"]), (1, 0));
-    assert!(exits.contains_key("io_exits") && exits.contains_key("halt_exits"), "{exits:?}");
+    assert!(
+        exits.contains_key("io_exits") && exits.contains_key("halt_exits"),
+        "{exits:?}"
+    );
 }
 
 #[test]
@@ -70,11 +79,21 @@ fn a_guest_that_can_not_go_on_is_told_with_its_place() {
 #[test]
 fn devices_are_on_the_bus_in_the_order_of_the_plan() {
     let mut plan = plan();
-    plan.devices = vec![Device::Rng { transport: Transport::Pci }, Device::Rng { transport: Transport::Mmio }];
+    plan.devices = vec![
+        Device::Rng {
+            transport: Transport::Pci,
+        },
+        Device::Rng {
+            transport: Transport::Mmio,
+        },
+    ];
 
     let console = Rig::new(&guests::pci()).run(plan).console;
 
-    let words: Vec<u32> = console.chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
+    let words: Vec<u32> = console
+        .chunks(4)
+        .map(|word| u32::from_le_bytes(word.try_into().unwrap()))
+        .collect();
     assert_eq!(words, [0x0008_1b36, 0x1044_1af4, u32::MAX, u32::MAX]);
 }
 
@@ -109,5 +128,8 @@ fn what_the_plan_names_and_nobody_gave_is_told_by_name() {
 
     let error = Rig::new(&guests::hello()).run(plan).exit.unwrap_err();
 
-    assert_eq!((error.code(), error.to_string()), (3, "test: the descriptor \"initrd\" was not given".to_owned()));
+    assert_eq!(
+        (error.code(), error.to_string()),
+        (3, "test: the descriptor \"initrd\" was not given".to_owned())
+    );
 }

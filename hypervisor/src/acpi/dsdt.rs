@@ -66,7 +66,13 @@ fn virtio_mmio(index: usize, address: u32, pin: u32) -> Vec<u8> {
     let registers = Memory32Fixed::new(true, address, layout::VIRTIO_MMIO_STEP as u32);
     let pin = Interrupt::new(true, true, false, false, pin);
     let coherent = Name::new("_CCA".into(), &ONE);
-    device(&format!("VR{index:02}"), &"LNRO0005", index, vec![&registers, &pin], &[&coherent])
+    device(
+        &format!("VR{index:02}"),
+        &"LNRO0005",
+        index,
+        vec![&registers, &pin],
+        &[&coherent],
+    )
 }
 
 fn panic_notifier() -> Vec<u8> {
@@ -102,7 +108,13 @@ fn pci_bus(intx: &[(u8, u32)]) -> Vec<u8> {
     let segment = Name::new("_SEG".into(), &ZERO);
     let coherent = Name::new("_CCA".into(), &ONE);
     let resources: Vec<&dyn Aml> = vec![&buses, &config, &memory, &ports];
-    let bus = device("PCI0", &EISAName::new("PNP0A03"), 0, resources, &[&routes, &segment, &coherent]);
+    let bus = device(
+        "PCI0",
+        &EISAName::new("PNP0A03"),
+        0,
+        resources,
+        &[&routes, &segment, &coherent],
+    );
     // Linux takes MCFG only for a range that a motherboard device reserves.
     let ecam = Memory32Fixed::new(true, layout::ECAM as u32, layout::ECAM_SIZE as u32);
     let board = device("MBRD", &EISAName::new("PNP0C02"), 0, vec![&ecam], &[]);

@@ -53,7 +53,10 @@ const IO_APIC: u32 = 0xfec0_0000;
 /// The tables, to be put at `base`, where the RSDP is.
 #[must_use]
 pub fn tables(machine: &Machine, base: u64) -> Vec<u8> {
-    let mut image = Image { base, bytes: vec![0; 64] };
+    let mut image = Image {
+        base,
+        bytes: vec![0; 64],
+    };
     let dsdt = image.append(&dsdt::table(machine));
     let mut entries = vec![image.append(&fadt(dsdt)), image.append(&madt(machine))];
     if machine.has_pci {
@@ -162,7 +165,12 @@ mod tests {
 
     #[test]
     fn every_table_is_reached_and_its_checksum_is_right() {
-        let machine = Machine { vcpus: 2, has_console: true, has_pci: true, ..Machine::default() };
+        let machine = Machine {
+            vcpus: 2,
+            has_console: true,
+            has_pci: true,
+            ..Machine::default()
+        };
 
         let found = walk(&tables(&machine, BASE));
 
@@ -172,7 +180,13 @@ mod tests {
 
     #[test]
     fn the_machine_is_hardware_reduced_with_sleep_and_reset_registers() {
-        let found = walk(&tables(&Machine { vcpus: 1, ..Machine::default() }, BASE));
+        let found = walk(&tables(
+            &Machine {
+                vcpus: 1,
+                ..Machine::default()
+            },
+            BASE,
+        ));
 
         let fadt = &found[0].1;
         assert_ne!(u32_at(fadt, 112) & 1 << 20, 0);
@@ -183,7 +197,15 @@ mod tests {
 
     #[test]
     fn each_processor_is_listed_once() {
-        let madt = walk(&tables(&Machine { vcpus: 3, ..Machine::default() }, BASE)).swap_remove(1).1;
+        let madt = walk(&tables(
+            &Machine {
+                vcpus: 3,
+                ..Machine::default()
+            },
+            BASE,
+        ))
+        .swap_remove(1)
+        .1;
 
         let ids: Vec<u8> = (0..3).map(|i| madt[44 + 8 * i + 3]).collect();
         assert_eq!(ids, [0, 1, 2]);
@@ -192,7 +214,16 @@ mod tests {
 
     #[test]
     fn only_devices_that_are_there_are_described() {
-        let bare = walk(&tables(&Machine { vcpus: 1, ..Machine::default() }, BASE)).pop().unwrap().1;
+        let bare = walk(&tables(
+            &Machine {
+                vcpus: 1,
+                ..Machine::default()
+            },
+            BASE,
+        ))
+        .pop()
+        .unwrap()
+        .1;
         let full = Machine {
             vcpus: 1,
             has_console: true,

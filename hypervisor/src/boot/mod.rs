@@ -74,10 +74,7 @@ impl Read for Image {
 }
 
 impl ReadVolatile for Image {
-    fn read_volatile<B: BitmapSlice>(
-        &mut self,
-        buffer: &mut VolatileSlice<B>,
-    ) -> Result<usize, VolatileMemoryError> {
+    fn read_volatile<B: BitmapSlice>(&mut self, buffer: &mut VolatileSlice<B>) -> Result<usize, VolatileMemoryError> {
         let guard = buffer.ptr_guard_mut();
         let at = libc::off_t::try_from(self.position).unwrap_or(libc::off_t::MAX);
         // SAFETY: the guard is of `buffer.len()` bytes of guest memory, into which anyone may write at any time.
@@ -90,17 +87,29 @@ impl ReadVolatile for Image {
 
 /// Writes bytes into RAM.
 pub(crate) fn write(ram: &Guest, at: u64, bytes: &[u8], what: &str) -> Result<(), Fault> {
-    ram.write_slice(bytes, GuestAddress(at))
-        .map_err(|e| Fault::plan(format!("{what}: {} bytes at {at:#x} are not in RAM: {e}; give more memory", bytes.len())))
+    ram.write_slice(bytes, GuestAddress(at)).map_err(|e| {
+        Fault::plan(format!(
+            "{what}: {} bytes at {at:#x} are not in RAM: {e}; give more memory",
+            bytes.len()
+        ))
+    })
 }
 
 /// Reads a file to the highest page-aligned place of the low RAM that ends at or below `limit`; gives address and length.
 pub(crate) fn place_initrd(ram: &Guest, mut image: Image, limit: u64) -> Result<(u64, u64), Fault> {
     let length = image.length().map_err(host("initrd"))?;
-    let low_end = ram.iter().next().map_or(0, |region| region.start_addr().raw_value() + region.len());
-    let at = low_end.min(limit.saturating_add(1)).checked_sub(length).map(|at| at & !0xfff);
+    let low_end = ram
+        .iter()
+        .next()
+        .map_or(0, |region| region.start_addr().raw_value() + region.len());
+    let at = low_end
+        .min(limit.saturating_add(1))
+        .checked_sub(length)
+        .map(|at| at & !0xfff);
     let Some(at) = at.filter(|at| *at > 0x10_0000) else {
-        return Err(Fault::plan(format!("the initrd of {length} bytes is not below {low_end:#x}: give more memory")));
+        return Err(Fault::plan(format!(
+            "the initrd of {length} bytes is not below {low_end:#x}: give more memory"
+        )));
     };
     let size = usize::try_from(length).map_err(Fault::plan)?;
     ram.read_exact_volatile_from(GuestAddress(at), &mut image, size)

@@ -1,9 +1,9 @@
 //! bzImage by the 64-bit entry, ELF by the PVH entry.
 
 use linux_loader::bootparam::boot_params;
+use linux_loader::loader::KernelLoader;
 use linux_loader::loader::bzimage::BzImage;
 use linux_loader::loader::elf::{Elf, PvhBootCapability};
-use linux_loader::loader::KernelLoader;
 use vm_memory::{Address, GuestAddress};
 
 use super::{Images, magic, place_initrd, write};
@@ -34,7 +34,9 @@ pub(crate) fn load(memory: &Memory, images: Images, rsdp: u64) -> Result<Entry, 
     let ram = &memory.ram;
     let command_line = images.cmdline.as_bytes();
     if command_line.len() >= COMMAND_LINE_MAX || command_line.contains(&0) {
-        return Err(Fault::plan(format!("the command line must be under {COMMAND_LINE_MAX} bytes and without zeros")));
+        return Err(Fault::plan(format!(
+            "the command line must be under {COMMAND_LINE_MAX} bytes and without zeros"
+        )));
     }
     write(ram, COMMAND_LINE, &[command_line, &[0]].concat(), "command line")?;
     let map = memory_map(&memory.map)?;
@@ -51,17 +53,43 @@ fn memory_map(regions: &[Region]) -> Result<Vec<Range>, Fault> {
         let (at, size) = (region.guest_address, region.size);
         match region.kind {
             RegionKind::Ram if at == 0 && size > KERNEL => {
-                map.push(Range { at: 0, size: CONVENTIONAL_END, kind: E820_RAM });
-                map.push(Range { at: TABLES, size: TABLES_SIZE, kind: E820_RESERVED });
-                map.push(Range { at: KERNEL, size: size - KERNEL, kind: E820_RAM });
+                map.push(Range {
+                    at: 0,
+                    size: CONVENTIONAL_END,
+                    kind: E820_RAM,
+                });
+                map.push(Range {
+                    at: TABLES,
+                    size: TABLES_SIZE,
+                    kind: E820_RESERVED,
+                });
+                map.push(Range {
+                    at: KERNEL,
+                    size: size - KERNEL,
+                    kind: E820_RAM,
+                });
             }
-            RegionKind::Ram => map.push(Range { at, size, kind: E820_RAM }),
-            RegionKind::Pool => map.push(Range { at, size, kind: E820_RESERVED }),
-            RegionKind::Window => map.push(Range { at, size, kind: E820_SOFT_RESERVED }),
+            RegionKind::Ram => map.push(Range {
+                at,
+                size,
+                kind: E820_RAM,
+            }),
+            RegionKind::Pool => map.push(Range {
+                at,
+                size,
+                kind: E820_RESERVED,
+            }),
+            RegionKind::Window => map.push(Range {
+                at,
+                size,
+                kind: E820_SOFT_RESERVED,
+            }),
         }
     }
     if map.len() < 3 || map[0].at != 0 || map.len() > E820_MAX {
-        return Err(Fault::plan("the RAM must start at 0, be larger than 1 MiB and have at most 126 regions"));
+        return Err(Fault::plan(
+            "the RAM must start at 0, be larger than 1 MiB and have at most 126 regions",
+        ));
     }
     Ok(map)
 }
@@ -70,9 +98,14 @@ fn load_elf(ram: &Guest, mut images: Images, rsdp: u64, map: &[Range]) -> Result
     let kernel = Elf::load(ram, None, &mut images.kernel, Some(GuestAddress(KERNEL)))
         .map_err(|e| Fault::plan(format!("the kernel can't be loaded: {e}; is there enough memory?")))?;
     let PvhBootCapability::PvhEntryPresent(entry) = kernel.pvh_boot_cap else {
-        return Err(Fault::plan("the kernel is an ELF without a PVH note (type 18): link one in, or take the bzImage"));
+        return Err(Fault::plan(
+            "the kernel is an ELF without a PVH note (type 18): link one in, or take the bzImage",
+        ));
     };
-    let module = images.initrd.map(|file| place_initrd(ram, file, u64::from(u32::MAX))).transpose()?;
+    let module = images
+        .initrd
+        .map(|file| place_initrd(ram, file, u64::from(u32::MAX)))
+        .transpose()?;
     write(ram, PVH_INFO, &start_info(rsdp, map, module), "start info")?;
     Ok(Entry::Pvh(entry.raw_value()))
 }
@@ -113,10 +146,15 @@ fn load_bzimage(ram: &Guest, mut images: Images, rsdp: u64, map: &[Range]) -> Re
     };
     // XLF_KERNEL_64: without it there is no 64-bit entry at 0x200.
     if header.version < 0x20c || header.xloadflags & 1 == 0 {
-        return Err(Fault::plan("the bzImage has no 64-bit entry (boot protocol 2.12): take a 64-bit kernel"));
+        return Err(Fault::plan(
+            "the bzImage has no 64-bit entry (boot protocol 2.12): take a 64-bit kernel",
+        ));
     }
     let limit = u64::from(header.initrd_addr_max);
-    let mut params = boot_params { hdr: header, ..Default::default() };
+    let mut params = boot_params {
+        hdr: header,
+        ..Default::default()
+    };
     params.hdr.type_of_loader = 0xff;
     params.hdr.cmd_line_ptr = COMMAND_LINE as u32;
     params.hdr.cmdline_size = images.cmdline.len() as u32;
@@ -133,7 +171,6 @@ fn load_bzimage(ram: &Guest, mut images: Images, rsdp: u64, map: &[Range]) -> Re
     write(ram, ZERO_PAGE, vm_memory::ByteValued::as_slice(&params), "zero page")?;
     Ok(Entry::Linux64(kernel.kernel_load.raw_value() + 0x200))
 }
-
 
 #[cfg(test)]
 mod tests;

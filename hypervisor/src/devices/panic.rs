@@ -27,7 +27,10 @@ impl PanicNotifier {
     /// Ends the VM by `ending`.
     #[must_use]
     pub fn new(ending: Arc<Ending>) -> Self {
-        Self { ending, told: AtomicBool::new(false) }
+        Self {
+            ending,
+            told: AtomicBool::new(false),
+        }
     }
 
     /// Did the guest say that it panicked?

@@ -45,7 +45,11 @@ mod tests {
     fn an_access_that_reaches_beyond_the_range_touches_nothing() {
         let (fd, _) = crate::vm::memory::create("ports", 4096, false).unwrap();
         let file = File::from(fd);
-        let ports = HostPorts { file: file.try_clone().unwrap(), first: 0x40, last: 0x43 };
+        let ports = HostPorts {
+            file: file.try_clone().unwrap(),
+            first: 0x40,
+            last: 0x43,
+        };
 
         ports.write(2, &[1, 2, 3, 4]);
         ports.write(3, &[9]);

@@ -81,7 +81,11 @@ impl Console {
         }
         let line = Line(EventFd::new(EFD_NONBLOCK)?);
         let serial = Mutex::new(Serial::new(line, Output { file: output, lost: 0 }));
-        Ok(Self { serial, input, watch: Mutex::default() })
+        Ok(Self {
+            serial,
+            input,
+            watch: Mutex::default(),
+        })
     }
 
     /// A descriptor of the interrupt.
@@ -103,7 +107,11 @@ impl Console {
         let id = poller.register(self.clone());
         // An ordinary file can't be watched: what of it has room is there at once.
         if poller.add(input.as_raw_fd(), id, 0).is_ok() {
-            *lock(&self.watch) = Some(Watch { poller: Arc::clone(poller), id, paused: false });
+            *lock(&self.watch) = Some(Watch {
+                poller: Arc::clone(poller),
+                id,
+                paused: false,
+            });
         } else {
             self.ready(0);
         }

@@ -44,7 +44,11 @@ impl Watchdog {
     pub fn new(ending: Arc<Ending>) -> io::Result<Self> {
         let timer = TimerFd::new()?;
         let fd = timer.as_raw_fd();
-        Ok(Self { ending, state: Mutex::new(State { timer, milliseconds: 0 }), fd })
+        Ok(Self {
+            ending,
+            state: Mutex::new(State { timer, milliseconds: 0 }),
+            fd,
+        })
     }
 }
 
@@ -69,9 +73,14 @@ impl Registers for Watchdog {
         let mut state = lock(&self.state);
         state.milliseconds = u32::from_le_bytes(bytes);
         let time = Duration::from_millis(state.milliseconds.into());
-        let set = if time.is_zero() { state.timer.clear() } else { state.timer.reset(time, None) };
+        let set = if time.is_zero() {
+            state.timer.clear()
+        } else {
+            state.timer.reset(time, None)
+        };
         if let Err(e) = set {
-            self.ending.set(Err(crate::vm::Fault::runtime(format!("watchdog: {e}"))));
+            self.ending
+                .set(Err(crate::vm::Fault::runtime(format!("watchdog: {e}"))));
         }
     }
 }

@@ -59,7 +59,12 @@ impl Interrupts {
     /// # Errors
     /// Its configuration can't be read, or there are no interrupt numbers left.
     pub fn new(device: &DeviceFile, host: &Arc<dyn Host>, config: Config, pin: u32) -> io::Result<Self> {
-        let mut interrupts = Self { pin: None, msi: None, table: None, on: None };
+        let mut interrupts = Self {
+            pin: None,
+            msi: None,
+            table: None,
+            on: None,
+        };
         for (id, at) in capabilities(config)? {
             match id {
                 CAP_MSI if device.irq_count(Irq::Msi) > 0 => interrupts.msi = Some(Msi::new(host, config, at)?),
@@ -72,7 +77,11 @@ impl Interrupts {
         if device.irq_count(Irq::Intx) > 0 {
             let (event, unmask) = (EventFd::new(EFD_NONBLOCK)?, EventFd::new(EFD_NONBLOCK)?);
             host.attach_level(pin, &event, &unmask)?;
-            interrupts.pin = Some(Pin { number: pin, event, unmask });
+            interrupts.pin = Some(Pin {
+                number: pin,
+                event,
+                unmask,
+            });
             interrupts.turn_on(device, Some(Irq::Intx));
         }
         Ok(interrupts)
@@ -90,7 +99,11 @@ impl Interrupts {
             data.copy_from_slice(&msi.bytes[at..at + data.len()]);
             return true;
         }
-        let Some(table) = self.table.as_ref().filter(|table| (table.at + 2..table.at + 4).contains(&offset)) else {
+        let Some(table) = self
+            .table
+            .as_ref()
+            .filter(|table| (table.at + 2..table.at + 4).contains(&offset))
+        else {
             return false;
         };
         let control = table.vectors.control().to_le_bytes();
@@ -119,7 +132,11 @@ impl Interrupts {
         let mut range: Option<(u64, u64)> = None;
         for (of, at, size) in [
             (table.bar, table.offset, ENTRY * u64::from(table.count)),
-            (table.pending_bar, table.pending, u64::from(table.count.div_ceil(64)) * 8),
+            (
+                table.pending_bar,
+                table.pending,
+                u64::from(table.count.div_ceil(64)) * 8,
+            ),
         ] {
             if of == bar {
                 let (first, end) = (at & !0xfff, (at + size).next_multiple_of(4096));
@@ -170,12 +187,18 @@ impl Interrupts {
         }
         let result = match wanted {
             Some(Irq::Intx) => self.pin.as_ref().map(|pin| {
-                device.enable(Irq::Intx, &[&pin.event]).and_then(|()| device.unmask_by(&pin.unmask))
+                device
+                    .enable(Irq::Intx, &[&pin.event])
+                    .and_then(|()| device.unmask_by(&pin.unmask))
             }),
-            Some(Irq::Msi) => self.msi.as_ref().map(|msi| device.enable(Irq::Msi, &events(&msi.vectors, 1))),
-            Some(Irq::Msix) => {
-                self.table.as_ref().map(|table| device.enable(Irq::Msix, &events(&table.vectors, table.count)))
-            }
+            Some(Irq::Msi) => self
+                .msi
+                .as_ref()
+                .map(|msi| device.enable(Irq::Msi, &events(&msi.vectors, 1))),
+            Some(Irq::Msix) => self
+                .table
+                .as_ref()
+                .map(|table| device.enable(Irq::Msix, &events(&table.vectors, table.count))),
             None => None,
         };
         if matches!(result, Some(Ok(()))) {
@@ -269,7 +292,15 @@ impl Table {
         for vector in 0..count {
             vectors.set_vector(vector.into(), vector);
         }
-        Ok(Self { at, bar, offset, pending_bar, pending, vectors, count })
+        Ok(Self {
+            at,
+            bar,
+            offset,
+            pending_bar,
+            pending,
+            vectors,
+            count,
+        })
     }
 
     fn holds(&self, offset: u16) -> bool {

@@ -23,7 +23,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use kvm_bindings::{KVM_DEV_VFIO_GROUP, KVM_DEV_VFIO_GROUP_ADD, kvm_create_device, kvm_device_attr, kvm_device_type_KVM_DEV_TYPE_VFIO};
+use kvm_bindings::{
+    KVM_DEV_VFIO_GROUP, KVM_DEV_VFIO_GROUP_ADD, kvm_create_device, kvm_device_attr, kvm_device_type_KVM_DEV_TYPE_VFIO,
+};
 use kvm_ioctls::{DeviceFd, VmFd};
 
 use self::interrupts::Interrupts;
@@ -66,7 +68,8 @@ impl Containers {
         let fault = |step: &str, e: io::Error| Fault::host(format!("pass-through of {address}: {step}"), e);
         let take = |fds: &mut Fds, name: &str| {
             let fd = fds.take(name);
-            fd.map(Arc::new).ok_or_else(|| Fault::plan(format!("the descriptor {name:?} was not given")))
+            fd.map(Arc::new)
+                .ok_or_else(|| Fault::plan(format!("the descriptor {name:?} was not given")))
         };
         let is_first = !self.containers.contains_key(container);
         if is_first {
@@ -88,8 +91,15 @@ impl Containers {
         }
         let group = Arc::clone(&self.groups[group]);
         let device = DeviceFile::new(&group, address).map_err(|e| fault("the function", e))?;
-        let kvm = self.kvm.clone().ok_or_else(|| Fault::runtime("no KVM device for VFIO"))?;
-        Ok(Opened { address: address.to_owned(), device, _keep: (container, group, kvm) })
+        let kvm = self
+            .kvm
+            .clone()
+            .ok_or_else(|| Fault::runtime("no KVM device for VFIO"))?;
+        Ok(Opened {
+            address: address.to_owned(),
+            device,
+            _keep: (container, group, kvm),
+        })
     }
 
     /// KVM must know the group, to know of DMA that isn't coherent.
@@ -154,15 +164,28 @@ impl Passed {
     /// Its regions or interrupts can't be had.
     pub fn new(opened: Opened, host: Arc<dyn Host>, slot: u8) -> Result<Self, Fault> {
         let fault = |e: io::Error| Fault::host(format!("pass-through of {}", opened.address), e);
-        let regions: Vec<_> =
-            (0..=CONFIG_REGION).map(|index| opened.device.region(index)).collect::<Result<_, _>>().map_err(fault)?;
+        let regions: Vec<_> = (0..=CONFIG_REGION)
+            .map(|index| opened.device.region(index))
+            .collect::<Result<_, _>>()
+            .map_err(fault)?;
         let config = |offset: u16, data: &mut [u8]| {
-            opened.device.file().read_exact_at(data, regions[CONFIG_REGION as usize].offset + u64::from(offset))
+            opened
+                .device
+                .file()
+                .read_exact_at(data, regions[CONFIG_REGION as usize].offset + u64::from(offset))
         };
         let bars = read_bars(&regions, &config).map_err(fault)?;
         let pin = arch::INTX_PINS[usize::from(slot) % arch::INTX_PINS.len()];
         let interrupts = Interrupts::new(&opened.device, &host, &config, pin).map_err(fault)?;
-        let mut passed = Self { opened, host, regions, bars, pieces: Vec::new(), interrupts, command: 0 };
+        let mut passed = Self {
+            opened,
+            host,
+            regions,
+            bars,
+            pieces: Vec::new(),
+            interrupts,
+            command: 0,
+        };
         passed.map_pieces();
         Ok(passed)
     }
@@ -186,14 +209,32 @@ impl Passed {
                 None => vec![(0, region.size)],
             };
             for (offset, size) in parts.into_iter().filter(|(_, size)| *size >= PAGE && size % PAGE == 0) {
-                let (protection, fd) = (libc::PROT_READ | libc::PROT_WRITE, self.opened.device.file().as_raw_fd());
+                let (protection, fd) = (
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    self.opened.device.file().as_raw_fd(),
+                );
                 let at = (region.offset + offset) as libc::off_t;
                 // SAFETY: a new mapping at an address of the kernel's choice.
-                let host =
-                    unsafe { libc::mmap(std::ptr::null_mut(), size as usize, protection, libc::MAP_SHARED, fd, at) };
+                let host = unsafe {
+                    libc::mmap(
+                        std::ptr::null_mut(),
+                        size as usize,
+                        protection,
+                        libc::MAP_SHARED,
+                        fd,
+                        at,
+                    )
+                };
                 if host != libc::MAP_FAILED {
                     let (host, slot) = (host as usize, self.host.new_slot());
-                    self.pieces.push(Piece { bar, offset, size, host, slot, placed: None });
+                    self.pieces.push(Piece {
+                        bar,
+                        offset,
+                        size,
+                        host,
+                        slot,
+                        placed: None,
+                    });
                 }
             }
         }
@@ -284,13 +325,11 @@ impl Function for Passed {
                 // SAFETY: the slot is taken away.
                 let _ = unsafe { self.host.map(piece.slot, at, piece.host, 0) };
             }
-            // SAFETY: the mapping lives as long as the piece, which outlives the vCPUs. Where KVM refuses (another slot is
-            // there) accesses are trapped.
-            if let Some(at) = now
-                && unsafe { self.host.map(piece.slot, at, piece.host, piece.size) }.is_ok()
-            {
-                piece.placed = now;
-            }
+            let Some(at) = now else { continue };
+            // SAFETY: the mapping lives as long as the piece, which outlives the vCPUs.
+            let placed = unsafe { self.host.map(piece.slot, at, piece.host, piece.size) };
+            // Where KVM refuses (another slot is there) accesses are trapped.
+            piece.placed = placed.ok().map(|()| at);
         }
     }
 

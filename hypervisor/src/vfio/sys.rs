@@ -106,7 +106,11 @@ fn size_of_u32<T>() -> u32 {
 }
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// Puts a group into a container and, if it is the container's first, sets the IOMMU up.
@@ -119,7 +123,10 @@ pub fn join(container: &OwnedFd, group: &OwnedFd, is_first: bool) -> io::Result<
     if version != 0 {
         return Err(io::Error::other("the container is not /dev/vfio/vfio"));
     }
-    let mut status = GroupStatus { argsz: size_of_u32::<GroupStatus>(), flags: 0 };
+    let mut status = GroupStatus {
+        argsz: size_of_u32::<GroupStatus>(),
+        flags: 0,
+    };
     // SAFETY: the call writes within the struct.
     check(unsafe { ioctl_with_mut_ref(group, GROUP_GET_STATUS(), &mut status) })?;
     if status.flags & 1 == 0 {
@@ -144,7 +151,13 @@ pub fn join(container: &OwnedFd, group: &OwnedFd, is_first: bool) -> io::Result<
 /// # Errors
 /// The pages can't be locked, or overlap others.
 pub unsafe fn map_dma(container: &OwnedFd, iova: u64, host: usize, size: u64) -> io::Result<()> {
-    let map = DmaMap { argsz: size_of_u32::<DmaMap>(), flags: 3, vaddr: host as u64, iova, size };
+    let map = DmaMap {
+        argsz: size_of_u32::<DmaMap>(),
+        flags: 3,
+        vaddr: host as u64,
+        iova,
+        size,
+    };
     // SAFETY: the call reads the struct; the caller answers for the range.
     check(unsafe { ioctl_with_ref(container, IOMMU_MAP_DMA(), &map) }).map(drop)
 }
@@ -163,7 +176,10 @@ impl DeviceFile {
         let fd = check(unsafe { ioctl_with_ptr(group, GROUP_GET_DEVICE_FD(), address.as_ptr()) })?;
         // SAFETY: just made, nobody else's.
         let device = Self(unsafe { File::from_raw_fd(fd) });
-        let mut info = DeviceInfo { argsz: size_of_u32::<DeviceInfo>(), ..Default::default() };
+        let mut info = DeviceInfo {
+            argsz: size_of_u32::<DeviceInfo>(),
+            ..Default::default()
+        };
         // SAFETY: the call writes within the struct.
         check(unsafe { ioctl_with_mut_ref(&device.0, DEVICE_GET_INFO(), &mut info) })?;
         if info.flags & 2 == 0 || info.regions <= CONFIG_REGION {
@@ -187,7 +203,11 @@ impl DeviceFile {
     /// # Errors
     /// There is none of this number.
     pub fn region(&self, index: u32) -> io::Result<RegionInfo> {
-        let mut info = RegionInfo { argsz: size_of_u32::<RegionInfo>(), index, ..Default::default() };
+        let mut info = RegionInfo {
+            argsz: size_of_u32::<RegionInfo>(),
+            index,
+            ..Default::default()
+        };
         // SAFETY: the call writes within the struct.
         check(unsafe { ioctl_with_mut_ref(&self.0, DEVICE_GET_REGION_INFO(), &mut info) })?;
         Ok(info)
@@ -196,7 +216,11 @@ impl DeviceFile {
     /// How many interrupts of a kind there are.
     #[must_use]
     pub fn irq_count(&self, irq: Irq) -> u32 {
-        let mut info = IrqInfo { argsz: size_of_u32::<IrqInfo>(), index: irq as u32, ..Default::default() };
+        let mut info = IrqInfo {
+            argsz: size_of_u32::<IrqInfo>(),
+            index: irq as u32,
+            ..Default::default()
+        };
         // SAFETY: the call writes within the struct.
         let result = unsafe { ioctl_with_mut_ref(&self.0, DEVICE_GET_IRQ_INFO(), &mut info) };
         if result < 0 { 0 } else { info.count }

@@ -44,7 +44,10 @@ impl Space {
     }
 
     fn find(&self, address: u64) -> Option<(&Place, u64)> {
-        let place = self.0.iter().find(|place| (place.first..=place.last).contains(&address))?;
+        let place = self
+            .0
+            .iter()
+            .find(|place| (place.first..=place.last).contains(&address))?;
         Some((place, address - place.first))
     }
 }

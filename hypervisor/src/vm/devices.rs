@@ -63,8 +63,15 @@ impl Devices {
         let mut builder = Builder::new(plan, fds, context)?;
         for range in &plan.ioports {
             let file = File::from(take(fds, &range.fd)?);
-            let ports = HostPorts { file, first: range.first, last: range.last };
-            builder.bus.ports.insert(range.first.into(), range.last.into(), Arc::new(ports));
+            let ports = HostPorts {
+                file,
+                first: range.first,
+                last: range.last,
+            };
+            builder
+                .bus
+                .ports
+                .insert(range.first.into(), range.last.into(), Arc::new(ports));
         }
         let mut vfio = vfio::Containers::default();
         for device in &plan.devices {
@@ -103,7 +110,10 @@ impl Devices {
     pub fn counters(&self) -> BTreeMap<String, u64> {
         let mut all = BTreeMap::from([("console.lost".to_owned(), self.console.lost())]);
         for (link, _) in &self.links {
-            all.extend(link.counters().map(|(name, value)| (format!("{}.{name}", link.name()), value)));
+            all.extend(
+                link.counters()
+                    .map(|(name, value)| (format!("{}.{name}", link.name()), value)),
+            );
         }
         if let Some(panic) = &self.panic {
             all.insert("pvpanic.told".to_owned(), panic.told().into());
@@ -124,7 +134,10 @@ impl<'a> Builder<'a> {
         let mut bus = Bus::default();
         arch::insert_power(&mut bus, context.ending);
         let console = plan.console.as_ref();
-        let output = console.map(|console| take(fds, &console.output)).transpose()?.map(File::from);
+        let output = console
+            .map(|console| take(fds, &console.output))
+            .transpose()?
+            .map(File::from);
         let input = console.and_then(|console| console.input.as_ref());
         let input = input.map(|name| take(fds, name)).transpose()?.map(File::from);
         let console = Arc::new(Console::new(output, input).map_err(host("console"))?);
@@ -132,28 +145,61 @@ impl<'a> Builder<'a> {
         context.host.attach(arch::SERIAL_PIN, &line).map_err(host("console"))?;
         arch::insert_console(&mut bus, console.clone());
         let vcpus = u8::try_from(plan.vcpus.len()).map_err(Fault::plan)?;
-        let machine = Machine { vcpus, has_console: true, ..Machine::default() };
-        let devices = Devices { machine, console, links: Vec::new(), watchdog: None, panic: None };
-        Ok(Self { context, bus, functions: vec![Box::new(HostBridge::default())], devices })
+        let machine = Machine {
+            vcpus,
+            has_console: true,
+            ..Machine::default()
+        };
+        let devices = Devices {
+            machine,
+            console,
+            links: Vec::new(),
+            watchdog: None,
+            panic: None,
+        };
+        Ok(Self {
+            context,
+            bus,
+            functions: vec![Box::new(HostBridge::default())],
+            devices,
+        })
     }
 
     fn add(&mut self, device: &Device, fds: &mut Fds, vfio: &mut vfio::Containers) -> Result<(), Fault> {
         let (poller, ending) = (self.context.poller, self.context.ending);
         match device {
-            Device::Snd { name, transport, link, queue_size, hold_ms, declared } => {
+            Device::Snd {
+                name,
+                transport,
+                link,
+                queue_size,
+                hold_ms,
+                declared,
+            } => {
                 let hold = Duration::from_millis(*hold_ms);
                 if !queue_size.is_power_of_two() || *queue_size > crate::devices::virtio::QUEUE_SIZE_MAX {
-                    return Err(Fault::plan(format!("{name}: queue_size must be a power of two, at most 1024")));
+                    return Err(Fault::plan(format!(
+                        "{name}: queue_size must be a power of two, at most 1024"
+                    )));
                 }
                 let (name, declared) = (name.clone(), declared.clone());
-                let options = Options { name, queue_size: *queue_size, hold, declared };
+                let options = Options {
+                    name,
+                    queue_size: *queue_size,
+                    hold,
+                    declared,
+                };
                 let snd = Snd::new(options, self.context.reporter.clone(), poller);
                 let socket = link.as_ref().map(|name| take(fds, name)).transpose()?;
                 self.devices.links.push((snd.link(), socket));
                 self.add_virtio(Box::new(snd), *transport)
             }
             Device::Rng { transport } => self.add_virtio(Box::new(Rng::new(poller)), *transport),
-            Device::Blk { transport, image, serial } => {
+            Device::Blk {
+                transport,
+                image,
+                serial,
+            } => {
                 let file = File::from(take(fds, image)?);
                 let blk = Blk::new(file, serial, poller).map_err(host("block image"))?;
                 self.add_virtio(Box::new(blk), *transport)
@@ -162,7 +208,11 @@ impl<'a> Builder<'a> {
                 let vsock = Vsock::new(take(fds, vhost)?, *cid, self.shared()?)?;
                 self.add_virtio(Box::new(vsock), *transport)
             }
-            Device::Vfio { address, container, group } => {
+            Device::Vfio {
+                address,
+                container,
+                group,
+            } => {
                 let names = [address.as_str(), container, group];
                 let opened = vfio.open(fds, names, self.context.vm, self.context.memory)?;
                 let slot = u8::try_from(self.functions.len()).map_err(Fault::plan)?;
@@ -175,13 +225,17 @@ impl<'a> Builder<'a> {
             }
             Device::Pvpanic => {
                 let device = Arc::new(PanicNotifier::new(Arc::clone(ending)));
-                self.bus.ports.insert(panic::PORT.into(), panic::PORT.into(), device.clone());
+                self.bus
+                    .ports
+                    .insert(panic::PORT.into(), panic::PORT.into(), device.clone());
                 (self.devices.panic, self.devices.machine.has_pvpanic) = (Some(device), true);
                 Ok(())
             }
             Device::Watchdog => {
                 let device = Arc::new(Watchdog::new(Arc::clone(ending)).map_err(host("watchdog"))?);
-                self.bus.ports.insert(watchdog::PORT.into(), watchdog::PORT.into(), device.clone());
+                self.bus
+                    .ports
+                    .insert(watchdog::PORT.into(), watchdog::PORT.into(), device.clone());
                 self.devices.watchdog = Some(device);
                 Ok(())
             }
@@ -204,11 +258,16 @@ impl<'a> Builder<'a> {
             Transport::Mmio => {
                 let index = self.devices.machine.mmio.len();
                 let pin = *arch::MMIO_PINS.get(index).ok_or_else(|| {
-                    Fault::plan(format!("more than {} virtio-mmio devices: use PCI", arch::MMIO_PINS.len()))
+                    Fault::plan(format!(
+                        "more than {} virtio-mmio devices: use PCI",
+                        arch::MMIO_PINS.len()
+                    ))
                 })?;
                 let at = layout::VIRTIO_MMIO + layout::VIRTIO_MMIO_STEP * index as u64;
                 let device = MmioVirtio::new(device, memory, kvm, at, pin).map_err(host("virtio over MMIO"))?;
-                self.bus.memory.insert(at, at + layout::VIRTIO_MMIO_STEP - 1, Arc::new(device));
+                self.bus
+                    .memory
+                    .insert(at, at + layout::VIRTIO_MMIO_STEP - 1, Arc::new(device));
                 let at = u32::try_from(at).map_err(Fault::plan)?;
                 self.devices.machine.mmio.push((at, pin));
             }
@@ -220,9 +279,17 @@ impl<'a> Builder<'a> {
         let root = Arc::new(Root::new(self.functions)?);
         self.devices.machine.has_pci = true;
         arch::insert_pci_ports(&mut self.bus, &root);
-        let window = BarWindow { root: Arc::clone(&root), is_port: false, first: layout::PCI_MEMORY };
-        self.bus.memory.insert(layout::PCI_MEMORY, layout::PCI_MEMORY_END - 1, Arc::new(window));
-        self.bus.memory.insert(layout::ECAM, layout::ECAM + layout::ECAM_SIZE - 1, Arc::new(Ecam(root)));
+        let window = BarWindow {
+            root: Arc::clone(&root),
+            is_port: false,
+            first: layout::PCI_MEMORY,
+        };
+        self.bus
+            .memory
+            .insert(layout::PCI_MEMORY, layout::PCI_MEMORY_END - 1, Arc::new(window));
+        self.bus
+            .memory
+            .insert(layout::ECAM, layout::ECAM + layout::ECAM_SIZE - 1, Arc::new(Ecam(root)));
         Ok((self.bus, self.devices))
     }
 }

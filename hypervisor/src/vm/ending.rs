@@ -22,7 +22,11 @@ impl Ending {
     /// # Errors
     /// No descriptors left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { outcome: Mutex::default(), is_set: AtomicBool::new(false), wake: EventFd::new(EFD_NONBLOCK)? })
+        Ok(Self {
+            outcome: Mutex::default(),
+            is_set: AtomicBool::new(false),
+            wake: EventFd::new(EFD_NONBLOCK)?,
+        })
     }
 
     /// The VM is over; a second word is not heard.

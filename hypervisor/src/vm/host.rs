@@ -95,8 +95,15 @@ impl KvmHost {
     /// Interrupts and slots of this VM; nobody else may route or map.
     #[must_use]
     pub fn new(vm: Arc<VmFd>) -> Self {
-        let numbers = Numbers { gsi: arch::PINS, slot: 0, messages: BTreeMap::new() };
-        Self { vm, numbers: Mutex::new(numbers) }
+        let numbers = Numbers {
+            gsi: arch::PINS,
+            slot: 0,
+            messages: BTreeMap::new(),
+        };
+        Self {
+            vm,
+            numbers: Mutex::new(numbers),
+        }
     }
 
     fn numbers(&self) -> std::sync::MutexGuard<'_, Numbers> {
@@ -124,7 +131,12 @@ impl Host for KvmHost {
             return Ok(());
         }
         let mut entries = arch::pin_routes();
-        entries.extend(numbers.messages.iter().map(|(gsi, message)| message_route(*gsi, *message)));
+        entries.extend(
+            numbers
+                .messages
+                .iter()
+                .map(|(gsi, message)| message_route(*gsi, *message)),
+        );
         let table = KvmIrqRouting::from_entries(&entries).map_err(|e| io::Error::other(format!("routes: {e:?}")))?;
         self.vm.set_gsi_routing(&table).map_err(Into::into)
     }
@@ -138,7 +150,9 @@ impl Host for KvmHost {
     }
 
     fn attach_level(&self, pin: u32, event: &EventFd, resample: &EventFd) -> io::Result<()> {
-        self.vm.register_irqfd_with_resample(event, resample, pin).map_err(Into::into)
+        self.vm
+            .register_irqfd_with_resample(event, resample, pin)
+            .map_err(Into::into)
     }
 
     fn watch(&self, address: u64, value: Option<u32>, event: &EventFd) -> io::Result<()> {
@@ -179,7 +193,11 @@ impl Host for KvmHost {
 }
 
 fn message_route(gsi: u32, message: Message) -> kvm_irq_routing_entry {
-    let mut entry = kvm_irq_routing_entry { gsi, type_: KVM_IRQ_ROUTING_MSI, ..Default::default() };
+    let mut entry = kvm_irq_routing_entry {
+        gsi,
+        type_: KVM_IRQ_ROUTING_MSI,
+        ..Default::default()
+    };
     entry.u.msi.address_lo = message.address as u32;
     entry.u.msi.address_hi = (message.address >> 32) as u32;
     entry.u.msi.data = message.data;

@@ -43,10 +43,17 @@ impl Memory {
     pub fn map(regions: &[Region], fds: &Fds) -> Result<Self, Fault> {
         let mut map = regions.to_vec();
         map.sort_by_key(|region| region.guest_address);
-        let mapped: Vec<_> = map.iter().map(|region| map_one(region, fds)).collect::<Result<_, _>>()?;
+        let mapped: Vec<_> = map
+            .iter()
+            .map(|region| map_one(region, fds))
+            .collect::<Result<_, _>>()?;
         let pick = |wanted: &dyn Fn(&Region) -> bool| {
-            let some: Vec<_> =
-                map.iter().zip(&mapped).filter(|(region, _)| wanted(region)).map(|(_, m)| Arc::clone(m)).collect();
+            let some: Vec<_> = map
+                .iter()
+                .zip(&mapped)
+                .filter(|(region, _)| wanted(region))
+                .map(|(_, m)| Arc::clone(m))
+                .collect();
             Guest::from_arc_regions(some)
         };
         let all = pick(&|_| true).map_err(|e| Fault::plan(format!("memory regions: {e}; place them side by side")))?;
@@ -61,25 +68,38 @@ impl Memory {
         &'a self,
         wanted: impl Fn(&Region) -> bool + 'a,
     ) -> impl Iterator<Item = (u64, u64, usize)> + 'a {
-        self.map.iter().zip(self.all.iter()).filter(move |(region, _)| wanted(region)).map(|(_, mapped)| {
-            (mapped.start_addr().raw_value(), mapped.len(), mapped.as_ptr() as usize)
-        })
+        self.map
+            .iter()
+            .zip(self.all.iter())
+            .filter(move |(region, _)| wanted(region))
+            .map(|(_, mapped)| (mapped.start_addr().raw_value(), mapped.len(), mapped.as_ptr() as usize))
     }
 }
 
 fn map_one(region: &Region, fds: &Fds) -> Result<Arc<GuestRegionMmap<()>>, Fault> {
     let name = &region.fd;
     let at = region.guest_address;
-    let unit = if region.kind == RegionKind::Window { HUGE_PAGE } else { 4096 };
-    let size = usize::try_from(region.size).ok().filter(|_| at.checked_add(region.size).is_some());
-    let Some(size) = size.filter(|size| *size > 0 && region.size % unit == 0 && at % unit == 0) else {
+    let unit = if region.kind == RegionKind::Window {
+        HUGE_PAGE
+    } else {
+        4096
+    };
+    let size = usize::try_from(region.size)
+        .ok()
+        .filter(|_| at.checked_add(region.size).is_some());
+    let Some(size) = size.filter(|size| *size > 0 && region.size.is_multiple_of(unit) && at.is_multiple_of(unit))
+    else {
         return Err(Fault::plan(format!(
             "memory region at {at:#x}: address and size must be multiples of {unit} and the size not 0"
         )));
     };
     let file = File::from(
         fds.duplicate(name)
-            .ok_or_else(|| Fault::plan(format!("memory region at {at:#x}: the descriptor {name:?} was not given")))?
+            .ok_or_else(|| {
+                Fault::plan(format!(
+                    "memory region at {at:#x}: the descriptor {name:?} was not given"
+                ))
+            })?
             .map_err(host("duplicate a descriptor"))?,
     );
     check_file(&file, region)?;
@@ -115,11 +135,13 @@ fn check_file(file: &File, region: &Region) -> Result<(), Fault> {
     // SAFETY: a query on a descriptor we own.
     let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
     if seals < 0 || seals & libc::F_SEAL_SHRINK == 0 {
-        return Err(Fault::plan(format!("the descriptor {name:?} is no memfd sealed against shrinking: seal it")));
+        return Err(Fault::plan(format!(
+            "the descriptor {name:?} is no memfd sealed against shrinking: seal it"
+        )));
     }
     let length = file.metadata().map_err(host("size of a memfd"))?.len();
     match region.offset.checked_add(region.size) {
-        Some(end) if end <= length && region.offset % 4096 == 0 => Ok(()),
+        Some(end) if end <= length && region.offset.is_multiple_of(4096) => Ok(()),
         _ => Err(Fault::plan(format!(
             "memory region at {:#x}: {} bytes from {:#x} are not in the memfd {name:?} of {length} bytes",
             region.guest_address, region.size, region.offset
@@ -134,7 +156,7 @@ fn check_file(file: &File, region: &Region) -> Result<(), Fault> {
 /// No memory or no descriptors left.
 pub fn create(name: &str, size: u64, huge: bool) -> io::Result<(OwnedFd, bool)> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    if huge && size % HUGE_PAGE == 0 {
+    if huge && size.is_multiple_of(HUGE_PAGE) {
         let made = create_with(name, size, flags | libc::MFD_HUGETLB | libc::MFD_HUGE_2MB).and_then(|fd| {
             // Reserves the pages, so that it fails here and not at the guest's first use.
             // SAFETY: a call on a descriptor we own.
@@ -192,7 +214,10 @@ mod tests {
 
     #[test]
     fn regions_are_sorted_and_each_view_has_its_own() {
-        let regions = [region(0x40_0000, 0x20_0000, RegionKind::Window), region(0, 0x10_0000, RegionKind::Ram)];
+        let regions = [
+            region(0x40_0000, 0x20_0000, RegionKind::Window),
+            region(0, 0x10_0000, RegionKind::Ram),
+        ];
 
         let memory = Memory::map(&regions, &fds(0x20_0000)).unwrap();
 
@@ -204,7 +229,10 @@ mod tests {
     #[test]
     fn overlaps_misalignment_a_short_memfd_and_no_ram_are_refused_each_with_its_cure() {
         let cases: [(&[Region], &str); 4] = [
-            (&[region(0, 8192, RegionKind::Ram), region(4096, 4096, RegionKind::Pool)], "side by side"),
+            (
+                &[region(0, 8192, RegionKind::Ram), region(4096, 4096, RegionKind::Pool)],
+                "side by side",
+            ),
             (&[region(0, 5000, RegionKind::Ram)], "multiples of 4096"),
             (&[region(0, 1 << 30, RegionKind::Ram)], "not in the memfd"),
             (&[region(0, 4096, RegionKind::Pool)], "kind \"ram\""),
@@ -220,7 +248,9 @@ mod tests {
     fn memory_that_could_shrink_is_refused() {
         let mut fds = Fds::default();
         // SAFETY: the name is a C string; the descriptor is nobody else's.
-        fds.insert("ram", unsafe { OwnedFd::from_raw_fd(libc::memfd_create(c"open".as_ptr(), libc::MFD_CLOEXEC)) });
+        fds.insert("ram", unsafe {
+            OwnedFd::from_raw_fd(libc::memfd_create(c"open".as_ptr(), libc::MFD_CLOEXEC))
+        });
 
         let error = Memory::map(&[region(0, 4096, RegionKind::Ram)], &fds).unwrap_err();
 

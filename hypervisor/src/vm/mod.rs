@@ -85,7 +85,9 @@ impl Exit {
 pub fn run(plan: Plan, fds: Fds, lock: impl FnOnce() -> Result<(), String>) -> Result<Exit, Error> {
     let started = Instant::now();
     let partition = plan.name.clone();
-    Vm::build(&plan, fds).and_then(|vm| vm.run(&plan, lock, started)).map_err(|fault| Error { partition, fault })
+    Vm::build(&plan, fds)
+        .and_then(|vm| vm.run(&plan, lock, started))
+        .map_err(|fault| Error { partition, fault })
 }
 
 /// Everything of a VM before its threads run.
@@ -113,31 +115,72 @@ impl Vm {
         let poller = Arc::new(Poller::new().map_err(error::host("epoll"))?);
         let control = fds.take("control").map(|fd| Arc::new(Channel::from(fd)));
         let reporter = Reporter::new(control.clone());
-        let context = devices::Context { vm: &vm, host, memory: &memory, ending: &ending, poller: &poller, reporter };
+        let context = devices::Context {
+            vm: &vm,
+            host,
+            memory: &memory,
+            ending: &ending,
+            poller: &poller,
+            reporter,
+        };
         let (bus, devices) = Devices::build(plan, &mut fds, &context)?;
         let kernel = image(&mut fds, &plan.boot.kernel)?;
-        let initrd = plan.boot.initrd.as_ref().map(|name| image(&mut fds, name)).transpose()?;
-        let images = Images { kernel, initrd, cmdline: plan.boot.cmdline.clone() };
+        let initrd = plan
+            .boot
+            .initrd
+            .as_ref()
+            .map(|name| image(&mut fds, name))
+            .transpose()?;
+        let images = Images {
+            kernel,
+            initrd,
+            cmdline: plan.boot.cmdline.clone(),
+        };
         let entry = arch::load(&memory, images, &devices.machine)?;
         let vcpus = make_vcpus(&kvm, &vm, plan.vcpus.len(), &Arc::new(bus), &ending)?;
         if let Some(first) = vcpus.first() {
             arch::enter(&first.fd, entry, &memory.ram)?;
         }
         let gauges = vcpus.iter().map(|vcpu| Arc::clone(&vcpu.gauge)).collect();
-        Ok(Self { vcpus, gauges, ending, poller, control, devices, _memory: memory })
+        Ok(Self {
+            vcpus,
+            gauges,
+            ending,
+            poller,
+            control,
+            devices,
+            _memory: memory,
+        })
     }
 
     fn run(self, plan: &Plan, lock: impl FnOnce() -> Result<(), String>, started: Instant) -> Result<Exit, Fault> {
-        let Self { vcpus, gauges, ending, poller, control, mut devices, _memory } = self;
+        let Self {
+            vcpus,
+            gauges,
+            ending,
+            poller,
+            control,
+            mut devices,
+            _memory,
+        } = self;
         let threads = Threads::spawn(vcpus, plan)?;
         vcpu::place(&plan.service, &format!("{}:service", plan.name))?;
         let nothing = poller.register(Arc::new(Woken));
-        poller.add(ending.as_raw_fd(), nothing, 0).map_err(error::host("epoll"))?;
+        poller
+            .add(ending.as_raw_fd(), nothing, 0)
+            .map_err(error::host("epoll"))?;
         devices.start(&poller)?;
         if let Some(channel) = &control {
-            let requests = Requests { channel: Arc::clone(channel), ending: Arc::clone(&ending), gauges, devices };
+            let requests = Requests {
+                channel: Arc::clone(channel),
+                ending: Arc::clone(&ending),
+                gauges,
+                devices,
+            };
             let requests = poller.register(Arc::new(requests.with_poller(&poller)));
-            poller.add(channel.as_raw_fd(), requests, 0).map_err(error::host("control socket"))?;
+            poller
+                .add(channel.as_raw_fd(), requests, 0)
+                .map_err(error::host("control socket"))?;
         }
         lock().map_err(|cause| Fault::Host(format!("sandbox: {cause}")))?;
         threads.start();
@@ -170,7 +213,10 @@ struct Requests {
 
 impl Requests {
     fn with_poller(self, poller: &Arc<Poller>) -> RequestHandler {
-        RequestHandler { requests: self, poller: Arc::clone(poller) }
+        RequestHandler {
+            requests: self,
+            poller: Arc::clone(poller),
+        }
     }
 
     fn answer(&self, request: Request, fd: Option<OwnedFd>) {
@@ -178,11 +224,15 @@ impl Requests {
             (Request::Stop, _) => self.ending.set(Ok(Exit::Stopped)),
             (Request::Stats, _) => {
                 let vcpus = self.gauges.iter().map(|gauge| gauge.read()).collect();
-                let stats = Report::Stats { vcpus, devices: self.devices.counters() };
+                let stats = Report::Stats {
+                    vcpus,
+                    devices: self.devices.counters(),
+                };
                 Reporter::new(Some(Arc::clone(&self.channel))).tell(&stats);
             }
             (Request::Link { device }, Some(socket)) => {
-                self.devices.connect(&device, socket, &Reporter::new(Some(Arc::clone(&self.channel))));
+                self.devices
+                    .connect(&device, socket, &Reporter::new(Some(Arc::clone(&self.channel))));
             }
             (Request::Link { .. }, None) => {}
         }
@@ -209,10 +259,18 @@ impl Handler for RequestHandler {
 
 fn check(plan: &Plan) -> Result<(), Fault> {
     if plan.vcpus.is_empty() || plan.vcpus.len() > Plan::MAX_VCPUS {
-        return Err(Fault::plan(format!("{} vCPUs: give 1 to {}", plan.vcpus.len(), Plan::MAX_VCPUS)));
+        return Err(Fault::plan(format!(
+            "{} vCPUs: give 1 to {}",
+            plan.vcpus.len(),
+            Plan::MAX_VCPUS
+        )));
     }
     if plan.devices.len() > Plan::MAX_DEVICES {
-        return Err(Fault::plan(format!("{} devices: at most {}", plan.devices.len(), Plan::MAX_DEVICES)));
+        return Err(Fault::plan(format!(
+            "{} devices: at most {}",
+            plan.devices.len(),
+            Plan::MAX_DEVICES
+        )));
     }
     Ok(())
 }
@@ -227,13 +285,16 @@ fn open_kvm(fds: &mut Fds) -> Result<Kvm, Fault> {
     let kvm = unsafe { Kvm::from_raw_fd(fd.into_raw_fd()) };
     match kvm.get_api_version() {
         KVM_API => Ok(kvm),
-        _ => Err(Fault::Host("the descriptor \"kvm\" is not /dev/kvm, or KVM isn't usable".to_owned())),
+        _ => Err(Fault::Host(
+            "the descriptor \"kvm\" is not /dev/kvm, or KVM isn't usable".to_owned(),
+        )),
     }
 }
 
 /// Takes a descriptor that the plan names.
 fn take(fds: &mut Fds, name: &str) -> Result<OwnedFd, Fault> {
-    fds.take(name).ok_or_else(|| Fault::plan(format!("the descriptor {name:?} was not given")))
+    fds.take(name)
+        .ok_or_else(|| Fault::plan(format!("the descriptor {name:?} was not given")))
 }
 
 fn image(fds: &mut Fds, name: &str) -> Result<Image, Fault> {
@@ -248,20 +309,19 @@ fn insert_memory(host: &dyn Host, memory: &Memory) -> Result<(), Fault> {
     Ok(())
 }
 
-fn make_vcpus(
-    kvm: &Kvm,
-    vm: &VmFd,
-    count: usize,
-    bus: &Arc<Bus>,
-    ending: &Arc<Ending>,
-) -> Result<Vec<Vcpu>, Fault> {
+fn make_vcpus(kvm: &Kvm, vm: &VmFd, count: usize, bus: &Arc<Bus>, ending: &Arc<Ending>) -> Result<Vec<Vcpu>, Fault> {
     let template = arch::Template::new(kvm, count)?;
     (0..count)
         .map(|index| {
             let fd = vm.create_vcpu(index as u64).map_err(error::host("KVM_CREATE_VCPU"))?;
             template.set_up(&fd, u8::try_from(index).map_err(Fault::plan)?)?;
             let gauge = Arc::new(Gauge::new(&fd));
-            Ok(Vcpu { fd, bus: Arc::clone(bus), ending: Arc::clone(ending), gauge })
+            Ok(Vcpu {
+                fd,
+                bus: Arc::clone(bus),
+                ending: Arc::clone(ending),
+                gauge,
+            })
         })
         .collect()
 }

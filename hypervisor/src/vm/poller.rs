@@ -28,7 +28,10 @@ impl Poller {
     /// # Errors
     /// No descriptors left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { epoll: Epoll::new()?, handlers: Mutex::default() })
+        Ok(Self {
+            epoll: Epoll::new()?,
+            handlers: Mutex::default(),
+        })
     }
 
     /// Makes a handler known; at set-up only, it stays.
@@ -44,7 +47,11 @@ impl Poller {
     /// It can't be watched (an ordinary file).
     pub fn add(&self, fd: RawFd, handler: HandlerId, token: u32) -> io::Result<()> {
         let data = u64::from(handler.0) << 32 | u64::from(token);
-        self.epoll.ctl(ControlOperation::Add, fd, EpollEvent::new(EventSet::IN | EventSet::READ_HANG_UP, data))
+        self.epoll.ctl(
+            ControlOperation::Add,
+            fd,
+            EpollEvent::new(EventSet::IN | EventSet::READ_HANG_UP, data),
+        )
     }
 
     /// Watches it no longer; must be called before the descriptor is closed.
@@ -65,7 +72,12 @@ impl Poller {
         };
         for event in &events[..count] {
             let index = (event.data() >> 32) as usize;
-            let handler = self.handlers.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned();
+            let handler = self
+                .handlers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(index)
+                .cloned();
             if let Some(handler) = handler {
                 handler.ready(event.data() as u32);
             }

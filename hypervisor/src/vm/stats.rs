@@ -55,5 +55,8 @@ pub fn read(fd: &OwnedFd) -> io::Result<BTreeMap<String, u64>> {
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes[at..at + 4].iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte))
+    bytes[at..at + 4]
+        .iter()
+        .rev()
+        .fold(0, |word, byte| word << 8 | u32::from(*byte))
 }

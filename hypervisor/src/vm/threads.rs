@@ -28,7 +28,9 @@ impl Threads {
             let handle = std::thread::Builder::new()
                 .spawn(move || run_thread(vcpu, &thread, &name, &placed, &wait))
                 .map_err(super::error::host("vCPU thread"))?;
-            let result = result.recv().unwrap_or_else(|_| Err(Fault::runtime("a vCPU thread ended before its start")));
+            let result = result
+                .recv()
+                .unwrap_or_else(|_| Err(Fault::runtime("a vCPU thread ended before its start")));
             handles.push((handle, start));
             result?;
         }

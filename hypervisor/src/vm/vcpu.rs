@@ -44,14 +44,25 @@ impl Gauge {
     /// For this vCPU; KVM's own counters are there from Linux 5.14 on.
     #[must_use]
     pub fn new(vcpu: &VcpuFd) -> Self {
-        Self { counters: Counters::default(), kvm: stats::open(vcpu).ok() }
+        Self {
+            counters: Counters::default(),
+            kvm: stats::open(vcpu).ok(),
+        }
     }
 
     /// All counters by name.
     pub fn read(&self) -> BTreeMap<String, u64> {
-        let mut all = self.kvm.as_ref().and_then(|fd| stats::read(fd).ok()).unwrap_or_default();
+        let mut all = self
+            .kvm
+            .as_ref()
+            .and_then(|fd| stats::read(fd).ok())
+            .unwrap_or_default();
         let ours = &self.counters;
-        for (name, value) in [("user-exits", &ours.exits), ("user-port", &ours.port), ("user-memory", &ours.memory)] {
+        for (name, value) in [
+            ("user-exits", &ours.exits),
+            ("user-port", &ours.port),
+            ("user-memory", &ours.memory),
+        ] {
             all.insert(name.to_owned(), value.load(Ordering::Relaxed));
         }
         all
@@ -139,11 +150,16 @@ pub fn place(thread: &Thread, name: &str) -> Result<(), Fault> {
         // SAFETY: the set lives until the call returns.
         if unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } != 0 {
             let error = io::Error::last_os_error();
-            return Err(Fault::plan(format!("thread {name}: CPUs {:?}: {error}; name CPUs that are there", thread.cpus)));
+            return Err(Fault::plan(format!(
+                "thread {name}: CPUs {:?}: {error}; name CPUs that are there",
+                thread.cpus
+            )));
         }
     }
     if let Some(priority) = thread.fifo {
-        let parameters = libc::sched_param { sched_priority: priority.into() };
+        let parameters = libc::sched_param {
+            sched_priority: priority.into(),
+        };
         // SAFETY: the parameters live until the call returns.
         if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameters) } != 0 {
             let error = io::Error::last_os_error();
@@ -190,7 +206,10 @@ pub fn accept_kicks(vcpu: &VcpuFd) -> Result<(), Fault> {
             mask |= 1 << (signal - 1);
         }
     }
-    let mask = SignalMask { length: 8, mask: mask.to_ne_bytes() };
+    let mask = SignalMask {
+        length: 8,
+        mask: mask.to_ne_bytes(),
+    };
     // SAFETY: the kernel reads `length` bytes behind the length.
     if unsafe { ioctl_with_ref(vcpu, KVM_SET_SIGNAL_MASK(), &mask) } != 0 {
         return Err(Fault::host("KVM_SET_SIGNAL_MASK", io::Error::last_os_error()));

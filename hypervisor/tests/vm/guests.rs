@@ -153,7 +153,10 @@ fn elf(code: &[u8]) -> Vec<u8> {
         bytes.extend(word.to_le_bytes());
     }
     bytes.extend([0, 0, 0, 0, 64, 0, 56, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
-    let segments = [(1_u32, HEADERS, 0x10_0000_u64, code_size), (4, HEADERS + code_size, 0, 20)];
+    let segments = [
+        (1_u32, HEADERS, 0x10_0000_u64, code_size),
+        (4, HEADERS + code_size, 0, 20),
+    ];
     for (kind, at, address, size) in segments {
         bytes.extend(kind.to_le_bytes());
         bytes.extend(5_u32.to_le_bytes());

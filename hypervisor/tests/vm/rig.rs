@@ -1,5 +1,7 @@
 //! Runs a VM in this process: memory, kernel, console and control socket as the parent would give them.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
@@ -29,8 +31,15 @@ pub fn plan() -> Plan {
         vcpus: vec![Thread::default()],
         service: Thread::default(),
         memory: vec![ram],
-        boot: Boot { kernel: "kernel".to_owned(), initrd: None, cmdline: String::new() },
-        console: Some(Console { output: "console".to_owned(), input: None }),
+        boot: Boot {
+            kernel: "kernel".to_owned(),
+            initrd: None,
+            cmdline: String::new(),
+        },
+        console: Some(Console {
+            output: "console".to_owned(),
+            input: None,
+        }),
         devices: Vec::new(),
         ioports: Vec::new(),
     }
@@ -60,7 +69,11 @@ impl Rig {
         fds.insert("kernel", OwnedFd::from(file(kernel)));
         let console = file(&[]);
         fds.insert("console", OwnedFd::from(console.try_clone().unwrap()));
-        Self { fds, console, lock: None }
+        Self {
+            fds,
+            console,
+            lock: None,
+        }
     }
 
     /// A control socket; gives the parent's end.

@@ -54,7 +54,9 @@ pub const MMIO_PINS: [u32; 8] = [16, 17, 18, 19, 20, 21, 22, 23];
 pub const INTX_PINS: [u32; 8] = [24, 25, 26, 27, 28, 29, 30, 31];
 
 fn not_built() -> Fault {
-    Fault::Host("this build has no arm64 boot yet: run it on x86-64, or the guests on QEMU's \"virt\" machine".to_owned())
+    Fault::Host(
+        "this build has no arm64 boot yet: run it on x86-64, or the guests on QEMU's \"virt\" machine".to_owned(),
+    )
 }
 
 /// Refuses.

@@ -30,7 +30,10 @@ const STACK: u64 = 0x8ff0;
 /// KVM refused, or the RAM is too small.
 pub fn enter(vcpu: &VcpuFd, entry: Entry, ram: &Guest) -> Result<(), Fault> {
     let mut sregs = vcpu.get_sregs().map_err(host("registers"))?;
-    let mut regs = kvm_regs { rflags: 2, ..Default::default() };
+    let mut regs = kvm_regs {
+        rflags: 2,
+        ..Default::default()
+    };
     match entry {
         Entry::Pvh(at) => {
             protected_mode(&mut sregs);
@@ -48,14 +51,30 @@ pub fn enter(vcpu: &VcpuFd, entry: Entry, ram: &Guest) -> Result<(), Fault> {
 
 fn flat(selector: u16, type_: u8, long: bool) -> kvm_segment {
     let (l, db) = (u8::from(long), u8::from(!long));
-    kvm_segment { limit: u32::MAX, selector, type_, present: 1, s: 1, g: 1, l, db, ..Default::default() }
+    kvm_segment {
+        limit: u32::MAX,
+        selector,
+        type_,
+        present: 1,
+        s: 1,
+        g: 1,
+        l,
+        db,
+        ..Default::default()
+    }
 }
 
 fn set_segments(sregs: &mut kvm_sregs, long: bool) {
     let data = flat(16, 3, false);
     sregs.cs = flat(8, 0xb, long);
     (sregs.ds, sregs.es, sregs.ss, sregs.fs, sregs.gs) = (data, data, data, data, data);
-    sregs.tr = kvm_segment { limit: 0x67, selector: 24, type_: 0xb, present: 1, ..Default::default() };
+    sregs.tr = kvm_segment {
+        limit: 0x67,
+        selector: 24,
+        type_: 0xb,
+        present: 1,
+        ..Default::default()
+    };
 }
 
 fn protected_mode(sregs: &mut kvm_sregs) {
@@ -77,6 +96,11 @@ fn write_long_mode_tables(ram: &Guest) -> Result<(), Fault> {
     boot::write(ram, GDT, &words(&gdt), "GDT")?;
     let directory: Vec<u64> = (0..512).map(|page| page << 21 | 0x83).collect();
     boot::write(ram, PAGE_TABLES, &words(&[(PAGE_TABLES + 0x1000) | 3]), "page tables")?;
-    boot::write(ram, PAGE_TABLES + 0x1000, &words(&[(PAGE_TABLES + 0x2000) | 3]), "page tables")?;
+    boot::write(
+        ram,
+        PAGE_TABLES + 0x1000,
+        &words(&[(PAGE_TABLES + 0x2000) | 3]),
+        "page tables",
+    )?;
     boot::write(ram, PAGE_TABLES + 0x2000, &words(&directory), "page tables")
 }

@@ -64,6 +64,9 @@ mod tests {
     #[test]
     fn ram_beyond_the_hole_goes_on_at_4_gib() {
         assert_eq!(ram(16 << 20), [(0, 16 << 20, 0)]);
-        assert_eq!(ram(4 << 30), [(0, LOW_RAM_END, 0), (HIGH_RAM, (4 << 30) - LOW_RAM_END, LOW_RAM_END)]);
+        assert_eq!(
+            ram(4 << 30),
+            [(0, LOW_RAM_END, 0), (HIGH_RAM, (4 << 30) - LOW_RAM_END, LOW_RAM_END)]
+        );
     }
 }

@@ -5,8 +5,8 @@ pub mod layout;
 mod vcpu;
 
 use kvm_bindings::{
-    KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQCHIP_IOAPIC, KVM_PIT_SPEAKER_DUMMY, kvm_irq_routing_entry,
-    kvm_irq_routing_irqchip, kvm_pit_config,
+    KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQCHIP_IOAPIC, KVM_PIT_SPEAKER_DUMMY, kvm_irq_routing_entry, kvm_irq_routing_irqchip,
+    kvm_pit_config,
 };
 use std::sync::Arc;
 
@@ -41,7 +41,10 @@ pub const INTX_PINS: [u32; 8] = [16, 17, 18, 19, 20, 21, 22, 23];
 pub fn create_controllers(vm: &VmFd) -> Result<(), Fault> {
     vm.set_tss_address(layout::TSS).map_err(host("KVM_SET_TSS_ADDR"))?;
     vm.create_irq_chip().map_err(host("KVM_CREATE_IRQCHIP"))?;
-    let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
+    let pit = kvm_pit_config {
+        flags: KVM_PIT_SPEAKER_DUMMY,
+        ..Default::default()
+    };
     vm.create_pit2(pit).map_err(host("KVM_CREATE_PIT2"))
 }
 
@@ -49,7 +52,11 @@ pub fn create_controllers(vm: &VmFd) -> Result<(), Fault> {
 #[must_use]
 pub fn pin_routes() -> Vec<kvm_irq_routing_entry> {
     let route = |gsi, irqchip, pin| {
-        let mut entry = kvm_irq_routing_entry { gsi, type_: KVM_IRQ_ROUTING_IRQCHIP, ..Default::default() };
+        let mut entry = kvm_irq_routing_entry {
+            gsi,
+            type_: KVM_IRQ_ROUTING_IRQCHIP,
+            ..Default::default()
+        };
         entry.u.irqchip = kvm_irq_routing_irqchip { irqchip, pin };
         entry
     };
@@ -77,17 +84,24 @@ pub fn program_counter(vcpu: &VcpuFd) -> Option<u64> {
 pub fn insert_power(bus: &mut Bus, ending: &Arc<Ending>) {
     let power = Arc::new(Power(Arc::clone(ending)));
     bus.ports.insert(SLEEP_PORT.into(), RESET_PORT.into(), power);
-    bus.ports.insert(0x64, 0x64, Arc::new(KeyboardReset(Arc::clone(ending))));
+    bus.ports
+        .insert(0x64, 0x64, Arc::new(KeyboardReset(Arc::clone(ending))));
 }
 
 /// The serial port.
 pub fn insert_console(bus: &mut Bus, console: Arc<Console>) {
-    bus.ports.insert(serial::PORT.into(), (serial::PORT + 7).into(), console);
+    bus.ports
+        .insert(serial::PORT.into(), (serial::PORT + 7).into(), console);
 }
 
 /// PCI configuration by ports, and the window of I/O BARs.
 pub fn insert_pci_ports(bus: &mut Bus, root: &Arc<Root>) {
     bus.ports.insert(0xcf8, 0xcff, Arc::new(ConfigPorts(Arc::clone(root))));
-    let window = BarWindow { root: Arc::clone(root), is_port: true, first: layout::PCI_PORTS };
-    bus.ports.insert(layout::PCI_PORTS, layout::PCI_PORTS_LAST, Arc::new(window));
+    let window = BarWindow {
+        root: Arc::clone(root),
+        is_port: true,
+        first: layout::PCI_PORTS,
+    };
+    bus.ports
+        .insert(layout::PCI_PORTS, layout::PCI_PORTS_LAST, Arc::new(window));
 }

@@ -25,9 +25,15 @@ impl Template {
     /// # Errors
     /// KVM doesn't tell.
     pub fn new(kvm: &Kvm, count: usize) -> Result<Self, Fault> {
-        let cpuid = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).map_err(host("CPUID of KVM"))?;
+        let cpuid = kvm
+            .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+            .map_err(host("CPUID of KVM"))?;
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        Ok(Self { cpuid, count, has_deadline: kvm.check_extension(Cap::TscDeadlineTimer) })
+        Ok(Self {
+            cpuid,
+            count,
+            has_deadline: kvm.check_extension(Cap::TscDeadlineTimer),
+        })
     }
 
     /// Gives the vCPU its identity.
@@ -41,7 +47,11 @@ impl Template {
         }
         vcpu.set_cpuid2(&cpuid).map_err(host("CPUID of a vCPU"))?;
         // What the guest may cache: write-back unless its page tables say otherwise. An MSR KVM hasn't is no loss.
-        let caching = kvm_msr_entry { index: 0x2ff, data: 1 << 11 | 6, ..Default::default() };
+        let caching = kvm_msr_entry {
+            index: 0x2ff,
+            data: 1 << 11 | 6,
+            ..Default::default()
+        };
         if let Ok(msrs) = Msrs::from_entries(&[caching]) {
             let _ = vcpu.set_msrs(&msrs);
         }
@@ -83,7 +93,10 @@ fn local_interrupts(vcpu: &VcpuFd) -> Result<(), Fault> {
     let mut lapic = vcpu.get_lapic().map_err(host("local APIC"))?;
     for (offset, mode) in [(0x350, 0x700_u32), (0x360, 0x400)] {
         let register = &mut lapic.regs[offset..offset + 4];
-        let value = register.iter().rev().fold(0_u32, |word, byte| word << 8 | u32::from(*byte as u8));
+        let value = register
+            .iter()
+            .rev()
+            .fold(0_u32, |word, byte| word << 8 | u32::from(*byte as u8));
         let value = value & !0x700 | mode;
         for (byte, new) in register.iter_mut().zip(value.to_le_bytes()) {
             *byte = new as _;
@@ -111,7 +124,12 @@ mod tests {
     use super::*;
 
     fn patched(function: u32, index: u32, id: u8, count: u32) -> kvm_cpuid_entry2 {
-        let mut entry = kvm_cpuid_entry2 { function, index, ebx: 0xaa55_1234, ..Default::default() };
+        let mut entry = kvm_cpuid_entry2 {
+            function,
+            index,
+            ebx: 0xaa55_1234,
+            ..Default::default()
+        };
         patch(&mut entry, id, count, true);
         entry
     }

@@ -13,7 +13,16 @@ use crate::vm::memory::create;
 const RAM: u64 = 16 << 20;
 
 fn region(guest_address: u64, size: u64, kind: RegionKind) -> Region {
-    Region { guest_address, size, fd: "ram".into(), offset: 0, kind, shared: false, dma: false, locked: Locked::No }
+    Region {
+        guest_address,
+        size,
+        fd: "ram".into(),
+        offset: 0,
+        kind,
+        shared: false,
+        dma: false,
+        locked: Locked::No,
+    }
 }
 
 fn memory() -> Memory {
@@ -76,7 +85,11 @@ fn word(memory: &Memory, at: u64) -> u64 {
 #[test]
 fn a_bzimage_gets_its_zero_page() {
     let memory = memory();
-    let images = Images { kernel: file(&bzimage()), initrd: Some(file(&[7; 5000])), cmdline: "quiet".into() };
+    let images = Images {
+        kernel: file(&bzimage()),
+        initrd: Some(file(&[7; 5000])),
+        cmdline: "quiet".into(),
+    };
 
     let entry = load(&memory, images, 0xe_0000).unwrap();
 
@@ -95,7 +108,11 @@ fn a_bzimage_gets_its_zero_page() {
 #[test]
 fn an_elf_gets_its_start_info() {
     let memory = memory();
-    let images = Images { kernel: file(&elf(18)), initrd: Some(file(&[7; 5000])), cmdline: String::new() };
+    let images = Images {
+        kernel: file(&elf(18)),
+        initrd: Some(file(&[7; 5000])),
+        cmdline: String::new(),
+    };
 
     let entry = load(&memory, images, 0xe_0000).unwrap();
 
@@ -105,10 +122,16 @@ fn an_elf_gets_its_start_info() {
     assert_eq!(at(8) >> 32, 1, "one module");
     assert_eq!((at(24), at(32)), (COMMAND_LINE, 0xe_0000));
     let module = at(16);
-    assert_eq!((word(&memory, module), word(&memory, module + 8)), ((RAM - 5000) & !0xfff, 5000));
+    assert_eq!(
+        (word(&memory, module), word(&memory, module + 8)),
+        ((RAM - 5000) & !0xfff, 5000)
+    );
     let map = at(40);
     assert_eq!(at(48) & 0xffff_ffff, 5);
-    assert_eq!((word(&memory, map + 4 * 24), word(&memory, map + 4 * 24 + 16)), (1 << 32, 0xefff_ffff));
+    assert_eq!(
+        (word(&memory, map + 4 * 24), word(&memory, map + 4 * 24 + 16)),
+        (1 << 32, 0xefff_ffff)
+    );
 }
 
 #[test]
@@ -119,11 +142,26 @@ fn what_is_no_kernel_or_does_not_fit_is_told_with_its_cure() {
         (vec![1; 2000], None, String::new(), "neither an ELF nor a bzImage"),
         (elf(1), None, String::new(), "without a PVH note"),
         (old, None, String::new(), "no 64-bit entry"),
-        (elf(18), Some(file(&vec![0; RAM as usize])), String::new(), "give more memory"),
+        (
+            elf(18),
+            Some(file(&vec![0; RAM as usize])),
+            String::new(),
+            "give more memory",
+        ),
         (elf(18), None, "x".repeat(5000), "command line"),
     ];
     for (kernel, initrd, cmdline, expected) in cases {
-        let error = load(&memory(), Images { kernel: file(&kernel), initrd, cmdline }, 0).unwrap_err().to_string();
+        let error = load(
+            &memory(),
+            Images {
+                kernel: file(&kernel),
+                initrd,
+                cmdline,
+            },
+            0,
+        )
+        .unwrap_err()
+        .to_string();
 
         assert!(error.contains(expected), "{error}");
     }

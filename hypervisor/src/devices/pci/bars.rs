@@ -59,7 +59,9 @@ impl Window {
     fn take(&mut self, size: u64) -> Result<u64, String> {
         let at = self.next.next_multiple_of(size);
         if size > self.end || at > self.end - size {
-            return Err(format!("a PCI device's BAR of {size:#x} bytes doesn't fit: pass fewer or smaller devices"));
+            return Err(format!(
+                "a PCI device's BAR of {size:#x} bytes doesn't fit: pass fewer or smaller devices"
+            ));
         }
         self.next = at + size;
         Ok(at)
@@ -80,7 +82,11 @@ impl Bars {
     pub fn add(&mut self, bar: u8, kind: Kind, size: u64) {
         let least = if kind == Kind::Ports { 4 } else { 16 };
         if let Some(slot) = self.0.get_mut(usize::from(bar)) {
-            *slot = Some(Bar { kind, size: size.max(least).next_power_of_two(), address: 0 });
+            *slot = Some(Bar {
+                kind,
+                size: size.max(least).next_power_of_two(),
+                address: 0,
+            });
         }
     }
 
@@ -102,7 +108,10 @@ impl Bars {
     /// The register at configuration offset 0x10 + 4 * `register`.
     #[must_use]
     pub fn read(&self, register: usize) -> u32 {
-        match (self.bar(register), register.checked_sub(1).and_then(|lower| self.bar(lower))) {
+        match (
+            self.bar(register),
+            register.checked_sub(1).and_then(|lower| self.bar(lower)),
+        ) {
             (Some(bar), _) => {
                 let flags = match bar.kind {
                     Kind::Memory32 => 0,
@@ -118,7 +127,9 @@ impl Bars {
 
     /// Sets it; bits below the size stay 0, which is how a guest learns the size.
     pub fn write(&mut self, register: usize, value: u32) {
-        let upper_of = register.checked_sub(1).filter(|lower| self.bar(*lower).is_some_and(|b| b.kind == Kind::Memory64));
+        let upper_of = register
+            .checked_sub(1)
+            .filter(|lower| self.bar(*lower).is_some_and(|b| b.kind == Kind::Memory64));
         let (index, mask, value) = match upper_of {
             Some(lower) => (lower, u64::from(u32::MAX), u64::from(value) << 32),
             None => (register, !u64::from(u32::MAX), u64::from(value)),
@@ -140,7 +151,12 @@ impl Bars {
                 (command & COMMAND_MEMORY, layout::PCI_MEMORY, layout::PCI_MEMORY_END)
             };
             let inside = address >= first && address.checked_add(size)? <= end;
-            (enabled != 0 && inside).then_some(Decoded { bar, is_port, address, size })
+            (enabled != 0 && inside).then_some(Decoded {
+                bar,
+                is_port,
+                address,
+                size,
+            })
         };
         self.0.iter().enumerate().filter_map(one).collect()
     }
@@ -179,7 +195,12 @@ mod tests {
         let mut bars = assigned(Kind::Memory32, 0x1000);
 
         bars.write(0, 0xd000_0000);
-        let there = Decoded { bar: 0, is_port: false, address: 0xd000_0000, size: 0x1000 };
+        let there = Decoded {
+            bar: 0,
+            is_port: false,
+            address: 0xd000_0000,
+            size: 0x1000,
+        };
         assert_eq!(bars.decoded(COMMAND_MEMORY), [there]);
         assert_eq!(bars.decoded(COMMAND_PORTS), []);
 

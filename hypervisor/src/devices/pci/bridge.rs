@@ -10,8 +10,13 @@ pub struct HostBridge(Space);
 impl Default for HostBridge {
     /// Vendor and device are QEMU's generic PCI host (1b36:0008), which no driver binds to.
     fn default() -> Self {
-        let identity =
-            Identity { vendor: 0x1b36, device: 0x0008, revision: 0, class: 0x06_0000, subsystem: (0x1af4, 0x1100) };
+        let identity = Identity {
+            vendor: 0x1b36,
+            device: 0x0008,
+            revision: 0,
+            class: 0x06_0000,
+            subsystem: (0x1af4, 0x1100),
+        };
         Self(Space::new(identity))
     }
 }

@@ -36,8 +36,13 @@ impl Space {
     /// A header of type 0 without capabilities.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        let mut space =
-            Self { bytes: [0; 256], writable: [0; 256], end: 0x40, last: CAPABILITIES - 1, bars: Bars::default() };
+        let mut space = Self {
+            bytes: [0; 256],
+            writable: [0; 256],
+            end: 0x40,
+            last: CAPABILITIES - 1,
+            bars: Bars::default(),
+        };
         space.put(0, &identity.vendor.to_le_bytes());
         space.put(2, &identity.device.to_le_bytes());
         space.put(8, &[identity.revision]);
@@ -83,7 +88,12 @@ impl Space {
     /// A 32-bit register.
     #[must_use]
     pub fn word(&self, at: usize) -> u32 {
-        u32::from_le_bytes([self.bytes[at], self.bytes[at + 1], self.bytes[at + 2], self.bytes[at + 3]])
+        u32::from_le_bytes([
+            self.bytes[at],
+            self.bytes[at + 1],
+            self.bytes[at + 2],
+            self.bytes[at + 3],
+        ])
     }
 
     /// The command register.
@@ -129,7 +139,13 @@ mod tests {
     use super::*;
 
     fn space() -> Space {
-        Space::new(Identity { vendor: 0x1af4, device: 0x1059, revision: 1, class: 0x04_0100, subsystem: (1, 2) })
+        Space::new(Identity {
+            vendor: 0x1af4,
+            device: 0x1059,
+            revision: 1,
+            class: 0x04_0100,
+            subsystem: (1, 2),
+        })
     }
 
     fn read(space: &Space, offset: u16) -> u32 {

@@ -48,10 +48,12 @@ pub trait Function: Send {
 /// Slots of a bus.
 pub const SLOTS: usize = 32;
 
+type Slot = Mutex<Box<dyn Function>>;
+
 /// Bus 0.
 pub struct Root {
     address: Mutex<u32>,
-    slots: Vec<Mutex<Box<dyn Function>>>,
+    slots: Vec<Slot>,
     table: RwLock<Vec<(usize, Decoded)>>,
 }
 
@@ -62,7 +64,11 @@ impl Root {
     /// More functions or BARs than there is room for.
     pub fn new(mut functions: Vec<Box<dyn Function>>) -> Result<Self, Fault> {
         if functions.len() > SLOTS {
-            return Err(Fault::plan(format!("{} PCI devices: at most {} fit", functions.len() - 1, SLOTS - 1)));
+            return Err(Fault::plan(format!(
+                "{} PCI devices: at most {} fit",
+                functions.len() - 1,
+                SLOTS - 1
+            )));
         }
         let mut memory = Window::new(layout::PCI_MEMORY, layout::PCI_MEMORY_END);
         let mut ports = Window::new(layout::PCI_PORTS, layout::PCI_PORTS_LAST + 1);
@@ -70,7 +76,11 @@ impl Root {
             function.bars().assign(&mut memory, &mut ports).map_err(Fault::plan)?;
         }
         let slots = functions.into_iter().map(Mutex::new).collect();
-        Ok(Self { address: Mutex::new(0), slots, table: RwLock::default() })
+        Ok(Self {
+            address: Mutex::new(0),
+            slots,
+            table: RwLock::default(),
+        })
     }
 
     fn config_read(&self, slot: usize, offset: u16, data: &mut [u8]) {
@@ -80,13 +90,19 @@ impl Root {
     }
 
     fn config_write(&self, slot: usize, offset: u16, data: &[u8]) {
-        let Some(function) = self.slots.get(slot).filter(|_| is_in_word(offset, data.len())) else { return };
+        let Some(function) = self.slots.get(slot).filter(|_| is_in_word(offset, data.len())) else {
+            return;
+        };
         let mut function = lock(function);
         function.config_write(offset, data);
         let command = function.command();
         let decoded = function.bars().decoded(command);
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        let before: Vec<Decoded> = table.iter().filter(|(of, _)| *of == slot).map(|(_, range)| *range).collect();
+        let before: Vec<Decoded> = table
+            .iter()
+            .filter(|(of, _)| *of == slot)
+            .map(|(_, range)| *range)
+            .collect();
         if before != decoded {
             table.retain(|(of, _)| *of != slot);
             table.extend(decoded.iter().map(|range| (slot, *range)));
@@ -96,7 +112,7 @@ impl Root {
     }
 
     /// The function that decodes an address, and the place in its BAR.
-    fn find(&self, is_port: bool, address: u64, length: usize) -> Option<(&Mutex<Box<dyn Function>>, u8, u64)> {
+    fn find(&self, is_port: bool, address: u64, length: usize) -> Option<(&Slot, u8, u64)> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let (slot, range) = table.iter().find(|(_, range)| range.holds(is_port, address, length))?;
         Some((self.slots.get(*slot)?, range.bar, address - range.address))

@@ -56,11 +56,27 @@ impl Msix {
         let sources = (0..sources)
             .map(|_| {
                 let (event, gsi) = (EventFd::new(EFD_NONBLOCK)?, host.new_gsi()?);
-                Ok(Source { event, gsi, vector: NO_VECTOR, is_attached: false })
+                Ok(Source {
+                    event,
+                    gsi,
+                    vector: NO_VECTOR,
+                    is_attached: false,
+                })
             })
             .collect::<io::Result<_>>()?;
-        let entries = vec![Entry { message: Message::default(), masked: true }; vectors.into()];
-        Ok(Self { host, entries, sources, control: 0 })
+        let entries = vec![
+            Entry {
+                message: Message::default(),
+                masked: true
+            };
+            vectors.into()
+        ];
+        Ok(Self {
+            host,
+            entries,
+            sources,
+            control: 0,
+        })
     }
 
     /// The eventfd of a source.
@@ -104,7 +120,9 @@ impl Msix {
 
     /// A guest's read of the table: aligned, 4 or 8 bytes.
     pub fn table_read(&self, offset: u64, data: &mut [u8]) {
-        let Some(index) = entry_of(offset, data.len()) else { return };
+        let Some(index) = entry_of(offset, data.len()) else {
+            return;
+        };
         if let Some(entry) = self.entries.get(index) {
             let bytes = entry_bytes(*entry);
             let at = (offset % ENTRY) as usize;
@@ -114,14 +132,21 @@ impl Msix {
 
     /// A guest's write to the table.
     pub fn table_write(&mut self, offset: u64, data: &[u8]) {
-        let Some(index) = entry_of(offset, data.len()) else { return };
-        let Some(entry) = self.entries.get_mut(index) else { return };
+        let Some(index) = entry_of(offset, data.len()) else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
         let mut bytes = entry_bytes(*entry);
         let at = (offset % ENTRY) as usize;
         bytes[at..at + data.len()].copy_from_slice(data);
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let address = u64::from(word(0) & !3) | u64::from(word(4)) << 32;
-        *entry = Entry { message: Message { address, data: word(8) }, masked: word(12) & 1 != 0 };
+        *entry = Entry {
+            message: Message { address, data: word(8) },
+            masked: word(12) & 1 != 0,
+        };
         self.sync();
     }
 
@@ -156,7 +181,9 @@ impl Msix {
         let open = self.control & (CONTROL_ENABLE | CONTROL_MASK) == CONTROL_ENABLE;
         let entries = &self.entries;
         let wanted = |source: &Source| {
-            let entry = entries.get(usize::from(source.vector)).filter(|entry| open && !entry.masked);
+            let entry = entries
+                .get(usize::from(source.vector))
+                .filter(|entry| open && !entry.masked);
             entry.map(|entry| entry.message)
         };
         for source in self.sources.iter_mut().filter(|source| source.is_attached) {
@@ -164,7 +191,11 @@ impl Msix {
                 source.is_attached = self.host.detach(source.gsi, &source.event).is_err();
             }
         }
-        let routes: Vec<_> = self.sources.iter().filter_map(|source| Some((source.gsi, wanted(source)?))).collect();
+        let routes: Vec<_> = self
+            .sources
+            .iter()
+            .filter_map(|source| Some((source.gsi, wanted(source)?)))
+            .collect();
         if routes.is_empty() || self.host.route(&routes).is_err() {
             return;
         }
@@ -177,7 +208,7 @@ impl Msix {
 }
 
 fn entry_of(offset: u64, length: usize) -> Option<usize> {
-    let aligned = matches!(length, 4 | 8) && offset % length as u64 == 0;
+    let aligned = matches!(length, 4 | 8) && offset.is_multiple_of(length as u64);
     aligned.then_some((offset / ENTRY) as usize)
 }
 
@@ -192,7 +223,11 @@ fn entry_bytes(entry: Entry) -> [u8; 16] {
 /// Is there an event in the counter? Looking doesn't take it.
 fn has_event(event: &EventFd) -> bool {
     use std::os::fd::AsRawFd;
-    let mut poll = libc::pollfd { fd: event.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mut poll = libc::pollfd {
+        fd: event.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
     // SAFETY: one descriptor, as the count says.
     unsafe { libc::poll(&mut poll, 1, 0) == 1 }
 }
@@ -235,7 +270,13 @@ mod tests {
 
         msix.table_write(ENTRY + 12, &0_u32.to_le_bytes());
         assert_eq!(pending(&msix), 0);
-        assert_eq!(host.raised(), [Message { address: 0xfee0_0000, data: 0x41 }]);
+        assert_eq!(
+            host.raised(),
+            [Message {
+                address: 0xfee0_0000,
+                data: 0x41
+            }]
+        );
     }
 
     #[test]
@@ -250,7 +291,13 @@ mod tests {
         assert_eq!(host.raised(), []);
 
         msix.set_control(CONTROL_ENABLE);
-        assert_eq!(host.raised(), [Message { address: 0xfee0_0000, data: 0x42 }]);
+        assert_eq!(
+            host.raised(),
+            [Message {
+                address: 0xfee0_0000,
+                data: 0x42
+            }]
+        );
     }
 
     #[test]

@@ -38,7 +38,11 @@ fn functions_are_found_by_both_ways_and_empty_slots_answer_with_ones() {
 #[test]
 fn a_bar_answers_where_the_guest_moved_it_and_not_where_it_was() {
     let root = bus();
-    let window = BarWindow { root: Arc::clone(&root), is_port: false, first: layout::PCI_MEMORY };
+    let window = BarWindow {
+        root: Arc::clone(&root),
+        is_port: false,
+        first: layout::PCI_MEMORY,
+    };
     let ports = ConfigPorts(Arc::clone(&root));
     let read = |address: u64| {
         let mut data = [0xff; 4];

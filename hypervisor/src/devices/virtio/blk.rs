@@ -50,7 +50,14 @@ impl Blk {
         for (to, from) in id.iter_mut().zip(serial.bytes()) {
             *to = from;
         }
-        Ok(Self(Worker::new(Image { file, sectors, serial: id }, poller)))
+        Ok(Self(Worker::new(
+            Image {
+                file,
+                sectors,
+                serial: id,
+            },
+            poller,
+        )))
     }
 }
 
@@ -58,7 +65,10 @@ impl Image {
     /// Reads into the writable descriptors but their last byte, which is the status.
     fn answer(&self, memory: &Guest, header: [u8; 16], parts: &[(GuestAddress, u32)]) -> Result<u32, u8> {
         let kind = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-        let sector = header[8..].iter().rev().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+        let sector = header[8..]
+            .iter()
+            .rev()
+            .fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
         let total = parts.iter().fold(0_u32, |sum, (_, length)| sum.saturating_add(*length));
         match kind {
             READ => {
@@ -86,7 +96,9 @@ impl Image {
             while done < *length {
                 let count = ((*length - done) as usize).min(PIECE);
                 let to = vm_memory::Address::checked_add(at, done.into()).ok_or(IO_ERROR)?;
-                self.file.read_exact_at(&mut buffer[..count], from).map_err(|_| IO_ERROR)?;
+                self.file
+                    .read_exact_at(&mut buffer[..count], from)
+                    .map_err(|_| IO_ERROR)?;
                 memory.write_slice(&buffer[..count], to).map_err(|_| IO_ERROR)?;
                 done += count as u32;
                 from += count as u64;
@@ -109,14 +121,26 @@ impl Serve for Image {
             }
         }
         // The last writable byte is the status; without it there is no way to answer.
-        let Some((at, length)) = parts.pop().filter(|(_, length)| *length > 0) else { return 0 };
-        let Some(status_at) = vm_memory::Address::checked_add(&at, u64::from(length) - 1) else { return 0 };
+        let Some((at, length)) = parts.pop().filter(|(_, length)| *length > 0) else {
+            return 0;
+        };
+        let Some(status_at) = vm_memory::Address::checked_add(&at, u64::from(length) - 1) else {
+            return 0;
+        };
         if length > 1 {
             parts.push((at, length - 1));
         }
-        let answer = if has_header { self.answer(memory, header, &parts) } else { Err(IO_ERROR) };
+        let answer = if has_header {
+            self.answer(memory, header, &parts)
+        } else {
+            Err(IO_ERROR)
+        };
         let (written, status) = answer.map_or_else(|status| (0, status), |written| (written, OK));
-        if memory.write_obj(status, status_at).is_err() { 0 } else { written + 1 }
+        if memory.write_obj(status, status_at).is_err() {
+            0
+        } else {
+            written + 1
+        }
     }
 }
 

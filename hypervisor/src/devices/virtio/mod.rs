@@ -124,7 +124,11 @@ impl ConfigEvent {
 
     fn duplicate(&self) -> io::Result<Self> {
         let (status, generation) = (Arc::clone(&self.status), Arc::clone(&self.generation));
-        Ok(Self { event: self.event.try_clone()?, status, generation })
+        Ok(Self {
+            event: self.event.try_clone()?,
+            status,
+            generation,
+        })
     }
 }
 
@@ -182,10 +186,23 @@ impl Core {
             .map(|(index, size)| {
                 let (kick, call) = (EventFd::new(EFD_NONBLOCK)?, call(index)?);
                 let (descriptors, available, used) = (0, 0, 0);
-                Ok(Queue { size_max: size, size, is_enabled: false, descriptors, available, used, kick, call })
+                Ok(Queue {
+                    size_max: size,
+                    size,
+                    is_enabled: false,
+                    descriptors,
+                    available,
+                    used,
+                    kick,
+                    call,
+                })
             })
             .collect::<io::Result<Vec<_>>>()?;
-        let config = ConfigEvent { event: config_event, status: Arc::default(), generation: Arc::default() };
+        let config = ConfigEvent {
+            event: config_event,
+            status: Arc::default(),
+            generation: Arc::default(),
+        };
         Ok(Self {
             device,
             memory,
@@ -269,7 +286,12 @@ impl Core {
             .map(|(index, queue)| ring(index, queue, &self.memory))
             .collect::<Result<_, _>>()?;
         let config = self.config.duplicate().map_err(|e| e.to_string())?;
-        let driver = Driver { features: self.features, memory: self.memory.clone(), queues, config };
+        let driver = Driver {
+            features: self.features,
+            memory: self.memory.clone(),
+            queues,
+            config,
+        };
         self.device.activate(driver)
     }
 
@@ -294,7 +316,9 @@ impl Core {
     /// The selected queue, while its registers may be written.
     fn open_queue(&mut self) -> Option<&mut Queue> {
         let is_open = self.status & DRIVER_OK == 0;
-        self.queues.get_mut(usize::from(self.queue_select)).filter(|queue| is_open && !queue.is_enabled)
+        self.queues
+            .get_mut(usize::from(self.queue_select))
+            .filter(|queue| is_open && !queue.is_enabled)
     }
 
     fn set_queue_size(&mut self, size: u16) {
@@ -372,12 +396,17 @@ fn is_shared(memory: &Guest, at: u64, length: u64) -> bool {
 
 /// Where the byte at `at` is in this process; the caller has made sure of the range.
 fn host_address(memory: &Guest, at: u64) -> Option<u64> {
-    memory.get_host_address(GuestAddress(at)).ok().map(|pointer| pointer as u64)
+    memory
+        .get_host_address(GuestAddress(at))
+        .ok()
+        .map(|pointer| pointer as u64)
 }
 
 /// Copies what of `bytes` lies at `offset` into `data`.
 fn read_bytes(bytes: &[u8], offset: u64, data: &mut [u8]) {
-    let Some(rest) = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)) else { return };
+    let Some(rest) = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)) else {
+        return;
+    };
     let count = rest.len().min(data.len());
     data[..count].copy_from_slice(&rest[..count]);
 }

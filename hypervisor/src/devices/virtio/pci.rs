@@ -60,11 +60,19 @@ impl PciVirtio {
         // Sources: the queues, then the configuration.
         let msix = Msix::new(Arc::clone(&host), vectors, queues + 1)?;
         let event = |source: usize| {
-            msix.event(source).ok_or(io::ErrorKind::NotFound.into()).and_then(vmm_sys_util::eventfd::EventFd::try_clone)
+            msix.event(source)
+                .ok_or(io::ErrorKind::NotFound.into())
+                .and_then(vmm_sys_util::eventfd::EventFd::try_clone)
         };
         let core = Core::new(device, memory, event(queues)?, event)?;
         let device = 0x1040 + id;
-        let identity = Identity { vendor: 0x1af4, device, revision: 1, class, subsystem: (0x1af4, device) };
+        let identity = Identity {
+            vendor: 0x1af4,
+            device,
+            revision: 1,
+            class,
+            subsystem: (0x1af4, device),
+        };
         let mut space = Space::new(identity);
         space.bars.add(BAR, Kind::Memory32, BAR_SIZE);
         let [size_low, size_high] = (vectors - 1).to_le_bytes();
@@ -73,7 +81,11 @@ impl PciVirtio {
         msix_bytes.extend((PENDING as u32 | u32::from(BAR)).to_le_bytes());
         let msix_at = space.add_capability(0x11, &msix_bytes, &[0, 0xc0]);
         let notify_size = NOTIFY_STEP * queues as u64;
-        for (kind, at, size) in [(CAP_COMMON, COMMON, COMMON_SIZE), (CAP_ISR, ISR, 1), (CAP_DEVICE, DEVICE, DEVICE_SIZE)] {
+        for (kind, at, size) in [
+            (CAP_COMMON, COMMON, COMMON_SIZE),
+            (CAP_ISR, ISR, 1),
+            (CAP_DEVICE, DEVICE, DEVICE_SIZE),
+        ] {
             space.add_capability(9, &vendor_capability(16, kind, at, size), &[]);
         }
         let mut notify = vendor_capability(20, CAP_NOTIFY, NOTIFY, notify_size);
@@ -85,7 +97,15 @@ impl PciVirtio {
         let mut writable = [0xff; 18];
         writable[..6].copy_from_slice(&[0, 0, 0xff, 0, 0, 0]);
         let window_at = space.add_capability(9, &window, &writable);
-        Ok(Self { core, space, msix, msix_at, window_at, host, doorbells: None })
+        Ok(Self {
+            core,
+            space,
+            msix,
+            msix_at,
+            window_at,
+            host,
+            doorbells: None,
+        })
     }
 
     fn queue_count(&self) -> usize {
@@ -159,7 +179,10 @@ impl PciVirtio {
 
     /// The access the driver described in the configuration capability (4.1.4.9): BAR 0, 1, 2 or 4 bytes.
     fn window_target(&self) -> Option<(u64, usize)> {
-        let (bar, offset) = (self.space.half(self.window_at + 4) as u8, self.space.word(self.window_at + 8));
+        let (bar, offset) = (
+            self.space.half(self.window_at + 4) as u8,
+            self.space.word(self.window_at + 8),
+        );
         let length = self.space.word(self.window_at + 12) as usize;
         let offset = u64::from(offset);
         let fits = bar == BAR && matches!(length, 1 | 2 | 4) && offset % length as u64 == 0;

@@ -28,7 +28,11 @@ impl FakeHost {
     /// The messages that were sent since the last call: of attached sources with an event.
     pub fn raised(&self) -> Vec<Message> {
         let (routes, attached) = (lock(&self.routes), lock(&self.attached));
-        attached.iter().filter(|(_, event)| event.read().is_ok()).map(|(gsi, _)| routes[gsi]).collect()
+        attached
+            .iter()
+            .filter(|(_, event)| event.read().is_ok())
+            .map(|(gsi, _)| routes[gsi])
+            .collect()
     }
 }
 
@@ -159,7 +163,15 @@ impl DriverRing {
             kick: EventFd::new(EFD_NONBLOCK).unwrap(),
             call: EventFd::new(EFD_NONBLOCK).unwrap(),
         };
-        (Self { memory: memory.clone(), size: 16, base, next: 0 }, ring)
+        (
+            Self {
+                memory: memory.clone(),
+                size: 16,
+                base,
+                next: 0,
+            },
+            ring,
+        )
     }
 
     /// Makes a chain of (address, bytes, device writes) available.
@@ -177,7 +189,9 @@ impl DriverRing {
         let slot = self.base + 0x1004 + 2 * u64::from(self.next % self.size);
         self.memory.write_obj(0_u16, GuestAddress(slot)).unwrap();
         self.next = self.next.wrapping_add(1);
-        self.memory.write_obj(self.next, GuestAddress(self.base + 0x1002)).unwrap();
+        self.memory
+            .write_obj(self.next, GuestAddress(self.base + 0x1002))
+            .unwrap();
     }
 
     /// How many chains were used, and the bytes written to the last.
@@ -191,6 +205,15 @@ impl DriverRing {
 /// A driver with these rings.
 pub fn driver(memory: &Guest, queues: Vec<Ring>) -> Driver {
     let event = EventFd::new(EFD_NONBLOCK).unwrap();
-    let config = ConfigEvent { event, status: Arc::default(), generation: Arc::default() };
-    Driver { features: VERSION_1, memory: memory.clone(), queues, config }
+    let config = ConfigEvent {
+        event,
+        status: Arc::default(),
+        generation: Arc::default(),
+    };
+    Driver {
+        features: VERSION_1,
+        memory: memory.clone(),
+        queues,
+        config,
+    }
 }

@@ -60,7 +60,10 @@ fn a_driver_that_follows_the_steps_gets_what_it_negotiated() {
     let status = bring_up(&mut device, VERSION_1 | INDIRECT_DESC, 32, GOOD);
 
     assert_eq!(status, 15);
-    assert_eq!(*told.lock().unwrap(), [Told::Activate(VERSION_1 | INDIRECT_DESC, vec![(0, 32)])]);
+    assert_eq!(
+        *told.lock().unwrap(),
+        [Told::Activate(VERSION_1 | INDIRECT_DESC, vec![(0, 32)])]
+    );
     write(&mut device, 0x14, [0]);
     assert_eq!(told.lock().unwrap().last(), Some(&Told::Reset));
     assert_eq!((read(&mut device, 0x14, 1), read(&mut device, 0x18, 2)), (0, 64));
@@ -104,7 +107,11 @@ fn a_queue_takes_no_size_that_is_no_power_of_two_or_too_large() {
         let (mut device, told) = device();
         bring_up(&mut device, VERSION_1, size, GOOD);
 
-        assert_eq!(*told.lock().unwrap(), [Told::Activate(VERSION_1, vec![(0, 64)])], "{size}");
+        assert_eq!(
+            *told.lock().unwrap(),
+            [Told::Activate(VERSION_1, vec![(0, 64)])],
+            "{size}"
+        );
     }
 }
 
@@ -124,8 +131,17 @@ fn doorbells_are_where_the_bar_is_and_gone_when_it_is() {
     let host = Arc::new(FakeHost::default());
     let mut device = pci_device(TestDevice::default(), host.clone());
     let mut at = |address: u64| {
-        let range = crate::devices::pci::bars::Decoded { bar: 0, is_port: false, address, size: 0x8000 };
-        device.moved(if address == 0 { &[] } else { std::slice::from_ref(&range) });
+        let range = crate::devices::pci::bars::Decoded {
+            bar: 0,
+            is_port: false,
+            address,
+            size: 0x8000,
+        };
+        device.moved(if address == 0 {
+            &[]
+        } else {
+            std::slice::from_ref(&range)
+        });
         host.doorbells.lock().unwrap().clone()
     };
 
@@ -244,7 +260,11 @@ fn an_image_is_read_by_sectors_and_tells_its_serial_number() {
 #[test]
 fn writes_and_reads_beyond_the_image_are_refused() {
     for (kind, sector, length, status) in [(1, 0, 512, 2), (0, 8, 512, 1), (0, u64::MAX, 512, 1), (0, 0, 100, 1)] {
-        assert_eq!(block_request(kind, sector, length).1, status, "{kind} {sector} {length}");
+        assert_eq!(
+            block_request(kind, sector, length).1,
+            status,
+            "{kind} {sector} {length}"
+        );
     }
 }
 

@@ -78,7 +78,10 @@ impl Vsock {
     /// # Errors
     /// The kernel refused: the CID is taken, or the descriptor is of another kind.
     pub fn new(fd: OwnedFd, cid: u32, memory: &Guest) -> Result<Self, Fault> {
-        let vhost = Vhost { fd: fd.into(), memory: Arc::new(memory.clone()) };
+        let vhost = Vhost {
+            fd: fd.into(),
+            memory: Arc::new(memory.clone()),
+        };
         let failed = |e: vhost::Error| Fault::Host(format!("vhost-vsock: {e}"));
         vhost.set_owner().map_err(failed)?;
         let offered = vhost.get_features().map_err(failed)?;
@@ -86,10 +89,17 @@ impl Vsock {
         // SAFETY: the call reads one 64-bit number.
         if unsafe { ioctl_with_ref(&vhost.fd, VHOST_VSOCK_SET_GUEST_CID(), &cid) } != 0 {
             let error = std::io::Error::last_os_error();
-            return Err(Fault::host(format!("vsock CID {cid} (3 or more, of no other VM)"), error));
+            return Err(Fault::host(
+                format!("vsock CID {cid} (3 or more, of no other VM)"),
+                error,
+            ));
         }
         // Bits 0 to 23 are the device's, 28 and 29 the ring's; the rest is between the kernel and us.
-        Ok(Self { vhost, cid, features: offered & 0x30ff_ffff })
+        Ok(Self {
+            vhost,
+            cid,
+            features: offered & 0x30ff_ffff,
+        })
     }
 }
 
@@ -116,7 +126,9 @@ impl VirtioDevice for Vsock {
 
     fn activate(&mut self, driver: Driver) -> Result<(), String> {
         let text = |e: vhost::Error| e.to_string();
-        self.vhost.set_features(driver.features & (self.features | VERSION_1)).map_err(text)?;
+        self.vhost
+            .set_features(driver.features & (self.features | VERSION_1))
+            .map_err(text)?;
         let regions: Vec<_> = driver
             .memory
             .iter()

@@ -36,7 +36,12 @@ impl<S: Serve + 'static> Worker<S> {
     /// Known to the poller, nothing watched.
     pub fn new(serve: S, poller: &Arc<Poller>) -> Arc<Self> {
         let poller = Arc::clone(poller);
-        let worker = Arc::new(Self { serve, running: Mutex::default(), poller, id: Mutex::default() });
+        let worker = Arc::new(Self {
+            serve,
+            running: Mutex::default(),
+            poller,
+            id: Mutex::default(),
+        });
         *lock(&worker.id) = Some(worker.poller.register(worker.clone()));
         worker
     }
@@ -48,13 +53,21 @@ impl<S: Serve + 'static> Worker<S> {
 
     /// Watches the first queue.
     pub fn start(&self, driver: Driver) -> Result<(), String> {
-        let Some(ring) = driver.queues.into_iter().find(|ring| ring.index == 0) else { return Ok(()) };
+        let Some(ring) = driver.queues.into_iter().find(|ring| ring.index == 0) else {
+            return Ok(());
+        };
         let mut queue = vm_queue(&ring, driver.features & EVENT_IDX != 0)?;
         queue.set_ready(true);
         let id = (*lock(&self.id)).ok_or("not registered")?;
         let mut running = lock(&self.running);
-        self.poller.add(std::os::fd::AsRawFd::as_raw_fd(&ring.kick), id, 0).map_err(|e| e.to_string())?;
-        *running = Some(Running { memory: driver.memory, queue, ring });
+        self.poller
+            .add(std::os::fd::AsRawFd::as_raw_fd(&ring.kick), id, 0)
+            .map_err(|e| e.to_string())?;
+        *running = Some(Running {
+            memory: driver.memory,
+            queue,
+            ring,
+        });
         Ok(())
     }
 
@@ -70,9 +83,15 @@ impl<S: Serve + 'static> Worker<S> {
 pub fn vm_queue(ring: &Ring, event_idx: bool) -> Result<Queue, String> {
     let mut queue = Queue::new(ring.size).map_err(|e| e.to_string())?;
     queue.set_size(ring.size);
-    queue.try_set_desc_table_address(vm_memory::GuestAddress(ring.descriptors)).map_err(|e| e.to_string())?;
-    queue.try_set_avail_ring_address(vm_memory::GuestAddress(ring.available)).map_err(|e| e.to_string())?;
-    queue.try_set_used_ring_address(vm_memory::GuestAddress(ring.used)).map_err(|e| e.to_string())?;
+    queue
+        .try_set_desc_table_address(vm_memory::GuestAddress(ring.descriptors))
+        .map_err(|e| e.to_string())?;
+    queue
+        .try_set_avail_ring_address(vm_memory::GuestAddress(ring.available))
+        .map_err(|e| e.to_string())?;
+    queue
+        .try_set_used_ring_address(vm_memory::GuestAddress(ring.used))
+        .map_err(|e| e.to_string())?;
     queue.set_event_idx(event_idx);
     Ok(queue)
 }
@@ -80,7 +99,9 @@ pub fn vm_queue(ring: &Ring, event_idx: bool) -> Result<Queue, String> {
 impl<S: Serve> Handler for Worker<S> {
     fn ready(&self, _token: u32) {
         let mut guard = lock(&self.running);
-        let Some(Running { memory, queue, ring }) = guard.as_mut() else { return };
+        let Some(Running { memory, queue, ring }) = guard.as_mut() else {
+            return;
+        };
         // Spurious when the guest was reset in between: there is nothing to take then.
         let _ = ring.kick.read();
         for _ in 0..BATCH {

@@ -58,8 +58,16 @@ impl Backend {
             wire.order(Code::SetVringNum, &state(ring.size.into()), &[])?;
             wire.order(Code::SetVringAddr, &addresses(memory, ring)?, &[])?;
             wire.order(Code::SetVringBase, &state(used_index(memory, ring)?.into()), &[])?;
-            wire.order(Code::SetVringCall, &u64::from(index).to_ne_bytes(), &[ring.call.as_raw_fd()])?;
-            wire.order(Code::SetVringKick, &u64::from(index).to_ne_bytes(), &[ring.kick.as_raw_fd()])?;
+            wire.order(
+                Code::SetVringCall,
+                &u64::from(index).to_ne_bytes(),
+                &[ring.call.as_raw_fd()],
+            )?;
+            wire.order(
+                Code::SetVringKick,
+                &u64::from(index).to_ne_bytes(),
+                &[ring.kick.as_raw_fd()],
+            )?;
             wire.order(Code::SetVringEnable, &state(1), &[])?;
             // A kick of the time without a back end may be lost; if there is nothing it finds out by itself.
             let _ = ring.kick.write(1);
@@ -94,12 +102,16 @@ fn greet(wire: &Wire, acknowledged: Option<u64>) -> io::Result<(u64, [u8; CONFIG
     let offered = wire.ask_number(Code::GetFeatures)?;
     let needed = acknowledged.unwrap_or(0) | VERSION_1 | PROTOCOL_FEATURES;
     if offered & needed != needed {
-        return Err(io::Error::other(format!("the back end offers features {offered:#x}, {needed:#x} are needed")));
+        return Err(io::Error::other(format!(
+            "the back end offers features {offered:#x}, {needed:#x} are needed"
+        )));
     }
     let protocol = wire.ask_number(Code::GetProtocolFeatures)?;
     let wanted = REPLY_ACK | CONFIG;
     if protocol & wanted != wanted {
-        return Err(io::Error::other(format!("the back end offers protocol features {protocol:#x}, {wanted:#x} are needed")));
+        return Err(io::Error::other(format!(
+            "the back end offers protocol features {protocol:#x}, {wanted:#x} are needed"
+        )));
     }
     wire.tell(Code::SetProtocolFeatures, &(protocol & (wanted | MQ)).to_ne_bytes())?;
     Ok((offered & !(VERSION_1 | PROTOCOL_FEATURES), read_config(wire)?))
@@ -126,7 +138,12 @@ fn memory_table(memory: &Guest) -> io::Result<(Vec<u8>, Vec<RawFd>)> {
     let mut fds = Vec::new();
     for region in memory.iter() {
         let file = region.file_offset().ok_or(io::ErrorKind::InvalidInput)?;
-        for word in [region.start_addr().raw_value(), region.len(), region.as_ptr() as u64, file.start()] {
+        for word in [
+            region.start_addr().raw_value(),
+            region.len(),
+            region.as_ptr() as u64,
+            file.start(),
+        ] {
             bytes.extend(word.to_ne_bytes());
         }
         fds.push(file.file().as_raw_fd());

@@ -101,10 +101,18 @@ impl Snd {
     pub fn new(options: Options, reporter: Reporter, poller: &Arc<Poller>) -> Self {
         let mut config = [0; CONFIG_SIZE];
         let streams = u32::try_from(options.declared.streams.len()).unwrap_or(0);
-        for (place, value) in config.chunks_mut(4).zip([options.declared.jacks, streams, options.declared.chmaps]) {
+        for (place, value) in config
+            .chunks_mut(4)
+            .zip([options.declared.jacks, streams, options.declared.chmaps])
+        {
             place.copy_from_slice(&value.to_le_bytes());
         }
-        let inner = Inner { state: State::Absent, session: None, features: INDIRECT_DESC | EVENT_IDX, config };
+        let inner = Inner {
+            state: State::Absent,
+            session: None,
+            features: INDIRECT_DESC | EVENT_IDX,
+            config,
+        };
         let link = Arc::new(Link {
             options,
             reporter,
@@ -136,7 +144,10 @@ impl Link {
     /// Counters: links made, links lost.
     #[must_use]
     pub fn counters(&self) -> [(&'static str, u64); 2] {
-        [("links", self.links.load(Ordering::Relaxed)), ("losses", self.losses.load(Ordering::Relaxed))]
+        [
+            ("links", self.links.load(Ordering::Relaxed)),
+            ("losses", self.losses.load(Ordering::Relaxed)),
+        ]
     }
 
     /// A new back end: takes the place of one that is there.
@@ -153,7 +164,9 @@ impl Link {
                 if let Err(cause) = self.watch_socket(socket_fd) {
                     return self.lose(&mut inner, &cause);
                 }
-                self.reporter.tell(&Report::LinkUp { device: self.options.name.clone() });
+                self.reporter.tell(&Report::LinkUp {
+                    device: self.options.name.clone(),
+                });
                 self.changed.notify_all();
             }
             Err(cause) => self.report_loss(cause),
@@ -211,7 +224,10 @@ impl Link {
     }
 
     fn report_loss(&self, cause: String) {
-        self.reporter.tell(&Report::LinkLost { device: self.options.name.clone(), cause });
+        self.reporter.tell(&Report::LinkLost {
+            device: self.options.name.clone(),
+            cause,
+        });
     }
 
     fn stand_in(&self, session: &Session) -> StandIn {
@@ -267,7 +283,11 @@ impl Link {
                 }
                 return;
             }
-            inner = self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+            inner = self
+                .changed
+                .wait_timeout(inner, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 

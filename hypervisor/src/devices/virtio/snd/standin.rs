@@ -40,12 +40,19 @@ pub struct StandIn {
 impl StandIn {
     /// For a driver that negotiated this.
     pub fn new(declared: &Declared, event_idx: bool) -> Self {
-        Self { declared: declared.clone(), event_idx, queues: [const { None }; QUEUES] }
+        Self {
+            declared: declared.clone(),
+            event_idx,
+            queues: [const { None }; QUEUES],
+        }
     }
 
     /// Takes the rings over where the device ring stands and returns what is in them.
     pub fn serve_all(&mut self, memory: &Guest, rings: &[Ring]) {
-        for ring in rings.iter().filter(|ring| ring.index != EVENT_QUEUE && ring.index < QUEUES) {
+        for ring in rings
+            .iter()
+            .filter(|ring| ring.index != EVENT_QUEUE && ring.index < QUEUES)
+        {
             let (Ok(mut queue), Ok(used)) = (worker::vm_queue(ring, self.event_idx), used_index(memory, ring)) else {
                 continue;
             };
@@ -69,7 +76,9 @@ impl StandIn {
     /// At most a ring's length of requests; what comes meanwhile has a kick of its own.
     fn serve(&mut self, memory: &Guest, ring: &Ring) {
         let declared = &self.declared;
-        let Some(queue) = self.queues.get_mut(ring.index).and_then(Option::as_mut) else { return };
+        let Some(queue) = self.queues.get_mut(ring.index).and_then(Option::as_mut) else {
+            return;
+        };
         for _ in 0..ring.size {
             let Some(chain) = queue.pop_descriptor_chain(memory) else {
                 if queue.enable_notification(memory).unwrap_or(false) {
@@ -102,7 +111,10 @@ fn answer_control(declared: &Declared, memory: &Guest, chain: DescriptorChain<&G
             places.push((descriptor.addr(), descriptor.len() as usize));
         } else {
             let count = (descriptor.len() as usize).min(request.len() - filled);
-            if memory.read_slice(&mut request[filled..filled + count], descriptor.addr()).is_ok() {
+            if memory
+                .read_slice(&mut request[filled..filled + count], descriptor.addr())
+                .is_ok()
+            {
                 filled += count;
             }
         }
@@ -122,7 +134,11 @@ fn answer_control(declared: &Declared, memory: &Guest, chain: DescriptorChain<&G
 
 /// Status and information, or the status of the error.
 fn answer(declared: &Declared, request: &[u8]) -> Result<Vec<u8>, u32> {
-    let word = |at: usize| request.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let word = |at: usize| {
+        request
+            .get(at..at + 4)
+            .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    };
     let code = word(0).ok_or(BAD_MESSAGE)?;
     let (count_there, size_there) = match code {
         JACK_INFO => (declared.jacks as usize, JACK_SIZE),
@@ -130,7 +146,9 @@ fn answer(declared: &Declared, request: &[u8]) -> Result<Vec<u8>, u32> {
         CHMAP_INFO => (declared.chmaps as usize, CHMAP_SIZE),
         _ => return Err(IO_ERROR),
     };
-    let (Some(first), Some(count), Some(size)) = (word(4), word(8), word(12)) else { return Err(BAD_MESSAGE) };
+    let (Some(first), Some(count), Some(size)) = (word(4), word(8), word(12)) else {
+        return Err(BAD_MESSAGE);
+    };
     let (first, count, size) = (first as usize, count as usize, size as usize);
     let fits = first.checked_add(count).is_some_and(|end| end <= count_there);
     if !fits || size < size_there || count.saturating_mul(size) > ANSWER_MAX {
@@ -159,7 +177,9 @@ fn pcm_info(stream: &DeclaredStream) -> [u8; PCM_SIZE] {
 /// `virtio_snd_pcm_status` at the end of the writable part: IO_ERR, no latency.
 fn return_buffer(memory: &Guest, chain: DescriptorChain<&Guest>) -> u32 {
     let last = chain.writable().last();
-    let Some(place) = last.filter(|descriptor| descriptor.len() >= 8) else { return 0 };
+    let Some(place) = last.filter(|descriptor| descriptor.len() >= 8) else {
+        return 0;
+    };
     let mut status = [0; 8];
     status[..4].copy_from_slice(&IO_ERROR.to_le_bytes());
     let at = place.addr().0.checked_add(u64::from(place.len()) - 8).map(GuestAddress);
@@ -178,8 +198,18 @@ mod tests {
     }
 
     fn declared() -> Declared {
-        let stream = DeclaredStream { input: false, formats: 0x20, rates: 0x80, channels_min: 1, channels_max: 2 };
-        Declared { jacks: 0, chmaps: 0, streams: vec![stream] }
+        let stream = DeclaredStream {
+            input: false,
+            formats: 0x20,
+            rates: 0x80,
+            channels_min: 1,
+            channels_max: 2,
+        };
+        Declared {
+            jacks: 0,
+            chmaps: 0,
+            streams: vec![stream],
+        }
     }
 
     #[test]

@@ -20,11 +20,31 @@ fn rig(hold_ms: u64) -> Rig {
     let poller = Arc::new(Poller::new().unwrap());
     let (parent, other) = Channel::pair().unwrap();
     let reporter = Reporter::new(Some(Arc::new(other.into())));
-    let stream = DeclaredStream { input: false, formats: 0x20, rates: 0x80, channels_min: 2, channels_max: 2 };
-    let declared = Declared { jacks: 0, chmaps: 0, streams: vec![stream] };
+    let stream = DeclaredStream {
+        input: false,
+        formats: 0x20,
+        rates: 0x80,
+        channels_min: 2,
+        channels_max: 2,
+    };
+    let declared = Declared {
+        jacks: 0,
+        chmaps: 0,
+        streams: vec![stream],
+    };
     let hold = Duration::from_millis(hold_ms);
-    let options = Options { name: "snd0".to_owned(), queue_size: 64, hold, declared };
-    Rig { snd: Snd::new(options, reporter, &poller), poller, parent, memory: memory() }
+    let options = Options {
+        name: "snd0".to_owned(),
+        queue_size: 64,
+        hold,
+        declared,
+    };
+    Rig {
+        snd: Snd::new(options, reporter, &poller),
+        poller,
+        parent,
+        memory: memory(),
+    }
 }
 
 /// A back end played by a thread.
@@ -55,7 +75,11 @@ fn backend(config: [u8; 16]) -> (OwnedFd, Player) {
             theirs.read_exact(&mut body).unwrap();
             seen.push(code);
             let reply = match code {
-                1 => Some((super::super::VERSION_1 | 1 << 30 | INDIRECT_DESC).to_le_bytes().to_vec()),
+                1 => Some(
+                    (super::super::VERSION_1 | 1 << 30 | INDIRECT_DESC)
+                        .to_le_bytes()
+                        .to_vec(),
+                ),
                 15 => Some((1_u64 << 3 | 1 << 9).to_le_bytes().to_vec()),
                 24 => Some([&body[..12], &config].concat()),
                 11 => Some(body[..8].to_vec()),
@@ -121,7 +145,9 @@ fn without_a_back_end_the_driver_is_answered_after_the_hold_and_gets_what_was_de
     assert_eq!(state(&rig), "stand-in");
 
     for (index, word) in [0x100_u32, 0, 1, 32].iter().enumerate() {
-        rig.memory.write_obj(*word, GuestAddress(0x3_0000 + 4 * index as u64)).unwrap();
+        rig.memory
+            .write_obj(*word, GuestAddress(0x3_0000 + 4 * index as u64))
+            .unwrap();
     }
     control.offer(&[(0x3_0000, 16, false), (0x4_0000, 4, true), (0x4_1000, 32, true)]);
     kick.write(1).unwrap();
@@ -180,7 +206,9 @@ fn a_lost_back_end_is_told_pending_messages_come_back_and_a_new_one_goes_on() {
         reports.push(report);
     }
     let device = "snd0".to_owned();
-    assert!(matches!(&reports[..], [Report::LinkUp { .. }, Report::LinkLost { .. }, Report::LinkUp { device: d }] if *d == device));
+    assert!(
+        matches!(&reports[..], [Report::LinkUp { .. }, Report::LinkLost { .. }, Report::LinkUp { device: d }] if *d == device)
+    );
 }
 
 #[test]

@@ -76,7 +76,9 @@ impl Wire {
     /// As [`Wire::ask`], for a 64-bit number.
     pub fn ask_number(&self, code: Code) -> io::Result<u64> {
         let answer = self.ask(code, &[])?;
-        let bytes = answer.try_into().map_err(|_| io::Error::other(format!("the answer to {code:?} is no number")))?;
+        let bytes = answer
+            .try_into()
+            .map_err(|_| io::Error::other(format!("the answer to {code:?} is no number")))?;
         Ok(u64::from_ne_bytes(bytes))
     }
 
@@ -97,7 +99,9 @@ impl Wire {
         let word = |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let length = word(8) as usize;
         if word(0) != code as u32 || word(4) & REPLY == 0 || length > ANSWER_MAX {
-            return Err(io::Error::other(format!("what the back end says is no answer to {code:?}")));
+            return Err(io::Error::other(format!(
+                "what the back end says is no answer to {code:?}"
+            )));
         }
         let mut body = vec![0; length];
         self.read(&mut body, code)?;
@@ -120,12 +124,20 @@ impl Wire {
 
     fn wait(&self, code: Code) -> io::Result<()> {
         let left = self.deadline.saturating_duration_since(Instant::now()).as_millis();
-        let mut poll = libc::pollfd { fd: self.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut poll = libc::pollfd {
+            fd: self.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         // Rounded up: the last millisecond isn't spun through.
         let milliseconds = i32::try_from(left + 1).unwrap_or(i32::MAX);
         // SAFETY: one descriptor, as the count says.
         let ready = left > 0 && unsafe { libc::poll(&mut poll, 1, milliseconds) } != 0;
-        if ready { Ok(()) } else { Err(io::Error::other(format!("the back end doesn't answer {code:?}"))) }
+        if ready {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("the back end doesn't answer {code:?}")))
+        }
     }
 
     /// Why the connection is of no use any more, if so: a back end says nothing unasked.
