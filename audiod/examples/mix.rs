@@ -112,6 +112,7 @@ fn system(streams: usize, codecs: usize) -> System {
         capture_allowed: false,
     };
     System {
+        access: None,
         bus: None,
         codecs: (0..codecs).map(codec).collect(),
         zones: (0..codecs).map(zone).collect(),

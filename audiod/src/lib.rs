@@ -1,5 +1,6 @@
 //! The Carillon audio daemon: three processes of one binary. See ARCHITECTURE.md.
 
+pub mod access;
 pub mod blocks;
 pub mod card_process;
 pub mod cli;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
+use dbus_api::access::Access;
 use serde::{Deserialize, Serialize};
 
 use crate::system::System;
@@ -17,6 +18,9 @@ pub struct Plan {
     pub path: std::path::PathBuf,
     /// The file itself; only control reads it again, for the policy part.
     pub text: String,
+    /// Who may do what on the bus, by number.
+    #[serde(default)]
+    pub access: Option<Access>,
     /// Where volumes and connections are kept over a boot.
     #[serde(default)]
     pub state: Option<std::path::PathBuf>,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use dbus_api::access::Roles;
 use vhost_sound::config::DeviceConfig;
 
 /// How the codec is reached.
@@ -139,6 +140,9 @@ pub struct ChimeConfig {
 pub struct System {
     /// Bus to own `org.genivi.audiomanager` on: `session`, `system`, or a D-Bus address; `None` = no bus.
     pub bus: Option<String>,
+    /// Who may do what there; `None`: whoever the bus lets through.
+    #[serde(default)]
+    pub access: Option<Roles>,
     /// Codecs.
     pub codecs: Vec<CodecConfig>,
     /// Zones.

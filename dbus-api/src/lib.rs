@@ -1,5 +1,6 @@
 //! The AudioManager D-Bus interfaces and ours, the client library and `audioctl`.
 //!
+//! * [`access`]: roles, and who has them;
 //! * [`client`]: typed calls, signals, names;
 //! * [`private_bus`]: a `dbus-daemon` of one's own, for demos and tests;
 //! * [`server`]: one ordered dispatcher over raw messages, for the control process;
@@ -11,6 +12,7 @@
 //! 6.0), as their code behaves and not as their published XML says: dispatch is by member, every command method answers with
 //! its return code (`n`) first, routing methods with theirs (`q`) last.
 
+pub mod access;
 pub mod client;
 pub mod private_bus;
 pub mod server;

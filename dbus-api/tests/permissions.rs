@@ -38,7 +38,13 @@ fn bus(folder: &Folder, who: &str) -> PrivateBus {
         "/../examples/dbus/org.genivi.audiomanager.conf"
     );
     let mut text = std::fs::read_to_string(file).unwrap();
-    for role in [r#"user="audiod""#, r#"group="audio""#, r#"user="root""#] {
+    for role in [
+        r#"user="audiod""#,
+        r#"group="audio""#,
+        r#"user="root""#,
+        r#"user="tuner""#,
+        r#"user="amplifier""#,
+    ] {
         assert!(text.contains(role), "{role}");
         let stand_in = if who.split('+').any(|who| role.contains(who)) {
             user()

@@ -1,5 +1,6 @@
 //! The command line of `audiod`.
 
+mod bus_policy;
 mod check;
 mod init;
 mod prove;
@@ -60,6 +61,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the bus's own policy (dbus-daemon XML) that says the same as [access] of a file
+    BusPolicy {
+        /// The file
+        file: PathBuf,
+    },
     /// Run a scenario through the policy: who is heard how loud, when and why; ends with 1 if it expects something else
     Simulate {
         /// The scenario; it names its policy
@@ -112,6 +118,7 @@ pub fn main() -> ExitCode {
             ..
         } => prove::run(&file, states, seconds, json),
         Command::Check { file, json, .. } => check::run(&file, json),
+        Command::BusPolicy { file } => bus_policy::run(&file),
         Command::Simulate { scenario, json, svg } => simulate::run(&scenario, json, svg.as_deref()),
         Command::Init { guests, card, output } => init::run(&guests, card.as_deref(), output.as_deref()),
         Command::Doctor { codec, json } => doctor(codec, json),

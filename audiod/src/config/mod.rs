@@ -3,6 +3,7 @@
 //!
 //! | module | what it reads |
 //! |---|---|
+//! | [`access`] | `[access]` |
 //! | [`codecs`] | `[codecs.NAME]`, `[zones.NAME]` |
 //! | [`guests`] | `[guests.NAME]` with streams and jacks |
 //! | [`chimes`] | `[chimes.NAME]` |
@@ -14,6 +15,7 @@
 //!
 //! Paths in the file are relative to its folder.
 
+pub mod access;
 pub mod chimes;
 pub mod codecs;
 pub mod guests;
@@ -148,6 +150,7 @@ fn system(document: &Document<'_>, context: &Context, model: &Model) -> System {
     codecs::unused(&root, &zones);
     System {
         bus: bus(&root),
+        access: access::access(&root),
         decision_limit_ms: root.u32_or("decision_limit_ms", 1..=1000, DECISION_LIMIT_MS),
         user: root
             .get("user")

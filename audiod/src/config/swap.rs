@@ -79,7 +79,7 @@ fn reach(path: &[String]) -> Reach {
         ["guests", _, "streams", _, key, ..] if STREAM.contains(key) => Reach::Policy,
         ["classes", _] | ["classes", _, "safety"] => Reach::Perhaps,
         [
-            "bus" | "user" | "state" | "decision_limit_ms" | "codecs" | "zones" | "guests" | "chimes",
+            "access" | "bus" | "user" | "state" | "decision_limit_ms" | "codecs" | "zones" | "guests" | "chimes",
             ..,
         ] => Reach::System,
         _ => Reach::Policy,

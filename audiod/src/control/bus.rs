@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::JoinHandle;
 
+use dbus_api::access::Access;
 use dbus_api::server::{self, BusAddress, Out, Request};
 use tokio::sync::{mpsc, oneshot};
 use vhost_sound::memory::EventFd;
@@ -34,13 +35,13 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Starts to serve; without an address nobody ever asks and answers go nowhere.
+    /// Starts to serve those whom `access` lets; without an address nobody ever asks and answers go nowhere.
     ///
     /// # Errors
     /// When the runtime, its thread or the bell can't be had.
-    pub fn start(address: Option<&str>) -> io::Result<Self> {
+    pub fn start(address: Option<&str>, access: Option<Access>) -> io::Result<Self> {
         let bell = Arc::new(Bell(eventfd()?));
-        let served = address.map(serve).transpose()?;
+        let served = address.map(|address| serve(address, access)).transpose()?;
         Ok(Self { bell, served })
     }
 
@@ -85,10 +86,10 @@ impl Bus {
     }
 }
 
-fn serve(address: &str) -> io::Result<Served> {
+fn serve(address: &str, access: Option<Access>) -> io::Result<Served> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let address = BusAddress::from(address);
-    let (bus, requests, outs) = runtime.block_on(async { server::start(address) });
+    let (bus, requests, outs) = runtime.block_on(async { server::start_with(address, access) });
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new().name("bus".into()).spawn(move || {
         runtime.block_on(async {

@@ -129,7 +129,7 @@ impl Control {
             chimes: Chimes::new(&system, &engines),
             recorders: Recorders::new(&system, &engines),
             old_domains: BTreeSet::new(),
-            bus: Bus::start(system.bus.as_deref()).map_err(Failure::when("control: bus"))?,
+            bus: Bus::start(system.bus.as_deref(), plan.access.clone()).map_err(Failure::when("control: bus"))?,
             system,
             machine,
             saved,

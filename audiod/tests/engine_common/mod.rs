@@ -301,6 +301,7 @@ pub fn system(sources: usize, safety: bool) -> System {
         capture_allowed: false,
     };
     System {
+        access: None,
         bus: None,
         codecs: vec![codec_config(Backend::Null)],
         zones: vec![ZoneConfig {

@@ -9,10 +9,12 @@ use zbus::names::ErrorName;
 
 use super::args;
 use super::fair::{Admission, Fair};
+use super::gate::{self, Gate};
 use super::introspect::{self, Node};
 use super::peers::{Peers, Refusals, Standing, Told};
 use super::table::{self, Answer};
 use super::{DomainCall, Out, Request, SENDER_LIMIT, TOTAL_LIMIT, What, domain_calls, encode, routing_table};
+use crate::access::{Access, Role};
 use crate::names::{COMMAND_INTERFACE, OWN_INTERFACE, ROUTING_INTERFACE};
 use policy::command::error::NOT_POSSIBLE;
 use policy::routing_command::{RoutingCall, RoutingReply};
@@ -24,6 +26,7 @@ mod error {
     pub(super) const UNKNOWN_OBJECT: &str = "org.freedesktop.DBus.Error.UnknownObject";
     pub(super) const UNKNOWN_PROPERTY: &str = "org.freedesktop.DBus.Error.UnknownProperty";
     pub(super) const LIMITS_EXCEEDED: &str = "org.freedesktop.DBus.Error.LimitsExceeded";
+    pub(super) const ACCESS_DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
     pub(super) const FILE_NOT_FOUND: &str = "org.freedesktop.DBus.Error.FileNotFound";
     pub(super) const FAILED: &str = "org.freedesktop.DBus.Error.Failed";
 }
@@ -40,6 +43,11 @@ struct Pending {
     sender: String,
     answer: Answer,
     silent: bool,
+    role: Role,
+    /// Its sender has the role; `None`: not known yet, and the sender is held.
+    allowed: Option<bool>,
+    /// The bus name that a registration gives, until it is checked.
+    bus_name: Option<String>,
 }
 
 /// Messages that wait to be written, and their size.
@@ -116,10 +124,11 @@ pub(super) struct Dispatch {
     on_bus: bool,
     peers: Peers,
     refusals: Refusals,
+    gate: Option<Gate>,
 }
 
 impl Dispatch {
-    pub(super) fn new(machine_id: Option<String>) -> Self {
+    pub(super) fn new(machine_id: Option<String>, access: Option<Access>) -> Self {
         Self {
             fair: Fair::new(SENDER_LIMIT, TOTAL_LIMIT),
             outbox: Outbox::default(),
@@ -129,6 +138,7 @@ impl Dispatch {
             on_bus: true,
             peers: Peers::default(),
             refusals: Refusals::default(),
+            gate: access.map(Gate::new),
         }
     }
 
@@ -149,12 +159,21 @@ impl Dispatch {
         self.pending.clear();
         self.peers = Peers::default();
         self.refusals = Refusals::default();
+        self.gate.iter_mut().for_each(Gate::forget);
         self.fair.tell(Request::notice("", What::BusLost));
     }
 
     /// The next for the control process.
     pub(super) fn next(&mut self) -> Option<Request> {
         while let Some(request) = self.fair.next() {
+            if self
+                .pending
+                .get(&request.token)
+                .is_some_and(|it| it.allowed == Some(false))
+            {
+                self.deny(&request);
+                continue;
+            }
             if !self.refusals.take(request.token) {
                 return Some(request);
             }
@@ -179,8 +198,36 @@ impl Dispatch {
         }
     }
 
+    fn deny(&mut self, request: &Request) {
+        self.refusals.take(request.token);
+        self.fair.answered(&request.sender);
+        if let Some(call) = self.pending.remove(&request.token).filter(|call| !call.silent) {
+            self.outbox
+                .push(error_reply(&call.call, error::ACCESS_DENIED, &denied(call.role)));
+        }
+    }
+
+    /// What is known of a sender now: its waiting calls are judged and go on.
+    fn judge(&mut self, sender: &str) {
+        let mut names: Vec<(u64, String)> = Vec::new();
+        let waiting = self.pending.iter_mut();
+        for (token, call) in waiting.filter(|(_, it)| it.sender == sender && it.allowed.is_none()) {
+            call.allowed = self.gate.as_ref().and_then(|gate| gate.allows(sender, call.role));
+            if call.allowed == Some(true) {
+                names.extend(call.bus_name.take().map(|name| (*token, name)));
+            }
+        }
+        for (token, name) in names {
+            self.check_name(sender, &name, token);
+        }
+        self.fair.release(sender);
+    }
+
     /// A signal, return or error came.
     fn told(&mut self, message: &Message) {
+        if let Some(sender) = self.gate.as_mut().and_then(|gate| gate.told(message)) {
+            return self.judge(&sender);
+        }
         let mut out = Vec::new();
         let told = self.peers.told(message, &mut out);
         out.into_iter().for_each(|message| self.outbox.push(message));
@@ -252,10 +299,25 @@ impl Dispatch {
         }
         let unknown = || (error::UNKNOWN_METHOD, format!("{path} has no method {member}"));
         let method = table::find(methods, member).ok_or_else(unknown)?;
-        self.queue(message, method, silent).map(|()| None)
+        let role = gate::role(node, method.member);
+        let sender = header.sender().map_or("", |it| it.as_str());
+        let allowed = match &self.gate {
+            Some(gate) if self.on_bus => gate.allows(sender, role),
+            _ => Some(true),
+        };
+        if allowed == Some(false) {
+            return Err((error::ACCESS_DENIED, denied(role)));
+        }
+        self.queue(message, method, silent, (role, allowed)).map(|()| None)
     }
 
-    fn queue(&mut self, message: &Message, method: &table::Method, silent: bool) -> Result<(), (&'static str, String)> {
+    fn queue(
+        &mut self,
+        message: &Message,
+        method: &table::Method,
+        silent: bool,
+        (role, allowed): (Role, Option<bool>),
+    ) -> Result<(), (&'static str, String)> {
         let args = args::decode(message, method.takes)
             .map_err(|why| (error::INVALID_ARGS, format!("{}: {why}", method.member)))?;
         let header = message.header();
@@ -283,13 +345,26 @@ impl Dispatch {
             sender,
             answer,
             silent,
+            role,
+            allowed,
+            bus_name: bus_name.clone().filter(|_| allowed.is_none()),
         };
         let peer = pending.sender.clone();
         self.pending.insert(token, pending);
-        if let Some(name) = bus_name {
-            self.check_name(&peer, &name, token);
+        match (allowed, bus_name) {
+            (None, _) => self.ask_who(&peer),
+            (_, Some(name)) => self.check_name(&peer, &name, token),
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Nothing of a sender goes on until the bus has said who it is.
+    fn ask_who(&mut self, sender: &str) {
+        if let Some(question) = self.gate.as_mut().and_then(|gate| gate.ask(sender)) {
+            self.outbox.push(question);
+            self.fair.hold(sender);
+        }
     }
 
     /// A domain's bus name must be its connection's: what it calls waits until the bus says whose it is.
@@ -384,6 +459,10 @@ impl Dispatch {
     }
 }
 
+fn denied(role: Role) -> String {
+    format!("this needs the role `{}`: see [access] in audiod's file", role.name())
+}
+
 /// AudioManager takes any interface name. Here all but those that mean something else: a bus's policy tells by interface who
 /// may do what, and must not be talked around by calling Connect a Peer's.
 fn is_anothers(interface: &str, ours: &str) -> bool {
@@ -445,7 +524,7 @@ mod tests {
             let Ok(call) = (unsafe { call.build_raw_body(&bytes, signature.as_str(), vec![]) }) else {
                 return Ok(());
             };
-            let mut dispatch = Dispatch::new(None);
+            let mut dispatch = Dispatch::new(None, None);
 
             dispatch.incoming(&call);
 

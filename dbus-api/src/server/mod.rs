@@ -10,6 +10,7 @@
 //! * Calls of one sender keep their order; senders take turns. A sender has at most [`SENDER_LIMIT`] calls unanswered and all
 //!   together [`TOTAL_LIMIT`]; what is over is answered `org.freedesktop.DBus.Error.LimitsExceeded`, the greediest sender first.
 //! * Replies, signals and events leave in the order they were handed over.
+//! * A call whose sender hasn't the role it needs ([`crate::access`]) is answered `org.freedesktop.DBus.Error.AccessDenied`.
 //! * A call with wrong types is answered `InvalidArgs` once and leaves no trace.
 //! * A domain is registered only by the connection that owns the bus name it gives; losing that name is told after the
 //!   calls it had made. Calls to domains are never waited for: an error that comes back is told, an ack is a call of its own.
@@ -17,10 +18,12 @@
 //!   While there is no bus, what is handed over is dropped: nobody is there to hear it.
 
 mod args;
+mod bus_policy;
 mod dispatch;
 mod domain_calls;
 mod encode;
 mod fair;
+mod gate;
 mod introspect;
 mod link;
 mod peers;
@@ -28,6 +31,9 @@ mod routing_table;
 mod shape;
 mod table;
 
+pub use bus_policy::bus_policy;
+
+use crate::access::Access;
 use policy::command::{Call, Reply, Signal};
 use policy::routing_command::{DomainRequest, RoutingCall, RoutingReply};
 use tokio::sync::{mpsc, watch};
@@ -268,7 +274,15 @@ pub type Started = (Bus, mpsc::Receiver<Request>, mpsc::UnboundedSender<Out>);
 /// # Panics
 /// Outside a tokio runtime with I/O and time enabled.
 pub fn start(address: BusAddress) -> Started {
-    spawn(|link| link.run(address))
+    start_with(address, None)
+}
+
+/// As [`start`]; with `access` each call needs a role, without it whoever the bus lets through may do everything.
+///
+/// # Panics
+/// As [`start`].
+pub fn start_with(address: BusAddress, access: Option<Access>) -> Started {
+    spawn(access, |link| link.run(address))
 }
 
 /// Serves one peer-to-peer connection; when it is lost the state is [`BusState::Absent`] for good.
@@ -276,10 +290,10 @@ pub fn start(address: BusAddress) -> Started {
 /// # Panics
 /// As [`start`].
 pub fn start_on(connection: zbus::Connection) -> Started {
-    spawn(|link| link.run_on(connection))
+    spawn(None, |link| link.run_on(connection))
 }
 
-fn spawn<F>(run: impl FnOnce(link::Link) -> F) -> Started
+fn spawn<F>(access: Option<Access>, run: impl FnOnce(link::Link) -> F) -> Started
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -288,7 +302,7 @@ where
     let (state, watched) = watch::channel(BusState::Absent);
     let (stop, stopped) = watch::channel(false);
     let link = link::Link {
-        dispatch: dispatch::Dispatch::new(machine_id()),
+        dispatch: dispatch::Dispatch::new(machine_id(), access),
         requests,
         outs,
         state,

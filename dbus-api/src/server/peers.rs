@@ -204,12 +204,12 @@ impl Peers {
     }
 }
 
-fn is_of_bus(message: &Message) -> bool {
+pub(super) fn is_of_bus(message: &Message) -> bool {
     message.header().sender().is_some_and(|sender| sender.as_str() == BUS)
 }
 
 /// One word of text to the bus.
-fn call(member: &'static str, flags: Option<Flags>, text: &str) -> zbus::Result<Message> {
+pub(super) fn call(member: &'static str, flags: Option<Flags>, text: &str) -> zbus::Result<Message> {
     let call = Message::method_call(BUS_PATH, member).interface(BUS).destination(BUS);
     match flags {
         Some(flags) => call.with_flags(flags).build(&text),
