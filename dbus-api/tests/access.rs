@@ -201,10 +201,9 @@ fn a_senders_calls_keep_their_order_while_the_bus_is_asked_who_it_is_and_nobody_
         let roles = [(Role::Observe, everyone()), (Role::Control, who(&[user], &[]))];
         let mut requests = through(&bus, access(roles)).await;
         let raw = Raw::bus(bus.address()).await;
-        let interface = Some(COMMAND_INTERFACE);
         let send = |member: &'static str, id: u16| {
             let message = zbus::Message::method_call(COMMAND_PATH, member).destination(BUS_NAME);
-            message.interface(interface.unwrap()).build(&(id, 1_i16)).unwrap()
+            message.interface(COMMAND_INTERFACE).build(&(id, 1_i16)).unwrap()
         };
         for id in 1..=3 {
             raw.connection.send(&send("SetVolume", id)).await.unwrap();
