@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::bail;
-use system_tests::guest::{GuestImage, Kernel, Sound, Vm};
+use anyhow::{Context, bail};
+use system_tests::board::service;
+use system_tests::guest::{Flavour, GuestImage, Kernel, Sound, Vm};
 
 /// ALSA's own tools: what a stock guest plays, records and mixes with.
 const PROGRAMS: [&str; 4] = ["aplay", "arecord", "amixer", "speaker-test"];
@@ -17,6 +18,12 @@ pub struct Options {
     /// Debian kernel series: 6.12, or 6.1 (without control elements)
     #[arg(long, default_value = "6.12")]
     kernel: String,
+    /// The audio service VM instead: this folder's files (system.toml, chimes, rc) become its /etc/carillon, on a read-only disk
+    #[arg(long, value_name = "FOLDER")]
+    service: Option<PathBuf>,
+    /// Debian's PREEMPT_RT kernel
+    #[arg(long)]
+    rt: bool,
 }
 
 /// Options of `cargo xtask qemu`.
@@ -68,18 +75,90 @@ pub fn build_as(name: &str, series: &str, files: &[(&str, &[u8], u32)]) -> anyho
     )?)
 }
 
-/// Runs `cargo xtask image`: prints two lines that a shell can evaluate.
+/// Runs `cargo xtask image`: prints lines that a shell can evaluate.
 ///
 /// # Errors
 /// As [`build`].
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let image = build(&options.kernel, &[])?;
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    if let Some(folder) = &options.service {
+        let (image, disk) = service(options, folder)?;
+        println!(
+            "kernel='{}'\ninitrd='{}'\ndisk='{}'",
+            absolute(&image.kernel).display(),
+            absolute(&image.initrd).display(),
+            absolute(&disk).display()
+        );
+        return Ok(());
+    }
+    let image = build(&options.kernel, &[])?;
     println!(
         "kernel='{}'\ninitrd='{}'",
         absolute(&image.kernel).display(),
         absolute(&image.initrd).display()
     );
+    Ok(())
+}
+
+/// The audio service VM with release builds of the daemon, and its configuration's disk (`config=/dev/vda`).
+fn service(options: &Options, folder: &Path) -> anyhow::Result<(system_tests::board::Image, PathBuf)> {
+    let programs = release()?;
+    let out = directory();
+    std::fs::create_dir_all(out.join("kernel"))?;
+    let flavour = if options.rt { Flavour::RealTime } else { Flavour::Stock };
+    let kernel = Kernel::fetch_flavour(&options.kernel, flavour, &out.join("kernel"))?;
+    let image = service::build(&kernel, &programs, &[], &out.join("audio.cpio"))?;
+    let mut configuration = Vec::new();
+    collect(folder, folder, &mut configuration)?;
+    if !configuration.iter().any(|(place, _)| place == "system.toml") {
+        bail!("{}: no system.toml in it; `audiod init` writes one", folder.display());
+    }
+    let disk = out.join("audio.img");
+    std::fs::write(&disk, service::disk(&configuration)).with_context(|| format!("writing {}", disk.display()))?;
+    Ok((image, disk))
+}
+
+/// Builds `audiod` and `audioctl` for the image.
+fn release() -> anyhow::Result<service::Programs> {
+    let root = directory().join("../..");
+    let status = std::process::Command::new("cargo")
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "-p",
+            "audiod",
+            "-p",
+            "dbus-api",
+            "--bins",
+        ])
+        .current_dir(&root)
+        .status()
+        .context("starting cargo")?;
+    if !status.success() {
+        bail!("cargo build --release -p audiod -p dbus-api failed ({status})");
+    }
+    let place = root.join("target/release");
+    Ok(service::Programs {
+        audiod: place.join("audiod"),
+        audioctl: place.join("audioctl"),
+    })
+}
+
+/// Files under `folder`, by their path in it.
+fn collect(base: &Path, folder: &Path, found: &mut Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            collect(base, &path, found)?;
+        } else {
+            let place = path.strip_prefix(base)?.display().to_string();
+            found.push((
+                place,
+                std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?,
+            ));
+        }
+    }
     Ok(())
 }
 

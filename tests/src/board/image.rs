@@ -84,7 +84,7 @@ impl Image {
 }
 
 /// A program without symbols: debug builds are ten times the size, and the board copies them by emulation.
-fn stripped(program: &Path, beside: &Path) -> Result<Vec<u8>, GuestError> {
+pub(super) fn stripped(program: &Path, beside: &Path) -> Result<Vec<u8>, GuestError> {
     let part = beside.with_extension(format!("strip{}", std::process::id()));
     output_of(Command::new("strip").arg("-o").arg(&part).arg(program))?;
     let data = std::fs::read(&part).map_err(at(&part));

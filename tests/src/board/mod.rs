@@ -18,6 +18,7 @@ mod machine;
 pub mod qemu;
 mod running;
 pub mod safety;
+pub mod service;
 
 pub use image::{Contents, HDA, Image};
 pub use log::Log;
@@ -33,4 +34,13 @@ pub const CODEC: &str = "0000:00:03.0";
 #[must_use]
 pub fn cache() -> PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/carillon")
+}
+
+/// A firmware file of Debian's packages, for a QEMU in the board.
+#[must_use]
+pub fn firmware(name: &str) -> Option<PathBuf> {
+    let places = machine::FIRMWARE
+        .iter()
+        .map(|place| std::path::Path::new(place).join(name));
+    places.into_iter().find(|path| path.exists())
 }

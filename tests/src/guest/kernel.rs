@@ -5,6 +5,15 @@ use std::process::Command;
 
 use super::{GuestError, at, driver, output_of};
 
+/// Which of Debian's builds of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// The usual one.
+    Stock,
+    /// With PREEMPT_RT.
+    RealTime,
+}
+
 /// An unpacked kernel package.
 #[derive(Clone, Debug)]
 pub struct Kernel {
@@ -22,10 +31,19 @@ impl Kernel {
     /// # Errors
     /// No such package in the machine's apt sources, or a step failed.
     pub fn fetch(series: &str, cache: &Path) -> Result<Self, GuestError> {
+        Self::fetch_flavour(series, Flavour::Stock, cache)
+    }
+
+    /// As [`Self::fetch`], of a flavour.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub fn fetch_flavour(series: &str, flavour: Flavour, cache: &Path) -> Result<Self, GuestError> {
         let names = output_of(Command::new("apt-cache").args(["pkgnames", &format!("linux-image-{series}")]))?;
         let architecture = output_of(Command::new("dpkg").arg("--print-architecture"))?;
-        let package = newest(
+        let package = newest_of(
             series,
+            flavour,
             String::from_utf8_lossy(&architecture).trim(),
             &String::from_utf8_lossy(&names),
         )
@@ -72,6 +90,10 @@ pub fn installed(package: &str) -> bool {
 /// The newest stock (not cloud, not real-time, not debug) kernel package of a series, a signed one before an unsigned one.
 #[must_use]
 pub fn newest(series: &str, architecture: &str, names: &str) -> Option<String> {
+    newest_of(series, Flavour::Stock, architecture, names)
+}
+
+fn newest_of(series: &str, flavour: Flavour, architecture: &str, names: &str) -> Option<String> {
     let prefix = format!("linux-image-{series}");
     let rank = |name: &str| {
         let rest = name.strip_prefix(&prefix)?;
@@ -80,6 +102,10 @@ pub fn newest(series: &str, architecture: &str, names: &str) -> Option<String> {
             None => (rest, true),
         };
         let version = version.strip_suffix(&format!("-{architecture}"))?;
+        let version = match flavour {
+            Flavour::Stock => version,
+            Flavour::RealTime => version.strip_suffix("-rt")?,
+        };
         // "6.1" must not take 6.12, and the meta package ("linux-image-6.12-amd64") has no image in it.
         let stock = version.starts_with(['.', '-']) && !version.contains("cloud") && !version.contains("rt");
         let numbers: Vec<u32> = version
@@ -164,5 +190,13 @@ mod tests {
 
         assert_eq!(newest("6.12", "amd64", names).as_deref(), Some(names));
         assert_eq!(newest("6.6", "amd64", names), None);
+    }
+
+    #[test]
+    fn the_real_time_flavour_is_taken_when_asked_for() {
+        assert_eq!(
+            newest_of("6.12", Flavour::RealTime, "amd64", NAMES).as_deref(),
+            Some("linux-image-6.12.95+deb12-rt-amd64")
+        );
     }
 }

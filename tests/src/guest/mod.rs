@@ -19,9 +19,10 @@ mod root;
 
 pub(crate) use control::Control;
 pub use control::{Finished, Job};
+pub(crate) use cpio::Archive;
 pub use image::GuestImage;
 pub(crate) use kernel::only_entry;
-pub use kernel::{Kernel, installed, newest};
+pub use kernel::{Flavour, Kernel, installed, newest};
 pub use qemu::{Accelerator, Guest, Sound, Vm};
 pub(crate) use qemu::{Process, listen};
 pub use root::Root;

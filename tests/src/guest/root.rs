@@ -53,6 +53,11 @@ impl Root {
         Ok(())
     }
 
+    /// An empty line in the order, for an `init` that loads in two parts.
+    pub fn gap(&mut self) {
+        self.order.push('\n');
+    }
+
     /// A module that is not one of the kernel's own.
     pub fn module(&mut self, name: &str, data: Vec<u8>) {
         let line = format!("/lib/modules/{name}\n");

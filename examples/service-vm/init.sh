@@ -1,0 +1,68 @@
+#!/bin/sh
+# First process of the audio service VM. What a chime needs comes first: sound driver, configuration, audiod; then the bus, and
+# last the hook of the configuration.
+#   /etc/carillon/            system.toml, chimes, rc (a shell script): in the image, or on the read-only disk config=/dev/vda
+#   /etc/modules.order        modules: those of the first part, an empty line, the others
+# On the console: service: core UPTIME | service: ready UPTIME | service: end STATUS UPTIME
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=dumb
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/shm /run /tmp
+for place in /dev/shm /run /tmp; do mount -t tmpfs tmpfs "$place"; done
+uptime_s() { cut -d' ' -f1 /proc/uptime; }
+exec 4< /etc/modules.order
+load() {
+    while read -r module <&4 && [ -n "$module" ]; do
+        insmod "$module" || echo "service: insmod $module failed"
+    done
+}
+end() {
+    echo "service: end $1 $(uptime_s)"
+    sync
+    poweroff -f
+}
+load
+disk=$(sed -n 's/.*\bconfig=\(\S*\).*/\1/p' /proc/cmdline)
+if [ -n "$disk" ]; then
+    mount -t tmpfs tmpfs /etc/carillon
+    (cd /etc/carillon && cpio -id < "$disk" 2> /dev/null) || end 5
+fi
+if ! grep -qw nocard /proc/cmdline; then
+    until [ -e /dev/snd/pcmC0D0p ]; do sleep 0.01; done
+    chgrp audio /dev/snd/*
+    chmod 660 /dev/snd/*
+fi
+mkdir /run/carillon
+chown audiod:audiod /run/carillon
+ulimit -l unlimited
+mkfifo /run/ready
+core() {
+    # A daemon that ends is started again: its state is in its blocks' files, its guests reconnect.
+    while true; do
+        audiod run /etc/carillon/system.toml --ready-fd 5 5<> /run/ready
+        echo "service: audiod ended with $? $(uptime_s)"
+        sleep 0.1
+    done
+}
+core &
+until read -r line < /run/ready && [ -n "$line" ]; do sleep 0.01; done
+echo "service: core $(uptime_s)"
+load
+exec 4<&-
+ip link set lo up
+dbus-daemon --config-file=/etc/dbus-1/bus.conf --nofork --nopidfile &
+export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/bus
+n=0
+until audioctl status --bus system > /dev/null 2>&1; do
+    n=$((n + 1))
+    [ "$n" -gt 100 ] && echo "service: audiod has not taken its name on the bus" && break
+    sleep 0.05
+done
+echo "service: ready $(uptime_s)"
+if [ -e /etc/carillon/rc ]; then
+    ( . /etc/carillon/rc )
+    end $?
+fi
+while true; do wait; sleep 1; done

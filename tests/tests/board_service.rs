@@ -1,0 +1,137 @@
+//! The audio service VM's image: the same bytes each time, and a chime out of a codec that a nested VM was given.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use system_tests::board::service::{self, Programs};
+use system_tests::board::{self, Board, Contents, Image};
+use system_tests::coded::{self, Report};
+use system_tests::daemon::program;
+use system_tests::guest::Kernel;
+
+const LIMIT: Duration = Duration::from_secs(180);
+const S16: u8 = 5;
+const FRAMES: usize = 24_000;
+/// Free-running, the emulated codec wants a long lead.
+const SYSTEM: &str = r#"
+version = 1
+bus = "unix:path=/run/bus"
+user = "audiod"
+[codecs.main]
+backend = "alsa"
+device = "hw:0,0"
+period = 240
+lead = 12
+[zones.cabin]
+codec = "main"
+[classes.warning]
+safety = true
+[chimes.take]
+path = "take.wav"
+class = "warning"
+zones = "cabin"
+"#;
+const RC: &str = "audioctl chime take --wait --bus system && sleep 0.3";
+/// QEMU in the board, as a VMM that everybody knows.
+const SCENARIO: &str = "vfio 0000:00:03.0 && qemu-system-x86_64 -L /firmware -accel kvm -cpu host -machine q35 -m 256 \
+    -nodefaults -display none -no-reboot -serial file:/dev/virtio-ports/audio -kernel /vmlinuz -initrd /audio.cpio \
+    -append 'console=ttyS0 quiet panic=-1' -device vfio-pci,host=0000:00:03.0";
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("board-{name}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn kernel() -> Kernel {
+    let cache = board::cache().join("kernel");
+    std::fs::create_dir_all(&cache).unwrap();
+    Kernel::fetch("6.12", &cache).unwrap()
+}
+
+fn programs() -> Programs {
+    Programs {
+        audiod: program("audiod").unwrap(),
+        audioctl: program("audioctl").unwrap(),
+    }
+}
+
+fn configuration(take: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let wav = hound::WavSpec {
+        channels: 2,
+        sample_rate: 48_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = std::io::Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut file, wav).unwrap();
+    for sample in take.chunks_exact(2) {
+        writer
+            .write_sample(i16::from_le_bytes(sample.try_into().unwrap()))
+            .unwrap();
+    }
+    writer.finalize().unwrap();
+    vec![
+        ("system.toml".to_owned(), SYSTEM.into()),
+        ("take.wav".to_owned(), file.into_inner()),
+        ("rc".to_owned(), RC.into()),
+    ]
+}
+
+#[test]
+fn the_same_inputs_give_the_same_image_to_the_byte_and_other_inputs_another() {
+    let folder = folder("image");
+    let take = coded::generate(S16, 2, 480, 1, 2).unwrap();
+    let build = |name: &str, take: &[u8]| {
+        let image = service::build(&kernel(), &programs(), &configuration(take), &folder.join(name)).unwrap();
+        (
+            std::fs::read(image.initrd).unwrap(),
+            service::disk(&configuration(take)),
+        )
+    };
+
+    let first = build("first.cpio", &take);
+    let second = build("second.cpio", &take);
+    let other = build("other.cpio", &take[..960]);
+
+    assert!(first == second);
+    assert!(first.0 != other.0 && first.1 != other.1);
+}
+
+#[test]
+fn a_chime_of_the_service_vm_is_heard_bit_for_bit_from_the_codec_passed_to_it() {
+    let folder = folder("service");
+    let kernel = kernel();
+    let take = coded::generate(S16, 2, FRAMES, 1, 2).unwrap();
+    let service = service::build(&kernel, &programs(), &configuration(&take), &folder.join("audio.cpio")).unwrap();
+    let firmware = ["bios-256k.bin", "linuxboot_dma.bin", "kvmvapic.bin"];
+    let contents = Contents {
+        programs: vec!["qemu-system-x86_64".to_owned()],
+        copies: [
+            (service.kernel, "vmlinuz".to_owned()),
+            (service.initrd, "audio.cpio".to_owned()),
+        ]
+        .into_iter()
+        .chain(firmware.map(|name| (board::firmware(name).unwrap(), format!("firmware/{name}"))))
+        .collect(),
+        scenario: Some(SCENARIO.to_owned()),
+        ..Contents::default()
+    };
+    let image = Image::build(&kernel, &contents, &folder.join("board.cpio")).unwrap();
+    let mut board = Board::new("service", image, folder);
+    board.consoles = vec!["audio".to_owned()];
+    let console = board.log("audio");
+
+    let outcome = board.start().unwrap().finish(LIMIT).unwrap();
+
+    let report = coded::compare(&take, &outcome.samples().unwrap(), 4);
+    assert!(is_whole(&report), "{report:?}\n{}", console.text());
+    assert_eq!(outcome.status, 0);
+    assert!(console.line("service: end 0").is_some(), "{}", console.text());
+}
+
+/// Nothing lost, repeated or foreign; silence in between is the machine's: free-running, somebody was late.
+fn is_whole(report: &Report) -> bool {
+    report.missing_head + report.missing_tail + report.lost + report.repeated + report.foreign == 0 && report.exact > 0
+}
