@@ -12,6 +12,7 @@ pub mod engine;
 pub mod engine_process;
 pub mod failure;
 pub mod given;
+pub mod import;
 pub mod launch;
 pub mod plan;
 pub mod process;

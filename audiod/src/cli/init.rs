@@ -1,13 +1,12 @@
 //! `audiod init`: a commented first file for the guests and cards found.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use policy::file::MAX_NAME;
 
-use super::{print, wrong_usage};
+use super::{print, write_new, wrong_usage};
 use crate::blocks::MAX_GUESTS;
 use crate::doctor::cards::{self, Card};
 use crate::failure::Failure;
@@ -49,16 +48,7 @@ pub(super) fn run(guests: &[String], card: Option<&str>, output: Option<&Path>) 
         print(&text)?;
         return Ok(ExitCode::SUCCESS);
     };
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
-    let mut file = file.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::InTheWay(format!(
-            "{} exists and stays as it is; choose another name",
-            path.display()
-        )),
-        _ => Failure::when(path.display().to_string())(error),
-    })?;
-    file.write_all(text.as_bytes())
-        .map_err(Failure::when(path.display().to_string()))?;
+    write_new(path, &text)?;
     Ok(ExitCode::SUCCESS)
 }
 

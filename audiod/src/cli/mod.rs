@@ -2,20 +2,22 @@
 
 mod bus_policy;
 mod check;
+mod import;
 mod init;
 mod prove;
 mod run;
 mod simulate;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::doctor;
 use crate::failure::Failure;
+use crate::import::Format;
 
 pub use init::{Found, Seen, write_file};
 
@@ -88,6 +90,12 @@ enum Command {
         #[arg(long, short)]
         output: Option<PathBuf>,
     },
+    /// Make a policy of another system's file, with a list of what was mapped, approximated and lost
+    Import {
+        /// What the file is
+        #[command(subcommand)]
+        of: Import,
+    },
     /// Look at what this machine allows: real-time limits, kernel, cards
     Doctor {
         /// Also list the sound cards, what each can do, who holds it, and the lines to paste
@@ -97,6 +105,28 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Subcommand)]
+enum Import {
+    /// GENIVI AudioManager: the generic controller's configuration (generic.xml)
+    #[command(name = "audiomanager")]
+    AudioManager(ImportArguments),
+    /// Android Automotive: car_audio_configuration.xml, versions 1 to 4
+    Aaos(ImportArguments),
+}
+
+#[derive(Args)]
+struct ImportArguments {
+    /// The file to read
+    file: PathBuf,
+    /// Write the policy here, and the list to standard output; without, the policy to standard output and the list to standard
+    /// error. An existing file stays as it is
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The list (and without --output the policy, too) as one JSON object on standard output
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs `audiod` with this process's arguments.
@@ -121,6 +151,13 @@ pub fn main() -> ExitCode {
         Command::BusPolicy { file } => bus_policy::run(&file),
         Command::Simulate { scenario, json, svg } => simulate::run(&scenario, json, svg.as_deref()),
         Command::Init { guests, card, output } => init::run(&guests, card.as_deref(), output.as_deref()),
+        Command::Import { of } => {
+            let (format, arguments) = match of {
+                Import::AudioManager(arguments) => (Format::AudioManager, arguments),
+                Import::Aaos(arguments) => (Format::Aaos, arguments),
+            };
+            import::run(format, &arguments.file, arguments.output.as_deref(), arguments.json)
+        }
         Command::Doctor { codec, json } => doctor(codec, json),
     };
     result.unwrap_or_else(|failure| {
@@ -144,6 +181,19 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(value)
         .map(|text| text + "\n")
         .map_err(|error| Failure::when("writing JSON")(error.into()))
+}
+
+/// Writes a file that isn't there yet.
+fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    let mut file = file.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Failure::InTheWay(format!(
+            "{} exists and stays as it is; choose another name",
+            path.display()
+        )),
+        _ => Failure::when(path.display().to_string())(error),
+    })?;
+    file.write_all(text.as_bytes()).map_err(Failure::when(path.display().to_string()))
 }
 
 /// To standard output; whoever closed it early has read enough.

@@ -1,0 +1,436 @@
+//! Zones, their configurations, volume groups, devices and contexts.
+
+use std::collections::BTreeMap;
+
+use policy::file::{code, did_you_mean, listed};
+use policy::report::{Diagnostic, Span};
+use vhost_sound::block::MAX_STREAMS;
+
+use super::super::draft::{Draft, Guest, Stream, Zone};
+use super::super::names::Names;
+use super::super::twice;
+use super::super::xml::{Attr, El};
+use super::matrix::{CONTEXTS, Contexts, SINCE_2};
+use super::Reader;
+use crate::blocks::{MAX_SOURCES, MAX_ZONES};
+
+/// Types of output devices (version 4), and whether one is always there.
+const TYPES: [(&str, bool); 13] = [
+    ("TYPE_BUS", true),
+    ("TYPE_BUILTIN_SPEAKER", true),
+    ("TYPE_WIRED_HEADSET", false),
+    ("TYPE_WIRED_HEADPHONES", false),
+    ("TYPE_BLUETOOTH_A2DP", false),
+    ("TYPE_HDMI", false),
+    ("TYPE_USB_ACCESSORY", false),
+    ("TYPE_USB_DEVICE", false),
+    ("TYPE_USB_HEADSET", false),
+    ("TYPE_AUX_LINE", false),
+    ("TYPE_BLE_HEADSET", false),
+    ("TYPE_BLE_SPEAKER", false),
+    ("TYPE_BLE_BROADCAST", false),
+];
+
+/// What is known of all zones.
+#[derive(Default)]
+struct Seen {
+    zones: Names,
+    streams: Names,
+    ids: BTreeMap<i64, Span>,
+    occupants: BTreeMap<i64, Span>,
+    inputs: BTreeMap<String, Span>,
+    configs: BTreeMap<String, Span>,
+    primary: Option<Span>,
+    /// Streams by address: name, and the zone (by number) it is of.
+    addresses: BTreeMap<String, (String, usize, Span)>,
+    made: Vec<Stream>,
+    /// The zone at hand.
+    number: usize,
+}
+
+/// One zone configuration while it is read.
+struct Config<'n> {
+    zone: &'n str,
+    is_default: bool,
+    contexts: BTreeMap<String, Span>,
+    devices: BTreeMap<String, Span>,
+}
+
+impl Reader<'_> {
+    /// `None` when there is a mistake that leaves no zone.
+    pub(super) fn zones(&mut self, draft: &mut Draft) -> Option<()> {
+        let sections = self.root.all("zones");
+        let Some((section, more)) = sections.split_first() else {
+            let found = Diagnostic::error(code::MISSING_KEY, self.root.span(), "there are no <zones>").label("has none");
+            self.root.input.push(found.help("add `<zones>` with a primary zone"));
+            return None;
+        };
+        more.iter().for_each(|section| section.rest_lost("the first <zones> counts"));
+        section.known(&[], &["zone"]);
+        section.mapped("[zones]");
+        let mut seen = Seen::default();
+        for zone in section.all("zone") {
+            self.zone(zone, &mut seen, draft);
+            seen.number += 1;
+        }
+        if seen.primary.is_none() {
+            let found = Diagnostic::error(code::MISSING_KEY, section.span(), "there is no primary zone");
+            section.input.push(found.label("none of its zones is").help("write `isPrimary=\"true\"` on the driver's zone"));
+        }
+        draft.guests = guests(seen.made);
+        Some(())
+    }
+
+    fn zone(&mut self, zone: El<'_>, seen: &mut Seen, draft: &mut Draft) {
+        zone.known(
+            &["name", "isPrimary", "audioZoneId", "occupantZoneId"],
+            &["volumeGroups", "zoneConfigs", "inputDevices"],
+        );
+        self.identity(zone, seen);
+        let wanted = zone.attr("name").map_or("", |attr| attr.value);
+        let room = draft.zones.len() < MAX_ZONES;
+        let streams = seen.made.len();
+        let name = match room {
+            true => seen.zones.take(wanted, "zone"),
+            false => String::new(),
+        };
+        let (old, new) = (zone.all("volumeGroups"), zone.all("zoneConfigs"));
+        if self.version < 3 {
+            new.iter().for_each(|it| it.rest_lost("read from version 3 on: older files have <volumeGroups> in the zone"));
+            let mut config = Config::new(&name, true);
+            old.iter().for_each(|groups| self.groups(*groups, &mut config, seen));
+        } else {
+            old.iter().for_each(|it| it.rest_lost("not read from version 3 on: <volumeGroups> stand in a <zoneConfig>"));
+            self.configs(zone, &new, &name, seen);
+        }
+        zone.all("inputDevices").iter().for_each(|inputs| self.inputs(*inputs, seen));
+        if !room {
+            let why = format!("there is room for {MAX_ZONES} zones");
+            zone.rest_lost(&why);
+            zone.input.refused(zone.range(), &why);
+            seen.made.truncate(streams);
+            return;
+        }
+        zone.mapped(format!("[zones.{name}]"));
+        if let Some(attr) = zone.attr("name") {
+            renamed(&attr, &name);
+        }
+        draft.zones.push(Zone {
+            name,
+            channels: 2,
+            from: zone.input.place(zone.span()),
+            ..Zone::default()
+        });
+    }
+
+    /// Who a zone is, and whether another is the same.
+    fn identity(&self, zone: El<'_>, seen: &mut Seen) {
+        let primary = zone.attr("isPrimary").is_some_and(|attr| {
+            attr.approximated("no zone is special here");
+            attr.boolean() == Some(true)
+        });
+        if primary && let Some(first) = seen.primary.replace(zone.span()) {
+            twice(zone.input, zone.span(), first, "there are two primary zones".to_owned());
+        }
+        if let Some(attr) = zone.attr("occupantZoneId") {
+            attr.lost("which seats a zone is for is not described");
+            if !self.too_early("`occupantZoneId`", attr.span, 2)
+                && let Some(id) = attr.integer(0..=i32::MAX.into())
+                && let Some(first) = seen.occupants.insert(id, attr.span)
+            {
+                twice(zone.input, attr.span, first, format!("occupant zone {id} has two audio zones"));
+            }
+        }
+        let Some(attr) = zone.attr("audioZoneId") else {
+            if self.version > 1 && !primary {
+                let found = Diagnostic::error(code::MISSING_KEY, zone.span(), "this zone has no `audioZoneId`");
+                zone.input.push(found.label("only the primary zone may do without").help("write `audioZoneId=\"1\"`"));
+            }
+            return;
+        };
+        attr.lost("zones are known by their names");
+        if self.too_early("`audioZoneId`", attr.span, 2) {
+            return;
+        }
+        let Some(id) = attr.integer(0..=i32::MAX.into()) else {
+            return;
+        };
+        if primary != (id == 0) {
+            attr.wrong(
+                code::CONFLICT,
+                "the primary zone, and no other, has the ID 0",
+                if primary { "is primary" } else { "isn't primary" },
+                None,
+            );
+        } else if let Some(first) = seen.ids.insert(id, attr.span) {
+            twice(zone.input, attr.span, first, format!("two zones have the ID {id}"));
+        }
+    }
+
+    fn configs(&mut self, zone: El<'_>, sections: &[El<'_>], name: &str, seen: &mut Seen) {
+        let configs: Vec<El<'_>> = sections.iter().flat_map(|section| section.all("zoneConfig")).collect();
+        for section in sections {
+            section.known(&[], &["zoneConfig"]);
+            section.mapped("the default one is the zone");
+        }
+        let is_default =
+            |config: &&El<'_>| config.attr("isDefault").is_some_and(|attr| attr.value.eq_ignore_ascii_case("true"));
+        let defaults: Vec<&El<'_>> = configs.iter().filter(is_default).collect();
+        match defaults.as_slice() {
+            [_] => {}
+            [first, second, ..] => {
+                let message = "a zone has one default configuration".to_owned();
+                twice(zone.input, second.span(), first.span(), message);
+            }
+            [] => {
+                let found = Diagnostic::error(code::MISSING_KEY, zone.span(), "this zone has no default configuration");
+                zone.input.push(found.label("has none").help("write `isDefault=\"true\"` on one <zoneConfig>"));
+            }
+        }
+        let primary = zone.attr("isPrimary").is_some_and(|attr| attr.value.eq_ignore_ascii_case("true"));
+        if let (true, true, Some(second)) = (primary, self.version < 4, configs.get(1)) {
+            let message = "a primary zone of several configurations came with version 4";
+            let found = Diagnostic::error(code::CONFLICT, second.span(), message);
+            zone.input.push(found.label("one too many").help("write `version=\"4\"`, or take it out"));
+        }
+        let (first, others): (Vec<El<'_>>, Vec<El<'_>>) = configs.iter().partition(|config| is_default(config));
+        for config in first.into_iter().chain(others) {
+            self.config(config, name, seen);
+        }
+    }
+
+    fn config(&mut self, config: El<'_>, zone: &str, seen: &mut Seen) {
+        config.known(&["name", "isDefault"], &["volumeGroups", "applyFadeConfigs"]);
+        let is_default = config.attr("isDefault").is_some_and(|attr| {
+            attr.mapped("decides whether its streams sound in the zone of their own accord");
+            attr.boolean() == Some(true)
+        });
+        let on_request = "not the default one: its streams have no zone, and are connected on request";
+        match is_default {
+            true => config.mapped(format!("[zones.{zone}]")),
+            false => config.approximated(on_request),
+        }
+        if let Some(attr) = config.need("name", "name it, as `name=\"cabin config 0\"`") {
+            attr.lost("configurations of a zone have no names here");
+            if let Some(first) = seen.configs.insert(attr.value.to_owned(), attr.span) {
+                twice(config.input, attr.span, first, format!("two configurations are called `{}`", attr.value));
+            }
+        }
+        let mut read = Config::new(zone, is_default);
+        for groups in config.all("volumeGroups") {
+            self.groups(groups, &mut read, seen);
+        }
+        for fades in config.all("applyFadeConfigs") {
+            self.fades(fades);
+        }
+    }
+
+    fn fades(&self, fades: El<'_>) {
+        if self.too_early("<applyFadeConfigs>", fades.span(), 4) {
+            return;
+        }
+        fades.known(&[], &["fadeConfig"]);
+        for fade in fades.all("fadeConfig") {
+            fade.known(&["name", "isDefault"], &["audioAttributes"]);
+            let _ = fade.need("name", "name one of car_audio_fade_configuration.xml");
+            let default = fade.attr("isDefault").is_some_and(|attr| attr.boolean() == Some(true));
+            if !default && fade.all("audioAttributes").is_empty() {
+                let message = "this fade is neither the default nor for some attributes";
+                let found = Diagnostic::error(code::MISSING_KEY, fade.span(), message).label("is for nothing");
+                fade.input.push(found.help("write `isDefault=\"true\"`, or add <audioAttributes>"));
+            }
+        }
+        fades.rest_lost("its times stand in another file: set `attack_ms` and `release_ms` of the [[matrix]]");
+    }
+
+    fn groups(&mut self, groups: El<'_>, config: &mut Config<'_>, seen: &mut Seen) {
+        groups.known(&[], &["group"]);
+        groups.mapped("streams");
+        for group in groups.all("group") {
+            group.known(&["name", "activationConfig"], &["device"]);
+            group.approximated("no volume group: each stream has its gain, the zone its mainVolume");
+            if let Some(name) = group.attr("name") {
+                name.lost("there are no volume groups to name");
+            }
+            if let Some(window) = group.attr("activationConfig") {
+                window.lost("there are no activation windows");
+                if !self.too_early("`activationConfig`", window.span, 4) && !self.activations.contains(window.value) {
+                    let names = self.activations.iter().map(String::as_str);
+                    window.wrong(
+                        code::UNKNOWN_NAME,
+                        format!("there is no activation volume `{}`", window.value),
+                        format!("known: {}", listed(names.clone())),
+                        did_you_mean(window.value, names),
+                    );
+                }
+            }
+            for device in group.all("device") {
+                self.device(device, config, seen);
+            }
+        }
+    }
+
+    fn device(&mut self, device: El<'_>, config: &mut Config<'_>, seen: &mut Seen) {
+        device.known(&["address", "type"], &["context"]);
+        let contexts = self.contexts_of(device, config);
+        let carries = !device.all("context").is_empty();
+        let fixed = device.attr("type").is_none_or(|attr| {
+            attr.mapped("a stream of the guest");
+            !self.too_early("`type`", attr.span, 4) && attr.word(&TYPES).unwrap_or(true)
+        });
+        if !fixed {
+            let why = "comes and goes with what is plugged in: a guest's streams are always there";
+            device.input.lost(device.at(), why);
+            if let Some(attr) = device.attr("type") {
+                attr.lost(why);
+            }
+            for context in device.all("context") {
+                context.input.lost(context.at(), why);
+            }
+            device.rest_lost(why);
+            return;
+        }
+        let Some(address) = device.need("address", "name the bus, as `address=\"bus0_media_out\"`") else {
+            return;
+        };
+        if let Some(first) = config.devices.insert(address.value.to_owned(), address.span) {
+            twice(device.input, address.span, first, format!("device `{}` is in this configuration twice", address.value));
+            return;
+        }
+        if !carries {
+            device.rest_lost("carries no context");
+            return;
+        }
+        if let Some((name, zone, first)) = seen.addresses.get(address.value) {
+            if *zone == seen.number {
+                device.approximated(format!("stream `{name}`, as in the configuration before"));
+                address.mapped(format!("stream `{name}`"));
+            } else {
+                twice(device.input, address.span, *first, format!("device `{}` is in two zones", address.value));
+            }
+            return;
+        }
+        self.stream(device, &address, &contexts, config, seen);
+    }
+
+    fn stream(&mut self, device: El<'_>, address: &Attr<'_>, contexts: &Contexts, config: &Config<'_>, seen: &mut Seen) {
+        if seen.made.len() >= MAX_SOURCES {
+            let why = format!("there is room for {MAX_SOURCES} streams");
+            device.input.lost(device.at(), &*why);
+            address.lost(why);
+            return;
+        }
+        let class = self.class(contexts, address.value);
+        let name = seen.streams.take(address.value, "bus");
+        device.mapped(format!("streams.{name}, class `{class}`"));
+        renamed(address, &name);
+        seen.addresses.insert(address.value.to_owned(), (name.clone(), seen.number, address.span));
+        let carried = device.all("context").iter().filter_map(|it| Some(it.attr("context")?.value)).collect::<Vec<_>>();
+        seen.made.push(Stream {
+            name,
+            class: Some(class),
+            zone: config.is_default.then(|| config.zone.to_owned()),
+            from: carried.join(", "),
+            ..Stream::default()
+        });
+    }
+
+    /// The contexts of a device.
+    fn contexts_of(&self, device: El<'_>, config: &mut Config<'_>) -> Contexts {
+        let mut all = Contexts::new();
+        let here = device.all("context");
+        for context in &here {
+            context.known(&["context"], &[]);
+            let Some(attr) = context.need("context", "name it, as `context=\"music\"`") else {
+                continue;
+            };
+            let key = attr.value.trim().to_lowercase();
+            let Some(found) = self.contexts.get(&key) else {
+                let names = self.contexts.keys().map(String::as_str);
+                let label = format!("known: {}", listed(names.clone()));
+                let message = format!("there is no context `{}`", attr.value);
+                attr.wrong(code::UNKNOWN_NAME, message, label, did_you_mean(&key, names));
+                continue;
+            };
+            if self.version == 1 && found.iter().any(|it| SINCE_2.contains(it)) {
+                self.too_early(&format!("context `{}`", attr.value), attr.span, 2);
+            }
+            if let Some(first) = config.contexts.insert(key, attr.span) {
+                let message = format!("context `{}` is on two devices of this configuration", attr.value);
+                twice(context.input, attr.span, first, message);
+            }
+            all.extend(found);
+            if here.len() == 1 && found.len() == 1 {
+                context.mapped("the stream's class");
+                attr.mapped(format!("class `{}`", found.first().and_then(|it| CONTEXTS.get(*it)).unwrap_or(&"?")));
+            } else {
+                let how = "shares a device, so a class: the mildest of what its contexts would be counts";
+                context.approximated(how);
+                attr.approximated(how);
+            }
+        }
+        all
+    }
+
+    fn inputs(&self, inputs: El<'_>, seen: &mut Seen) {
+        if self.too_early("<inputDevices>", inputs.span(), 2) {
+            return;
+        }
+        inputs.known(&[], &["inputDevice"]);
+        inputs.mapped("streams that record");
+        for device in inputs.all("inputDevice") {
+            device.known(&["address", "type"], &[]);
+            if let Some(attr) = device.attr("type") {
+                attr.lost("a stream records what its codec hears");
+            }
+            let Some(address) = device.need("address", "name it, as `address=\"bottom_mic\"`") else {
+                continue;
+            };
+            if let Some(first) = seen.inputs.insert(address.value.to_owned(), address.span) {
+                twice(device.input, address.span, first, format!("input device `{}` repeats", address.value));
+            }
+            if seen.made.len() >= MAX_SOURCES {
+                device.rest_lost(&format!("there is room for {MAX_SOURCES} streams"));
+                continue;
+            }
+            let name = seen.streams.take(address.value, "microphone");
+            device.approximated("records the codec's input; which microphone that is, is the codec's matter");
+            renamed(&address, &name);
+            seen.made.push(Stream {
+                name,
+                ..Stream::default()
+            });
+        }
+    }
+}
+
+impl<'n> Config<'n> {
+    fn new(zone: &'n str, is_default: bool) -> Self {
+        Self {
+            zone,
+            is_default,
+            contexts: BTreeMap::new(),
+            devices: BTreeMap::new(),
+        }
+    }
+}
+
+/// A name that our file may have to write otherwise.
+fn renamed(attr: &Attr<'_>, name: &str) {
+    match attr.value == name {
+        true => attr.mapped(format!("is called `{name}`")),
+        false => attr.approximated(format!("is called `{name}`")),
+    }
+}
+
+/// Android as one guest; as several devices of it where it has more streams than one has room for.
+fn guests(streams: Vec<Stream>) -> Vec<Guest> {
+    let parts = streams.chunks(MAX_STREAMS).enumerate();
+    parts
+        .map(|(index, streams)| Guest {
+            name: if index == 0 { "android".to_owned() } else { format!("android-{}", index + 1) },
+            from: if index == 0 { String::new() } else { "a second sound card of the same guest".to_owned() },
+            streams: streams.to_vec(),
+        })
+        .collect()
+}

@@ -1,0 +1,155 @@
+//! Importers: other systems' policy files as ours, with a list of what became of every element, attribute and text.
+//!
+//! ```text
+//! XML ──parse──▶ places, ledger ──reader──▶ draft ──write──▶ TOML ──check──▶ policy
+//!                     │  every item gets a fate              │
+//!                     └──────────── list ◀──────── rules that our language refuses become lost
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`audiomanager`] | GENIVI AudioManager's generic controller (`generic.xml`) |
+//! | [`aaos`] | Android Automotive's `car_audio_configuration.xml`, versions 1 to 4 |
+//! | `xml`, `ledger`, [`listing`] | input with places, fates, the list |
+//! | `draft`, `names` | the policy before it is TOML |
+//!
+//! docs/importers.md has the tables. What can't be read is an error with its place, as everywhere; what can be read and has no
+//! counterpart here is *lost*, and listed.
+
+pub mod aaos;
+pub mod audiomanager;
+mod draft;
+pub mod ledger;
+pub mod listing;
+mod names;
+mod xml;
+
+use std::path::Path;
+
+use policy::file::code;
+use policy::report::{Diagnostic, Report, Severity, Span};
+
+use crate::config;
+use draft::Draft;
+use ledger::Unaccounted;
+use listing::Listing;
+use xml::Input;
+
+/// A policy, and what became of what it was made from.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// TOML that `audiod check` has no mistake to find in.
+    pub policy: String,
+    /// The list.
+    pub listing: Listing,
+}
+
+/// What importers read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// GENIVI AudioManager's generic controller.
+    AudioManager,
+    /// Android Automotive's car audio.
+    Aaos,
+}
+
+/// Why there is no policy.
+#[derive(Clone, Debug)]
+pub enum Failed {
+    /// The input's mistakes, all of them.
+    Input(Report),
+    /// The importer's: something has no fate, or its policy has mistakes.
+    Own(String),
+}
+
+impl From<Report> for Failed {
+    fn from(report: Report) -> Self {
+        Self::Input(report)
+    }
+}
+
+impl From<Unaccounted> for Failed {
+    fn from(unaccounted: Unaccounted) -> Self {
+        Self::Own(unaccounted.to_string())
+    }
+}
+
+/// Imports a text as if it stood in a file `path`.
+///
+/// # Errors
+/// See [`Failed`].
+pub fn import(format: Format, text: &str, path: &Path) -> Result<Imported, Failed> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let document = xml::parse(text, path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let file = path.display().to_string();
+    let input = Input::new(&document, text, &file);
+    let root = input.element(document.root_element());
+    let draft = match format {
+        Format::AudioManager => audiomanager::read(root, &name),
+        Format::Aaos => aaos::read(root, &name),
+    };
+    let report = input.report();
+    if report.errors() > 0 {
+        return Err(report.into());
+    }
+    let draft = draft.ok_or_else(|| Failed::Own("there is neither a policy nor a mistake".to_owned()))?;
+    let policy = settled(draft, &input)?;
+    let listing = Listing::new(input.ledger(), count(&document), text)?;
+    Ok(Imported { policy, listing })
+}
+
+/// How many items a document has, counted apart from the ledger.
+fn count(document: &roxmltree::Document<'_>) -> usize {
+    let of = |node: roxmltree::Node<'_, '_>| match node.node_type() {
+        roxmltree::NodeType::Element => 1 + node.attributes().len(),
+        roxmltree::NodeType::Text => usize::from(!node.text().unwrap_or_default().trim().is_empty()),
+        roxmltree::NodeType::PI => 1,
+        roxmltree::NodeType::Root | roxmltree::NodeType::Comment => 0,
+    };
+    document.descendants().map(of).sum()
+}
+
+/// The text of a draft without the rules that our language refuses: those become lost, each with what is said about it.
+fn settled(mut draft: Draft, input: &Input<'_>) -> Result<String, Failed> {
+    loop {
+        let written = draft.write();
+        let Err(report) = config::parse(&written.text, Path::new("imported.toml")) else {
+            return Ok(written.text);
+        };
+        let errors = report.findings().iter().filter(|found| found.severity == Severity::Error);
+        let refused: Vec<(usize, String)> = errors
+            .filter_map(|found| {
+                let line = report.position(found.span).line;
+                let rule = written.rules.iter().position(|lines| lines.contains(&line))?;
+                Some((rule, format!("our rules can't say it: {}", found.message)))
+            })
+            .collect();
+        if refused.is_empty() {
+            return Err(Failed::Own(format!("the policy made of it has mistakes:\n{report}")));
+        }
+        let mut taken: Vec<usize> = Vec::new();
+        for (index, why) in refused {
+            input.refused(draft.rules[index].of.clone(), &why);
+            taken.push(index);
+        }
+        let mut index = 0;
+        draft.rules.retain(|_| {
+            index += 1;
+            !taken.contains(&(index - 1))
+        });
+    }
+}
+
+/// A root element of another name.
+fn wrong_root(root: xml::El<'_>, wanted: &str, of: &str) {
+    let message = format!("this is no {of}: it begins with <{}>", root.name());
+    let found = Diagnostic::error(code::UNKNOWN_WORD, root.span(), message);
+    root.input.push(found.label(format!("should be <{wanted}>")).help("`audiod import --help` lists the formats"));
+}
+
+/// Says where something is twice.
+fn twice(input: &Input<'_>, second: Span, first: Span, message: String) {
+    let found = Diagnostic::error(code::DUPLICATE, second, message);
+    input.push(found.label("again here").see(first, "first here"));
+}
