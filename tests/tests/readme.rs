@@ -146,6 +146,7 @@ fn every_command_is_run_by_one_of_these_tests_or_by_ci_itself() {
     let tested = [
         "Your first policy",
         "Try a policy",
+        "Move from AudioManager",
         "See who is heard",
         "Change the policy",
         "A real sound card",
@@ -223,6 +224,21 @@ fn a_scenario_is_simulated_and_drawn() {
             .unwrap()
             .contains("<svg")
     );
+}
+
+#[test]
+fn policies_of_other_systems_are_imported() {
+    let desk = Desk::new("import");
+    desk.copy_examples();
+
+    let said = commands("Move from AudioManager")
+        .iter()
+        .map(|command| desk.run(command).stdout)
+        .collect::<Vec<_>>();
+
+    let said = String::from_utf8(said.concat()).unwrap();
+    assert_eq!(said.matches(" mapped + ").count(), 2, "{said}");
+    assert!(said.contains("no mistakes"));
 }
 
 #[test]

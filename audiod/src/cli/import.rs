@@ -61,7 +61,9 @@ fn shown(file: &Path, output: Option<&Path>, json: bool, imported: &Imported) ->
 
 fn refused(file: &Path, report: &Report, json: bool) -> Result<ExitCode, Failure> {
     if json {
-        print(&to_json(&serde_json::json!({"file": file.display().to_string(), "findings": report}))?)?;
+        print(&to_json(
+            &serde_json::json!({"file": file.display().to_string(), "findings": report}),
+        )?)?;
     } else {
         eprint!("{report}");
     }

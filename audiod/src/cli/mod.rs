@@ -193,7 +193,8 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
         )),
         _ => Failure::when(path.display().to_string())(error),
     })?;
-    file.write_all(text.as_bytes()).map_err(Failure::when(path.display().to_string()))
+    file.write_all(text.as_bytes())
+        .map_err(Failure::when(path.display().to_string()))
 }
 
 /// To standard output; whoever closed it early has read enough.

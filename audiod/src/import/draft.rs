@@ -104,7 +104,10 @@ pub(super) fn quoted(text: &str) -> String {
 fn list(texts: &[String]) -> String {
     match texts {
         [one] => quoted(one),
-        many => format!("[{}]", many.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")),
+        many => format!(
+            "[{}]",
+            many.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
@@ -153,8 +156,18 @@ impl Draft {
                 *used += zone.channels;
             }
         }
-        let records = self.guests.iter().flat_map(|guest| &guest.streams).any(|stream| stream.class.is_none());
-        let codec_name = |number: usize| if number == 1 { "main".to_owned() } else { format!("main-{number}") };
+        let records = self
+            .guests
+            .iter()
+            .flat_map(|guest| &guest.streams)
+            .any(|stream| stream.class.is_none());
+        let codec_name = |number: usize| {
+            if number == 1 {
+                "main".to_owned()
+            } else {
+                format!("main-{number}")
+            }
+        };
         for (index, channels) in codecs.iter().enumerate() {
             let _ = write!(
                 out,
@@ -179,7 +192,10 @@ impl Draft {
             }
         }
         if let Some(depth) = self.depth {
-            let _ = write!(out, "\n[defaults]\ndepth_db = {depth:.1}\nattack_ms = 50\nrelease_ms = 500\n");
+            let _ = write!(
+                out,
+                "\n[defaults]\ndepth_db = {depth:.1}\nattack_ms = 50\nrelease_ms = 500\n"
+            );
         }
         if !self.matrix_about.is_empty() {
             out.push('\n');
@@ -211,7 +227,9 @@ fn comment(from: &str) -> String {
 }
 
 fn write_zone(zone: &Zone, codec: &str, first: u32, out: &mut String) {
-    let channels: Vec<String> = (first..first + zone.channels).map(|channel| channel.to_string()).collect();
+    let channels: Vec<String> = (first..first + zone.channels)
+        .map(|channel| channel.to_string())
+        .collect();
     let _ = write!(
         out,
         "\n[zones.{}]{}codec = {}\nchannels = [{}]\n",
@@ -263,7 +281,13 @@ fn write_guest(guest: &Guest, out: &mut String) {
         if stream.hidden {
             keys.push("visible = false".to_owned());
         }
-        let _ = write!(out, "streams.{} = {{ {} }}{}", stream.name, keys.join(", "), comment(&stream.from));
+        let _ = write!(
+            out,
+            "streams.{} = {{ {} }}{}",
+            stream.name,
+            keys.join(", "),
+            comment(&stream.from)
+        );
     }
 }
 

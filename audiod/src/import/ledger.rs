@@ -73,7 +73,11 @@ pub struct Unaccounted {
 
 impl fmt::Display for Unaccounted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} items of the file are neither mapped, approximated nor lost", self.paths.len())?;
+        write!(
+            f,
+            "{} items of the file are neither mapped, approximated nor lost",
+            self.paths.len()
+        )?;
         for path in self.paths.iter().take(5) {
             write!(f, "; {path}")?;
         }
@@ -152,7 +156,9 @@ impl Ledger {
             return Err(Unaccounted { paths, stray });
         }
         let told = self.items.into_iter();
-        Ok(told.filter_map(|(at, item)| Some((at, item.clone(), item.fate?))).collect())
+        Ok(told
+            .filter_map(|(at, item)| Some((at, item.clone(), item.fate?)))
+            .collect())
     }
 }
 

@@ -101,7 +101,10 @@ impl Listing {
             approximated,
             lost,
         } = self.counts;
-        let _ = writeln!(out, "{file}: {all} items = {mapped} mapped + {approximated} approximated + {lost} lost");
+        let _ = writeln!(
+            out,
+            "{file}: {all} items = {mapped} mapped + {approximated} approximated + {lost} lost"
+        );
         out
     }
 }
@@ -120,7 +123,12 @@ fn is_mapped(fate: &Fate) -> bool {
 
 fn said(item: &Listed) -> String {
     let (Fate::Mapped(note) | Fate::Approximated(note) | Fate::Lost(note)) = &item.fate;
-    let value: String = item.value.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect();
+    let value: String = item
+        .value
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(SHOWN)
+        .collect();
     let more = if item.value.chars().count() > SHOWN { "…" } else { "" };
     match value.is_empty() {
         true => format!("{}: {note}", item.path),

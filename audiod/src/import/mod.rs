@@ -89,6 +89,9 @@ pub fn import(format: Format, text: &str, path: &Path) -> Result<Imported, Faile
         Format::AudioManager => audiomanager::read(root, &name),
         Format::Aaos => aaos::read(root, &name),
     };
+    if let Some(draft) = draft.as_ref().filter(|_| input.report().errors() == 0) {
+        playable(draft, root);
+    }
     let report = input.report();
     if report.errors() > 0 {
         return Err(report.into());
@@ -97,6 +100,22 @@ pub fn import(format: Format, text: &str, path: &Path) -> Result<Imported, Faile
     let policy = settled(draft, &input)?;
     let listing = Listing::new(input.ledger(), count(&document), text)?;
     Ok(Imported { policy, listing })
+}
+
+/// Without a zone and a stream that plays there is no policy.
+fn playable(draft: &Draft, root: xml::El<'_>) {
+    let plays = draft
+        .guests
+        .iter()
+        .flat_map(|guest| &guest.streams)
+        .any(|stream| stream.class.is_some());
+    let missing = match (draft.zones.is_empty(), plays) {
+        (false, true) => return,
+        (true, _) => "has nowhere to play: no zone or sink",
+        (false, false) => "has nothing to play: no device or source",
+    };
+    let found = Diagnostic::error(code::MISSING_KEY, root.span(), "there is no policy in this file").label(missing);
+    root.input.push(found.help("is it the right one of your files?"));
 }
 
 /// How many items a document has, counted apart from the ledger.
@@ -117,7 +136,10 @@ fn settled(mut draft: Draft, input: &Input<'_>) -> Result<String, Failed> {
         let Err(report) = config::parse(&written.text, Path::new("imported.toml")) else {
             return Ok(written.text);
         };
-        let errors = report.findings().iter().filter(|found| found.severity == Severity::Error);
+        let errors = report
+            .findings()
+            .iter()
+            .filter(|found| found.severity == Severity::Error);
         let refused: Vec<(usize, String)> = errors
             .filter_map(|found| {
                 let line = report.position(found.span).line;
@@ -145,7 +167,11 @@ fn settled(mut draft: Draft, input: &Input<'_>) -> Result<String, Failed> {
 fn wrong_root(root: xml::El<'_>, wanted: &str, of: &str) {
     let message = format!("this is no {of}: it begins with <{}>", root.name());
     let found = Diagnostic::error(code::UNKNOWN_WORD, root.span(), message);
-    root.input.push(found.label(format!("should be <{wanted}>")).help("`audiod import --help` lists the formats"));
+    root.input.push(
+        found
+            .label(format!("should be <{wanted}>"))
+            .help("`audiod import --help` lists the formats"),
+    );
 }
 
 /// Says where something is twice.

@@ -20,7 +20,11 @@ impl Names {
     /// The wanted name as far as it can be one, or with a number if it is taken; of nothing usable, `otherwise`.
     pub fn take(&mut self, wanted: &str, otherwise: &str) -> String {
         let usable = plain(wanted);
-        let base = if usable.is_empty() { otherwise.to_owned() } else { usable };
+        let base = if usable.is_empty() {
+            otherwise.to_owned()
+        } else {
+            usable
+        };
         let numbered = (2_u32..).map(|number| {
             let end = format!("-{number}");
             let room = MAX_NAME - end.len();
@@ -57,7 +61,10 @@ mod tests {
 
         let all = ["primary zone", "primary.zone", "Überholspur  links!", "", "chime"].map(|it| names.take(it, "zone"));
 
-        assert_eq!(all, ["primary-zone", "primary-zone-2", "berholspur-links", "zone", "chime-2"]);
+        assert_eq!(
+            all,
+            ["primary-zone", "primary-zone-2", "berholspur-links", "zone", "chime-2"]
+        );
     }
 
     #[test]

@@ -60,7 +60,10 @@ pub(super) fn parse<'a>(text: &'a str, file: &Path) -> Result<Document<'a>, Repo
         ..ParsingOptions::default()
     };
     match Document::parse_with_options(text, options) {
-        Ok(document) => match document.descendants().find(|node| node.ancestors().count() > MAX_DEPTH + 2) {
+        Ok(document) => match document
+            .descendants()
+            .find(|node| node.ancestors().count() > MAX_DEPTH + 2)
+        {
             Some(deep) => wrong(
                 Diagnostic::error(code::TOO_MANY, start_tag(&deep, text), "elements are nested too deeply")
                     .label(format!("deeper than {MAX_DEPTH}"))
@@ -93,7 +96,8 @@ fn syntax(error: &roxmltree::Error, text: &str) -> Diagnostic {
                 .help("is it complete?")
         }
         Error::NoRootNode => Diagnostic::error(code::SYNTAX, span, "this is not XML: there is no element in it"),
-        other => Diagnostic::error(code::SYNTAX, span, format!("this is not XML: {}", told(other))),
+        other => Diagnostic::error(code::SYNTAX, span, format!("this is not XML: {}", told(other)))
+            .help("mend it here first: what follows can't be told apart"),
     }
 }
 
@@ -106,9 +110,16 @@ fn told(error: &roxmltree::Error) -> String {
 
 /// Byte of a row and column, both from 1.
 fn offset(text: &str, at: roxmltree::TextPos) -> usize {
-    let line = text.split_inclusive('\n').take(at.row as usize - 1).map(str::len).sum::<usize>();
+    let line = text
+        .split_inclusive('\n')
+        .take(at.row as usize - 1)
+        .map(str::len)
+        .sum::<usize>();
     let rest = text.get(line..).unwrap_or_default();
-    let column = rest.char_indices().nth(at.col as usize - 1).map_or(rest.len(), |(byte, _)| byte);
+    let column = rest
+        .char_indices()
+        .nth(at.col as usize - 1)
+        .map_or(rest.len(), |(byte, _)| byte);
     (line + column).min(text.len().saturating_sub(1))
 }
 
@@ -131,10 +142,20 @@ impl<'a> Input<'a> {
                 ledger.add(range.start, Kind::Element, path.clone(), String::new());
                 for attribute in node.attributes() {
                     let path = format!("{path}/@{}", attribute.name());
-                    ledger.add(attribute.range().start, Kind::Attribute, path, attribute.value().to_owned());
+                    ledger.add(
+                        attribute.range().start,
+                        Kind::Attribute,
+                        path,
+                        attribute.value().to_owned(),
+                    );
                 }
             } else if node.is_text() && node.text().is_some_and(|text| !text.trim().is_empty()) {
-                ledger.add(range.start, Kind::Text, path, node.text().unwrap_or_default().trim().to_owned());
+                ledger.add(
+                    range.start,
+                    Kind::Text,
+                    path,
+                    node.text().unwrap_or_default().trim().to_owned(),
+                );
             } else if node.is_pi() {
                 ledger.add(range.start, Kind::Instruction, path, String::new());
             }
@@ -255,7 +276,10 @@ impl<'a> El<'a> {
 
     /// An attribute.
     pub fn attr(&self, name: &str) -> Option<Attr<'a>> {
-        let attribute = self.node.attributes().find(|it| it.name() == name && it.namespace().is_none())?;
+        let attribute = self
+            .node
+            .attributes()
+            .find(|it| it.name() == name && it.namespace().is_none())?;
         Some(Attr {
             input: self.input,
             value: attribute.value(),
@@ -269,14 +293,21 @@ impl<'a> El<'a> {
         match self.attr(name) {
             Some(attr) if attr.value.trim().is_empty() => {
                 let message = format!("`{name}` of <{}> is empty", self.name());
-                self.input
-                    .push(Diagnostic::error(code::OUT_OF_RANGE, attr.span, message).label("says nothing").help(cure));
+                self.input.push(
+                    Diagnostic::error(code::OUT_OF_RANGE, attr.span, message)
+                        .label("says nothing")
+                        .help(cure),
+                );
                 None
             }
             Some(attr) => Some(attr),
             None => {
                 let message = format!("<{}> has no `{name}`", self.name());
-                self.input.push(Diagnostic::error(code::MISSING_KEY, self.span(), message).label("is missing").help(cure));
+                self.input.push(
+                    Diagnostic::error(code::MISSING_KEY, self.span(), message)
+                        .label("is missing")
+                        .help(cure),
+                );
                 None
             }
         }
@@ -323,12 +354,20 @@ impl<'a> El<'a> {
 
     /// Everything in it that has no fate yet is only roughly the same.
     pub fn rest_approximated(&self, how: &str) {
-        self.input.ledger.borrow_mut().rest(self.node.range(), &mut |ledger, at| ledger.approximated(at, how.to_owned()));
+        self.input
+            .ledger
+            .borrow_mut()
+            .rest(self.node.range(), &mut |ledger, at| {
+                ledger.approximated(at, how.to_owned())
+            });
     }
 
     /// Everything in it that has no fate yet is lost.
     pub fn rest_lost(&self, why: &str) {
-        self.input.ledger.borrow_mut().rest(self.node.range(), &mut |ledger, at| ledger.lost(at, why.to_owned()));
+        self.input
+            .ledger
+            .borrow_mut()
+            .rest(self.node.range(), &mut |ledger, at| ledger.lost(at, why.to_owned()));
     }
 
     /// Attributes and elements that the format doesn't have are lost; so is text where none is read.
@@ -378,7 +417,13 @@ impl Attr<'_> {
     }
 
     /// Reports what is wrong with its value.
-    pub fn wrong(&self, code: &'static str, message: impl Into<String>, label: impl Into<String>, help: Option<String>) {
+    pub fn wrong(
+        &self,
+        code: &'static str,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: Option<String>,
+    ) {
         let found = Diagnostic::error(code, self.span, message);
         self.input.push(found.label(label).maybe_help(help));
     }
@@ -394,7 +439,12 @@ impl Attr<'_> {
                 None
             }
             Err(_) => {
-                self.wrong(code::WRONG_TYPE, format!("`{text}` is not a whole number"), limits, None);
+                self.wrong(
+                    code::WRONG_TYPE,
+                    format!("`{text}` is not a whole number"),
+                    limits,
+                    None,
+                );
                 None
             }
         }
@@ -408,7 +458,12 @@ impl Attr<'_> {
         }
         let known = || words.iter().map(|(word, _)| *word);
         let label = format!("possible: {}", listed(known()));
-        self.wrong(code::UNKNOWN_WORD, format!("`{text}` is not possible here"), label, did_you_mean(text, known()));
+        self.wrong(
+            code::UNKNOWN_WORD,
+            format!("`{text}` is not possible here"),
+            label,
+            did_you_mean(text, known()),
+        );
         None
     }
 

@@ -91,8 +91,13 @@ pub(super) type Contexts = BTreeSet<usize>;
 
 /// Of two classes.
 pub(super) fn outcome(holder: &Contexts, newcomer: &Contexts) -> Outcome {
-    let pairs = holder.iter().flat_map(|&there| newcomer.iter().map(move |&coming| (there, coming)));
-    pairs.map(|(there, coming)| of_contexts(there, coming)).min().unwrap_or(Outcome::Mix)
+    let pairs = holder
+        .iter()
+        .flat_map(|&there| newcomer.iter().map(move |&coming| (there, coming)));
+    pairs
+        .map(|(there, coming)| of_contexts(there, coming))
+        .min()
+        .unwrap_or(Outcome::Mix)
 }
 
 /// The cells of all pairs of classes, and those pairs (holder, newcomer) whose duck our matrix can't say: the newcomer would be
@@ -159,7 +164,9 @@ pub(super) fn of_usage(usage: &str) -> Option<usize> {
 
 /// The context of this name, in any case.
 pub(super) fn of_name(name: &str) -> Option<usize> {
-    CONTEXTS.iter().position(|context| context.eq_ignore_ascii_case(name.trim()))
+    CONTEXTS
+        .iter()
+        .position(|context| context.eq_ignore_ascii_case(name.trim()))
 }
 
 #[cfg(test)]
@@ -177,15 +184,23 @@ mod tests {
     #[test]
     fn safety_is_admitted_by_everyone_and_ducked_by_no_one() {
         for context in CONTEXTS {
-            assert!(!matches!(between(context, "safety"), Outcome::Reject | Outcome::DuckNewcomer), "{context}");
-            assert!(!matches!(between("safety", context), Outcome::Pause | Outcome::DuckHolder), "{context}");
+            assert!(
+                !matches!(between(context, "safety"), Outcome::Reject | Outcome::DuckNewcomer),
+                "{context}"
+            );
+            assert!(
+                !matches!(between("safety", context), Outcome::Pause | Outcome::DuckHolder),
+                "{context}"
+            );
         }
     }
 
     #[test]
     fn while_an_emergency_holds_only_calls_emergencies_and_safety_are_admitted() {
-        let admitted: Vec<&str> =
-            CONTEXTS.into_iter().filter(|context| between("emergency", context) != Outcome::Reject).collect();
+        let admitted: Vec<&str> = CONTEXTS
+            .into_iter()
+            .filter(|context| between("emergency", context) != Outcome::Reject)
+            .collect();
 
         assert_eq!(admitted, ["call", "emergency", "safety"]);
     }
@@ -219,6 +234,9 @@ mod tests {
         let (_, unducked) = cells(&classes);
 
         let expected = [("call", "alarm"), ("call", "notification"), ("alarm", "music")];
-        assert_eq!(unducked, expected.map(|(holder, newcomer)| (holder.to_owned(), newcomer.to_owned())));
+        assert_eq!(
+            unducked,
+            expected.map(|(holder, newcomer)| (holder.to_owned(), newcomer.to_owned()))
+        );
     }
 }

@@ -63,7 +63,11 @@ pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
     root.mapped("the whole policy");
     let mut reader = Reader {
         version,
-        contexts: CONTEXTS.iter().enumerate().map(|(index, name)| ((*name).to_owned(), Contexts::from([index]))).collect(),
+        contexts: CONTEXTS
+            .iter()
+            .enumerate()
+            .map(|(index, name)| ((*name).to_owned(), Contexts::from([index])))
+            .collect(),
         activations: BTreeSet::new(),
         own_contexts: false,
         classes: Vec::new(),
@@ -121,8 +125,11 @@ impl Reader<'_> {
             return false;
         }
         let message = format!("{what} came with version {since}");
-        let found = Diagnostic::error(code::CONFLICT, at, message).label(format!("this file is of version {}", self.version));
-        self.root.input.push(found.help(format!("write `version=\"{since}\"`, or take it out")));
+        let found =
+            Diagnostic::error(code::CONFLICT, at, message).label(format!("this file is of version {}", self.version));
+        self.root
+            .input
+            .push(found.help(format!("write `version=\"{since}\"`, or take it out")));
         true
     }
 
@@ -131,7 +138,10 @@ impl Reader<'_> {
         if let Some((name, _)) = self.classes.iter().find(|(_, known)| known == contexts) {
             return name.clone();
         }
-        let names: Vec<&str> = contexts.iter().filter_map(|&index| CONTEXTS.get(index).copied()).collect();
+        let names: Vec<&str> = contexts
+            .iter()
+            .filter_map(|&index| CONTEXTS.get(index).copied())
+            .collect();
         let joined = names.join("-");
         let wanted = match names.as_slice() {
             [] => "other".to_owned(),
@@ -173,7 +183,12 @@ impl Reader<'_> {
 /// A rule for each stream that ducks, for those of its own zone.
 fn late_ducks(unducked: &[(String, String)], draft: &Draft) -> Vec<Rule> {
     let streams: Vec<(String, &Stream)> = (draft.guests.iter())
-        .flat_map(|guest| guest.streams.iter().map(move |stream| (format!("{}.{}", guest.name, stream.name), stream)))
+        .flat_map(|guest| {
+            guest
+                .streams
+                .iter()
+                .map(move |stream| (format!("{}.{}", guest.name, stream.name), stream))
+        })
         .filter(|(_, stream)| stream.zone.is_some())
         .collect();
     let mut rules = Vec::new();

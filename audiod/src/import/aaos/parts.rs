@@ -7,15 +7,21 @@ use policy::report::{Diagnostic, Span};
 
 use super::super::twice;
 use super::super::xml::{Attr, El};
-use super::matrix::{self, Contexts};
 use super::Reader;
+use super::matrix::{self, Contexts};
 
 /// Settings that the file may have, and what becomes of them.
 const SETTINGS: [(&str, &str); 4] = [
     ("useCoreAudioVolume", "volumes are the mixer's, whoever asks for them"),
     ("useCoreAudioRouting", "routes are the mixer's, whoever asks for them"),
-    ("useHalDuckingSignals", "the mixer ducks by the matrix and needs no signal"),
-    ("useCarVolumeGroupMuting", "a zone or a stream is muted, over D-Bus or by the guest's own control"),
+    (
+        "useHalDuckingSignals",
+        "the mixer ducks by the matrix and needs no signal",
+    ),
+    (
+        "useCarVolumeGroupMuting",
+        "a zone or a stream is muted, over D-Bus or by the guest's own control",
+    ),
 ];
 
 impl Reader<'_> {
@@ -33,7 +39,12 @@ impl Reader<'_> {
             };
             let key = name.value.trim().to_lowercase();
             if let Some(first) = places.insert(key.clone(), name.span) {
-                twice(context.input, name.span, first, format!("two contexts are called `{}`", name.value));
+                twice(
+                    context.input,
+                    name.span,
+                    first,
+                    format!("two contexts are called `{}`", name.value),
+                );
             }
             name.approximated("classes are called by the service's contexts that the usages belong to");
             contexts.insert(key, usages);
@@ -41,7 +52,9 @@ impl Reader<'_> {
         if self.version < 3 {
             section.rest_lost("versions before 3 have the service's contexts only");
             for context in section.all("oemContext") {
-                context.input.lost(context.at(), "versions before 3 have the service's contexts only");
+                context
+                    .input
+                    .lost(context.at(), "versions before 3 have the service's contexts only");
             }
             return;
         }
@@ -65,7 +78,12 @@ impl Reader<'_> {
                 continue;
             };
             if let Some(first) = places.insert(address.value.to_owned(), address.span) {
-                twice(device.input, address.span, first, format!("mirroring device `{}` repeats", address.value));
+                twice(
+                    device.input,
+                    address.span,
+                    first,
+                    format!("mirroring device `{}` repeats", address.value),
+                );
             }
             address.lost("no stream of its own is needed");
         }
@@ -80,11 +98,21 @@ impl Reader<'_> {
             entries.iter().for_each(entry);
             if let Some(second) = entries.get(1) {
                 let first = entries.first().map_or(second.span(), El::span);
-                twice(window.input, second.span(), first, "an activation volume has one entry".to_owned());
+                twice(
+                    window.input,
+                    second.span(),
+                    first,
+                    "an activation volume has one entry".to_owned(),
+                );
             }
             if let Some(name) = window.need("name", "name it, as `name=\"on_boot\"`") {
                 if let Some(first) = places.insert(name.value.to_owned(), name.span) {
-                    twice(window.input, name.span, first, format!("two activation volumes are called `{}`", name.value));
+                    twice(
+                        window.input,
+                        name.span,
+                        first,
+                        format!("two activation volumes are called `{}`", name.value),
+                    );
                 }
                 self.activations.insert(name.value.to_owned());
             }
@@ -107,7 +135,10 @@ fn entry(entry: &El<'_>) {
         Some(attr) => attr.integer(0..=100),
         None => Some(otherwise),
     };
-    let (least, most) = (percent("minActivationVolumePercentage", 0), percent("maxActivationVolumePercentage", 100));
+    let (least, most) = (
+        percent("minActivationVolumePercentage", 0),
+        percent("maxActivationVolumePercentage", 100),
+    );
     if let (Some(least), Some(most)) = (least, most)
         && least >= most
     {
@@ -151,14 +182,24 @@ pub(super) fn usages(of: El<'_>) -> Contexts {
     for list in of.all("audioAttributes") {
         list.known(&[], &["usage", "audioAttribute"]);
         list.mapped("see its parts");
-        for item in list.children().filter(|item| ["usage", "audioAttribute"].contains(&item.name())) {
+        for item in list
+            .children()
+            .filter(|item| ["usage", "audioAttribute"].contains(&item.name()))
+        {
             any = true;
             let key = if item.name() == "usage" { "value" } else { "usage" };
             item.known(&["value", "usage", "contentType", "tags"], &[]);
             item.mapped("decides which context of the service's tables counts");
-            if !["value", "usage", "contentType", "tags"].iter().any(|attr| item.attr(attr).is_some()) {
+            if !["value", "usage", "contentType", "tags"]
+                .iter()
+                .any(|attr| item.attr(attr).is_some())
+            {
                 let found = Diagnostic::error(code::MISSING_KEY, item.span(), "these audio attributes are empty");
-                item.input.push(found.label("says nothing").help("give a usage, as `usage=\"AUDIO_USAGE_MEDIA\"`"));
+                item.input.push(
+                    found
+                        .label("says nothing")
+                        .help("give a usage, as `usage=\"AUDIO_USAGE_MEDIA\"`"),
+                );
             }
             contexts.extend(item.attr(key).and_then(|attr| usage(&attr)));
             for attr in ["contentType", "tags", if key == "value" { "usage" } else { "value" }] {
@@ -171,7 +212,8 @@ pub(super) fn usages(of: El<'_>) -> Contexts {
     if !any {
         let message = format!("<{}> has no audio attributes", of.name());
         let found = Diagnostic::error(code::MISSING_KEY, of.span(), message).label("belongs to no usage");
-        of.input.push(found.help("add `<audioAttributes><usage value=\"AUDIO_USAGE_MEDIA\"/></audioAttributes>`"));
+        of.input
+            .push(found.help("add `<audioAttributes><usage value=\"AUDIO_USAGE_MEDIA\"/></audioAttributes>`"));
     }
     contexts
 }
@@ -184,7 +226,12 @@ fn usage(attr: &Attr<'_>) -> Option<usize> {
         }
         None => {
             let message = format!("`{}` is no usage", attr.value);
-            attr.wrong(code::UNKNOWN_WORD, message, "known: AUDIO_USAGE_MEDIA and its like", None);
+            attr.wrong(
+                code::UNKNOWN_WORD,
+                message,
+                "known: AUDIO_USAGE_MEDIA and its like",
+                None,
+            );
             None
         }
     }

@@ -10,8 +10,8 @@ use super::super::draft::{Draft, Guest, Stream, Zone};
 use super::super::names::Names;
 use super::super::twice;
 use super::super::xml::{Attr, El};
-use super::matrix::{CONTEXTS, Contexts, SINCE_2};
 use super::Reader;
+use super::matrix::{CONTEXTS, Contexts, SINCE_2};
 use crate::blocks::{MAX_SOURCES, MAX_ZONES};
 
 /// Types of output devices (version 4), and whether one is always there.
@@ -61,11 +61,13 @@ impl Reader<'_> {
     pub(super) fn zones(&mut self, draft: &mut Draft) -> Option<()> {
         let sections = self.root.all("zones");
         let Some((section, more)) = sections.split_first() else {
-            let found = Diagnostic::error(code::MISSING_KEY, self.root.span(), "there are no <zones>").label("has none");
+            let found =
+                Diagnostic::error(code::MISSING_KEY, self.root.span(), "there are no <zones>").label("has none");
             self.root.input.push(found.help("add `<zones>` with a primary zone"));
             return None;
         };
-        more.iter().for_each(|section| section.rest_lost("the first <zones> counts"));
+        more.iter()
+            .for_each(|section| section.rest_lost("the first <zones> counts"));
         section.known(&[], &["zone"]);
         section.mapped("[zones]");
         let mut seen = Seen::default();
@@ -75,7 +77,11 @@ impl Reader<'_> {
         }
         if seen.primary.is_none() {
             let found = Diagnostic::error(code::MISSING_KEY, section.span(), "there is no primary zone");
-            section.input.push(found.label("none of its zones is").help("write `isPrimary=\"true\"` on the driver's zone"));
+            section.input.push(
+                found
+                    .label("none of its zones is")
+                    .help("write `isPrimary=\"true\"` on the driver's zone"),
+            );
         }
         draft.guests = guests(seen.made);
         Some(())
@@ -84,8 +90,11 @@ impl Reader<'_> {
     fn zone(&mut self, zone: El<'_>, seen: &mut Seen, draft: &mut Draft) {
         zone.known(
             &["name", "isPrimary", "audioZoneId", "occupantZoneId"],
-            &["volumeGroups", "zoneConfigs", "inputDevices"],
+            &["volumeGroups", "zoneConfigs", "inputDevices", "displays"],
         );
+        for displays in zone.all("displays") {
+            displays.rest_lost("which screens a zone belongs to is not described");
+        }
         self.identity(zone, seen);
         let wanted = zone.attr("name").map_or("", |attr| attr.value);
         let room = draft.zones.len() < MAX_ZONES;
@@ -96,14 +105,18 @@ impl Reader<'_> {
         };
         let (old, new) = (zone.all("volumeGroups"), zone.all("zoneConfigs"));
         if self.version < 3 {
-            new.iter().for_each(|it| it.rest_lost("read from version 3 on: older files have <volumeGroups> in the zone"));
+            new.iter()
+                .for_each(|it| it.rest_lost("read from version 3 on: older files have <volumeGroups> in the zone"));
             let mut config = Config::new(&name, true);
             old.iter().for_each(|groups| self.groups(*groups, &mut config, seen));
         } else {
-            old.iter().for_each(|it| it.rest_lost("not read from version 3 on: <volumeGroups> stand in a <zoneConfig>"));
+            old.iter()
+                .for_each(|it| it.rest_lost("not read from version 3 on: <volumeGroups> stand in a <zoneConfig>"));
             self.configs(zone, &new, &name, seen);
         }
-        zone.all("inputDevices").iter().for_each(|inputs| self.inputs(*inputs, seen));
+        zone.all("inputDevices")
+            .iter()
+            .for_each(|inputs| self.inputs(*inputs, seen));
         if !room {
             let why = format!("there is room for {MAX_ZONES} zones");
             zone.rest_lost(&why);
@@ -138,13 +151,22 @@ impl Reader<'_> {
                 && let Some(id) = attr.integer(0..=i32::MAX.into())
                 && let Some(first) = seen.occupants.insert(id, attr.span)
             {
-                twice(zone.input, attr.span, first, format!("occupant zone {id} has two audio zones"));
+                twice(
+                    zone.input,
+                    attr.span,
+                    first,
+                    format!("occupant zone {id} has two audio zones"),
+                );
             }
         }
         let Some(attr) = zone.attr("audioZoneId") else {
             if self.version > 1 && !primary {
                 let found = Diagnostic::error(code::MISSING_KEY, zone.span(), "this zone has no `audioZoneId`");
-                zone.input.push(found.label("only the primary zone may do without").help("write `audioZoneId=\"1\"`"));
+                zone.input.push(
+                    found
+                        .label("only the primary zone may do without")
+                        .help("write `audioZoneId=\"1\"`"),
+                );
             }
             return;
         };
@@ -173,8 +195,11 @@ impl Reader<'_> {
             section.known(&[], &["zoneConfig"]);
             section.mapped("the default one is the zone");
         }
-        let is_default =
-            |config: &&El<'_>| config.attr("isDefault").is_some_and(|attr| attr.value.eq_ignore_ascii_case("true"));
+        let is_default = |config: &&El<'_>| {
+            config
+                .attr("isDefault")
+                .is_some_and(|attr| attr.value.eq_ignore_ascii_case("true"))
+        };
         let defaults: Vec<&El<'_>> = configs.iter().filter(is_default).collect();
         match defaults.as_slice() {
             [_] => {}
@@ -184,14 +209,24 @@ impl Reader<'_> {
             }
             [] => {
                 let found = Diagnostic::error(code::MISSING_KEY, zone.span(), "this zone has no default configuration");
-                zone.input.push(found.label("has none").help("write `isDefault=\"true\"` on one <zoneConfig>"));
+                zone.input.push(
+                    found
+                        .label("has none")
+                        .help("write `isDefault=\"true\"` on one <zoneConfig>"),
+                );
             }
         }
-        let primary = zone.attr("isPrimary").is_some_and(|attr| attr.value.eq_ignore_ascii_case("true"));
+        let primary = zone
+            .attr("isPrimary")
+            .is_some_and(|attr| attr.value.eq_ignore_ascii_case("true"));
         if let (true, true, Some(second)) = (primary, self.version < 4, configs.get(1)) {
             let message = "a primary zone of several configurations came with version 4";
             let found = Diagnostic::error(code::CONFLICT, second.span(), message);
-            zone.input.push(found.label("one too many").help("write `version=\"4\"`, or take it out"));
+            zone.input.push(
+                found
+                    .label("one too many")
+                    .help("write `version=\"4\"`, or take it out"),
+            );
         }
         let (first, others): (Vec<El<'_>>, Vec<El<'_>>) = configs.iter().partition(|config| is_default(config));
         for config in first.into_iter().chain(others) {
@@ -213,7 +248,12 @@ impl Reader<'_> {
         if let Some(attr) = config.need("name", "name it, as `name=\"cabin config 0\"`") {
             attr.lost("configurations of a zone have no names here");
             if let Some(first) = seen.configs.insert(attr.value.to_owned(), attr.span) {
-                twice(config.input, attr.span, first, format!("two configurations are called `{}`", attr.value));
+                twice(
+                    config.input,
+                    attr.span,
+                    first,
+                    format!("two configurations are called `{}`", attr.value),
+                );
             }
         }
         let mut read = Config::new(zone, is_default);
@@ -237,7 +277,8 @@ impl Reader<'_> {
             if !default && fade.all("audioAttributes").is_empty() {
                 let message = "this fade is neither the default nor for some attributes";
                 let found = Diagnostic::error(code::MISSING_KEY, fade.span(), message).label("is for nothing");
-                fade.input.push(found.help("write `isDefault=\"true\"`, or add <audioAttributes>"));
+                fade.input
+                    .push(found.help("write `isDefault=\"true\"`, or add <audioAttributes>"));
             }
         }
         fades.rest_lost("its times stand in another file: set `attack_ms` and `release_ms` of the [[matrix]]");
@@ -294,7 +335,12 @@ impl Reader<'_> {
             return;
         };
         if let Some(first) = config.devices.insert(address.value.to_owned(), address.span) {
-            twice(device.input, address.span, first, format!("device `{}` is in this configuration twice", address.value));
+            twice(
+                device.input,
+                address.span,
+                first,
+                format!("device `{}` is in this configuration twice", address.value),
+            );
             return;
         }
         if !carries {
@@ -306,14 +352,26 @@ impl Reader<'_> {
                 device.approximated(format!("stream `{name}`, as in the configuration before"));
                 address.mapped(format!("stream `{name}`"));
             } else {
-                twice(device.input, address.span, *first, format!("device `{}` is in two zones", address.value));
+                twice(
+                    device.input,
+                    address.span,
+                    *first,
+                    format!("device `{}` is in two zones", address.value),
+                );
             }
             return;
         }
         self.stream(device, &address, &contexts, config, seen);
     }
 
-    fn stream(&mut self, device: El<'_>, address: &Attr<'_>, contexts: &Contexts, config: &Config<'_>, seen: &mut Seen) {
+    fn stream(
+        &mut self,
+        device: El<'_>,
+        address: &Attr<'_>,
+        contexts: &Contexts,
+        config: &Config<'_>,
+        seen: &mut Seen,
+    ) {
         if seen.made.len() >= MAX_SOURCES {
             let why = format!("there is room for {MAX_SOURCES} streams");
             device.input.lost(device.at(), &*why);
@@ -324,8 +382,13 @@ impl Reader<'_> {
         let name = seen.streams.take(address.value, "bus");
         device.mapped(format!("streams.{name}, class `{class}`"));
         renamed(address, &name);
-        seen.addresses.insert(address.value.to_owned(), (name.clone(), seen.number, address.span));
-        let carried = device.all("context").iter().filter_map(|it| Some(it.attr("context")?.value)).collect::<Vec<_>>();
+        seen.addresses
+            .insert(address.value.to_owned(), (name.clone(), seen.number, address.span));
+        let carried = device
+            .all("context")
+            .iter()
+            .filter_map(|it| Some(it.attr("context")?.value))
+            .collect::<Vec<_>>();
         seen.made.push(Stream {
             name,
             class: Some(class),
@@ -362,7 +425,10 @@ impl Reader<'_> {
             all.extend(found);
             if here.len() == 1 && found.len() == 1 {
                 context.mapped("the stream's class");
-                attr.mapped(format!("class `{}`", found.first().and_then(|it| CONTEXTS.get(*it)).unwrap_or(&"?")));
+                attr.mapped(format!(
+                    "class `{}`",
+                    found.first().and_then(|it| CONTEXTS.get(*it)).unwrap_or(&"?")
+                ));
             } else {
                 let how = "shares a device, so a class: the mildest of what its contexts would be counts";
                 context.approximated(how);
@@ -387,7 +453,12 @@ impl Reader<'_> {
                 continue;
             };
             if let Some(first) = seen.inputs.insert(address.value.to_owned(), address.span) {
-                twice(device.input, address.span, first, format!("input device `{}` repeats", address.value));
+                twice(
+                    device.input,
+                    address.span,
+                    first,
+                    format!("input device `{}` repeats", address.value),
+                );
             }
             if seen.made.len() >= MAX_SOURCES {
                 device.rest_lost(&format!("there is room for {MAX_SOURCES} streams"));
@@ -428,8 +499,16 @@ fn guests(streams: Vec<Stream>) -> Vec<Guest> {
     let parts = streams.chunks(MAX_STREAMS).enumerate();
     parts
         .map(|(index, streams)| Guest {
-            name: if index == 0 { "android".to_owned() } else { format!("android-{}", index + 1) },
-            from: if index == 0 { String::new() } else { "a second sound card of the same guest".to_owned() },
+            name: if index == 0 {
+                "android".to_owned()
+            } else {
+                format!("android-{}", index + 1)
+            },
+            from: if index == 0 {
+                String::new()
+            } else {
+                "a second sound card of the same guest".to_owned()
+            },
             streams: streams.to_vec(),
         })
         .collect()

@@ -50,15 +50,31 @@ const ACTIONS: [(&str, &str, &[&str]); 20] = [
     ("ACTION_CONNECT", "connect", &["order"]),
     ("ACTION_POP", "pop", &["order"]),
     ("ACTION_RESUME", "resume", &["order"]),
-    ("ACTION_DISCONNECT", "disconnect", &["connectionState", "exceptSource", "exceptSink"]),
+    (
+        "ACTION_DISCONNECT",
+        "disconnect",
+        &["connectionState", "exceptSource", "exceptSink"],
+    ),
     ("ACTION_PUSH", "push", &["exceptSource", "exceptSink"]),
     ("ACTION_SUSPEND", "suspend", &["exceptSource", "exceptSink"]),
-    ("ACTION_SET_VOLUME", "set_volume", &["mainVolume", "mainVolumeStep", "volume", "volumeStep"]),
-    ("ACTION_LIMIT", "limit", &["volume", "volumeStep", "pattern", "rampTime"]),
+    (
+        "ACTION_SET_VOLUME",
+        "set_volume",
+        &["mainVolume", "mainVolumeStep", "volume", "volumeStep"],
+    ),
+    (
+        "ACTION_LIMIT",
+        "limit",
+        &["volume", "volumeStep", "pattern", "rampTime"],
+    ),
     ("ACTION_UNLIMIT", "unlimit", &["pattern"]),
     ("ACTION_MUTE", "mute", &["pattern", "rampTime"]),
     ("ACTION_UNMUTE", "unmute", &["pattern"]),
-    ("ACTION_SET_PROPERTY", "set_property", &["propertyType", "propertyValue"]),
+    (
+        "ACTION_SET_PROPERTY",
+        "set_property",
+        &["propertyType", "propertyValue"],
+    ),
     ("ACTION_SET_PROPERTIES", "", &[]),
     ("ACTION_SET_SYSTEM_PROPERTY", "", &[]),
     ("ACTION_SET_SYSTEM_PROPERTIES", "", &[]),
@@ -66,7 +82,11 @@ const ACTIONS: [(&str, &str, &[&str]); 20] = [
     (
         "ACTION_SET_NOTIFICATION_CONFIGURATION",
         "set_notification_configuration",
-        &["notificationConfigurationType", "notificationConfigurationStatus", "notificationConfigurationParam"],
+        &[
+            "notificationConfigurationType",
+            "notificationConfigurationStatus",
+            "notificationConfigurationParam",
+        ],
     ),
     ("ACTION_REGISTER", "", &[]),
     ("ACTION_TRANSFER", "", &[]),
@@ -162,7 +182,9 @@ pub(super) fn steps<'a>(scope: &Scope<'_, 'a>, actions: &[El<'a>], conditional: 
 
 impl Reading<'_, '_, '_> {
     fn is(&self, attribute: &str, macros: &[&str]) -> bool {
-        self.element.attr(attribute).is_some_and(|attr| macros.contains(&attr.value.trim()))
+        self.element
+            .attr(attribute)
+            .is_some_and(|attr| macros.contains(&attr.value.trim()))
     }
 
     fn has(&self, attributes: &[&str]) -> bool {
@@ -199,7 +221,9 @@ impl Reading<'_, '_, '_> {
                 Some("the mute asked for is set before rules are")
             }
             "ACTION_SET_PROPERTY" | "ACTION_SET_PROPERTIES" | "ACTION_SET_NOTIFICATION_CONFIGURATION"
-                if triggers.iter().all(|it| it.starts_with("USER_SET_")) && (sink || source) && !self.has(&["propertyType"]) =>
+                if triggers.iter().all(|it| it.starts_with("USER_SET_"))
+                    && (sink || source)
+                    && !self.has(&["propertyType"]) =>
             {
                 Some("what is asked for is set before rules are")
             }
@@ -214,9 +238,15 @@ impl Reading<'_, '_, '_> {
 
     fn note_built_in(&self, what: &str) {
         let note = built_in(what);
-        let asked = self.scope.triggers.iter().any(|trigger| trigger.ends_with("MUTE_STATE"));
+        let asked = self
+            .scope
+            .triggers
+            .iter()
+            .any(|trigger| trigger.ends_with("MUTE_STATE"));
         match self.conditional && !asked {
-            true => self.element.approximated(format!("{note}, also where the condition doesn't hold")),
+            true => self
+                .element
+                .approximated(format!("{note}, also where the condition doesn't hold")),
             false => self.element.mapped(&*note),
         }
         self.element.rest_approximated(&note);
@@ -245,7 +275,10 @@ impl Reading<'_, '_, '_> {
         self.element.mapped(format!("`{}`", self.ours));
         self.left_over();
         let mut text = format!("{{ {} = {{ ", self.ours);
-        let keys: Vec<String> = keys.into_iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let keys: Vec<String> = keys
+            .into_iter()
+            .map(|(key, value)| format!("{key} = {value}"))
+            .collect();
         let _ = write!(text, "{} }} }}", keys.join(", "));
         Ok(Step(text))
     }
@@ -264,7 +297,8 @@ impl Reading<'_, '_, '_> {
             let Some(attr) = self.element.attr(attribute) else {
                 continue;
             };
-            let wanted = !attribute.starts_with("except") || attribute == "exceptClass" || self.extra.contains(&attribute);
+            let wanted =
+                !attribute.starts_with("except") || attribute == "exceptClass" || self.extra.contains(&attribute);
             if !wanted {
                 continue;
             }
@@ -341,17 +375,34 @@ impl Reading<'_, '_, '_> {
         let (key, text) = match attribute {
             "order" => match words::enumerator(value) {
                 Some(word) => ("order", quoted(&word)),
-                None => return self.unknown_word(&attr, "order", &["O_HIGH_PRIORITY", "O_LOW_PRIORITY", "O_NEWEST", "O_OLDEST"]),
+                None => {
+                    return self.unknown_word(
+                        &attr,
+                        "order",
+                        &["O_HIGH_PRIORITY", "O_LOW_PRIORITY", "O_NEWEST", "O_OLDEST"],
+                    );
+                }
             },
             "connectionState" => match words::enumerator(value) {
                 Some(word) => ("connection_state", quoted(&word)),
-                None => return self.unknown_word(&attr, "connection state", &["CS_CONNECTED", "CS_DISCONNECTED", "CS_SUSPENDED"]),
+                None => {
+                    return self.unknown_word(
+                        &attr,
+                        "connection state",
+                        &["CS_CONNECTED", "CS_DISCONNECTED", "CS_SUSPENDED"],
+                    );
+                }
             },
             "pattern" => match u32::from_str_radix(value.trim_start_matches("0x"), 16) {
                 Ok(mask) => ("pattern", format!("0x{mask:02x}")),
                 Err(_) => {
                     let message = format!("`{value}` is no mask");
-                    attr.wrong(code::WRONG_TYPE, message.clone(), "up to 8 hexadecimal digits, as `01`", None);
+                    attr.wrong(
+                        code::WRONG_TYPE,
+                        message.clone(),
+                        "up to 8 hexadecimal digits, as `01`",
+                        None,
+                    );
                     return Err(message);
                 }
             },
@@ -393,19 +444,27 @@ impl Reading<'_, '_, '_> {
         }
         match value.contains('(') {
             true => Err("functions as parameters are names only here".to_owned()),
-            false => Err(format!("`{value}` is a project's own word: its number stands in its own schema")),
+            false => Err(format!(
+                "`{value}` is a project's own word: its number stands in its own schema"
+            )),
         }
     }
 
     fn tenths(&self, attr: &Attr<'_>) -> Result<i64, String> {
-        attr.value.trim().parse::<i64>().map_err(|_| "a gain here is a number".to_owned())
+        attr.value
+            .trim()
+            .parse::<i64>()
+            .map_err(|_| "a gain here is a number".to_owned())
     }
 
     /// A gain of at most 0 dB.
     fn gain(&self, attr: &Attr<'_>) -> Result<String, String> {
         let tenths = self.tenths(attr)?;
         match tenths {
-            1.. => Err(format!("{} dB is above 0 dB: nothing is louder here, so it would hold nothing", decibels(tenths))),
+            1.. => Err(format!(
+                "{} dB is above 0 dB: nothing is louder here, so it would hold nothing",
+                decibels(tenths)
+            )),
             -1000..=0 => Ok(decibels(tenths)),
             _ => Ok(quoted("mute")),
         }
@@ -417,7 +476,10 @@ impl Reading<'_, '_, '_> {
             return;
         }
         if self.scope.triggers.iter().all(|trigger| words::has_cause(trigger)) {
-            self.element.approximated(format!("`{}`: ends by itself too, when the source that asked no longer sounds", self.ours));
+            self.element.approximated(format!(
+                "`{}`: ends by itself too, when the source that asked no longer sounds",
+                self.ours
+            ));
         } else if !keys.iter().any(|(key, _)| *key == "below_db") {
             keys.push(("sticky", "true".to_owned()));
         }
@@ -438,7 +500,11 @@ impl Reading<'_, '_, '_> {
             ("volume", "gains stay as they are"),
             ("volumeStep", "gains stay as they are"),
         ] {
-            if let Some(attr) = self.element.attr(attribute).filter(|_| !self.extra.contains(&attribute)) {
+            if let Some(attr) = self
+                .element
+                .attr(attribute)
+                .filter(|_| !self.extra.contains(&attribute))
+            {
                 attr.approximated(why);
             }
         }

@@ -105,12 +105,18 @@ pub(super) fn parse(text: &str) -> Result<Condition, Unread> {
     let Some(op) = OPS.iter().find(|op| op.theirs == word) else {
         let known = policy::file::listed(OPS.iter().map(|op| op.theirs));
         let found = if word.is_empty() { "nothing" } else { word };
-        return unread("there is no operator after the function", format!("found {found}; known: {known}"));
+        return unread(
+            "there is no operator after the function",
+            format!("found {found}; known: {known}"),
+        );
     };
     let right = parser.term()?;
     match parser.rest.trim() {
         "" => Ok(Condition { left, op: *op, right }),
-        more => unread("there is something after the condition", format!("`{more}` means nothing here")),
+        more => unread(
+            "there is something after the condition",
+            format!("`{more}` means nothing here"),
+        ),
     }
 }
 
@@ -123,7 +129,10 @@ pub(super) fn term(text: &str) -> Result<Term, Unread> {
     let term = parser.term()?;
     match parser.rest.trim() {
         "" => Ok(term),
-        more => unread("there is something after the value", format!("`{more}` means nothing here")),
+        more => unread(
+            "there is something after the value",
+            format!("`{more}` means nothing here"),
+        ),
     }
 }
 
@@ -150,7 +159,10 @@ impl<'t> Parser<'t> {
 
     fn word(&mut self) -> &'t str {
         self.skip();
-        let end = self.rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         word
@@ -159,11 +171,17 @@ impl<'t> Parser<'t> {
     fn term(&mut self) -> Result<Term, Unread> {
         self.skip();
         match self.rest.chars().next() {
-            None => unread("the condition ends too early", "a function, text, number or word is missing"),
+            None => unread(
+                "the condition ends too early",
+                "a function, text, number or word is missing",
+            ),
             Some(quote @ ('"' | '\'')) => self.text(quote),
             Some(c) if c.is_ascii_digit() || "+-.".contains(c) => self.number(),
             Some(c) if c.is_ascii_alphabetic() || c == '_' => self.named(),
-            Some(c) => unread(format!("`{c}` means nothing here"), "a function, text, number or word is wanted"),
+            Some(c) => unread(
+                format!("`{c}` means nothing here"),
+                "a function, text, number or word is wanted",
+            ),
         }
     }
 
@@ -188,7 +206,10 @@ impl<'t> Parser<'t> {
         self.rest = rest;
         match written.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Term::Number(written.trim_start_matches('+').to_owned())),
-            _ => unread(format!("`{written}` is not a number"), "a number, as -40 or 0.5, is wanted"),
+            _ => unread(
+                format!("`{written}` is not a number"),
+                "a number, as -40 or 0.5, is wanted",
+            ),
         }
     }
 
@@ -244,7 +265,20 @@ mod tests {
 
     #[test]
     fn any_text_gives_a_condition_or_a_cause() {
-        for text in ["", "(", "a", "a(", "a(b", "a(b,", "a(b) EQ", "a(b) EQ 'c", "a(b) ÄQ c", "1 EQ 1", "a() EQ 1 2", "'"] {
+        for text in [
+            "",
+            "(",
+            "a",
+            "a(",
+            "a(b",
+            "a(b,",
+            "a(b) EQ",
+            "a(b) EQ 'c",
+            "a(b) ÄQ c",
+            "1 EQ 1",
+            "a() EQ 1 2",
+            "'",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         let deep = "a(".repeat(10_000);

@@ -103,9 +103,16 @@ mod tests {
 
     #[test]
     fn the_second_lists_bends_are_kept() {
-        let curve = curve(&pairs("0,0;100,1").unwrap(), &pairs("0,-192;0.01,-40;0.5,-10;1,0").unwrap()).unwrap();
+        let curve = curve(
+            &pairs("0,0;100,1").unwrap(),
+            &pairs("0,-192;0.01,-40;0.5,-10;1,0").unwrap(),
+        )
+        .unwrap();
 
-        assert_eq!(curve.points, [(0, None), (1, Some(-400)), (50, Some(-100)), (100, Some(0))]);
+        assert_eq!(
+            curve.points,
+            [(0, None), (1, Some(-400)), (50, Some(-100)), (100, Some(0))]
+        );
     }
 
     #[test]

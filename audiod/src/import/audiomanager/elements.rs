@@ -26,8 +26,17 @@ const LISTS: [&str; 6] = [
 ];
 /// Elements that may be based on another of their kind.
 const KINDS: [&str; 4] = ["domain", "source", "sink", "gateway"];
-const DOMAIN: [&str; 9] =
-    ["id", "name", "busName", "nodeName", "early", "complete", "state", "baseName", "registrationType"];
+const DOMAIN: [&str; 9] = [
+    "id",
+    "name",
+    "busName",
+    "nodeName",
+    "early",
+    "complete",
+    "state",
+    "baseName",
+    "registrationType",
+];
 const GATEWAY: [&str; 9] = [
     "id",
     "name",
@@ -74,7 +83,9 @@ impl<'a> Reader<'a> {
         for gateway in gateways(section) {
             self.gateway(gateway);
         }
-        self.draft.guests.extend(guests.made.into_iter().filter(|guest| !guest.streams.is_empty()));
+        self.draft
+            .guests
+            .extend(guests.made.into_iter().filter(|guest| !guest.streams.is_empty()));
         for templates in section.all("templates") {
             templates.rest_lost("nothing that is read says so by way of this template");
         }
@@ -87,7 +98,10 @@ impl<'a> Reader<'a> {
         );
         section.mapped("what elements are based on is written out in each of them");
         for template in section.children() {
-            let Some(kind) = KINDS.iter().chain(&["connectionFormat", "scaleConversionMap"]).find(|it| **it == template.name())
+            let Some(kind) = KINDS
+                .iter()
+                .chain(&["connectionFormat", "scaleConversionMap"])
+                .find(|it| **it == template.name())
             else {
                 if LISTS.contains(&template.name()) {
                     template.rest_lost(ends::note_of(template.name()));
@@ -102,11 +116,17 @@ impl<'a> Reader<'a> {
                 _ => &["name"],
             };
             template.known(known, &[&ends::PARTS[..], &["text()"]].concat());
-            let Some(name) = template.need("name", "name it: others refer to it by `baseName` or `…TemplateName`") else {
+            let Some(name) = template.need("name", "name it: others refer to it by `baseName` or `…TemplateName`")
+            else {
                 continue;
             };
             if let Some(first) = self.templates.insert((*kind, name.value.to_owned()), template) {
-                twice(name_input(&template), name.span, first.span(), format!("two {kind} templates are called `{}`", name.value));
+                twice(
+                    name_input(&template),
+                    name.span,
+                    first.span(),
+                    format!("two {kind} templates are called `{}`", name.value),
+                );
             }
         }
     }
@@ -115,10 +135,20 @@ impl<'a> Reader<'a> {
     pub(super) fn template(&mut self, kind: &'static str, attr: &Attr<'_>) -> Option<El<'a>> {
         let key = (kind, attr.value.to_owned());
         let Some(template) = self.templates.get(&key).copied() else {
-            let names: Vec<&str> = self.templates.keys().filter(|it| it.0 == kind).map(|it| it.1.as_str()).collect();
+            let names: Vec<&str> = self
+                .templates
+                .keys()
+                .filter(|it| it.0 == kind)
+                .map(|it| it.1.as_str())
+                .collect();
             let label = format!("templates: {}", listed(names.iter().copied()));
             let message = format!("there is no {kind} template `{}`", attr.value);
-            attr.wrong(code::UNKNOWN_NAME, message, label, did_you_mean(attr.value, names.iter().copied()));
+            attr.wrong(
+                code::UNKNOWN_NAME,
+                message,
+                label,
+                did_you_mean(attr.value, names.iter().copied()),
+            );
             return None;
         };
         template.mapped("written out in what is based on it");
@@ -134,10 +164,17 @@ impl<'a> Reader<'a> {
         while let Some(base) = chain.last().and_then(|last| last.attr("baseName")) {
             base.mapped("written out");
             if chain.len() > MAX_CHAIN {
-                base.wrong(code::CONFLICT, "templates are based on each other in a circle", "goes on and on", None);
+                base.wrong(
+                    code::CONFLICT,
+                    "templates are based on each other in a circle",
+                    "goes on and on",
+                    None,
+                );
                 break;
             }
-            let Some(template) = self.template(kind, &base) else { break };
+            let Some(template) = self.template(kind, &base) else {
+                break;
+            };
             chain.push(template);
         }
         Chain(chain)
@@ -151,10 +188,17 @@ impl<'a> Reader<'a> {
         };
         let guest = guests.names.take(name.value, "guest");
         if let Some((_, first)) = self.domains.insert(name.value.to_owned(), (guest.clone(), name.span)) {
-            twice(domain.input, name.span, first, format!("two domains are called `{}`", name.value));
+            twice(
+                domain.input,
+                name.span,
+                first,
+                format!("two domains are called `{}`", name.value),
+            );
         }
         ends::renamed(&name, &guest);
-        domain.approximated(format!("guest `{guest}`, where it has sources that play: its process is no domain of its own"));
+        domain.approximated(format!(
+            "guest `{guest}`, where it has sources that play: its process is no domain of its own"
+        ));
         for element in &chain.0 {
             for (key, note) in [
                 ("id", "numbers are given at run time; clients look names up"),
@@ -195,16 +239,28 @@ impl<'a> Reader<'a> {
             return;
         };
         let index = guests.made.iter().position(|guest| guest.name == domain);
-        let taken = if kind == Kind::Source { &self.sources } else { &self.sinks };
+        let taken = if kind == Kind::Source {
+            &self.sources
+        } else {
+            &self.sinks
+        };
         if let Some((_, first)) = taken.get(name.value) {
-            twice(element.input, name.span, *first, format!("two {word}s are called `{}`", name.value));
+            twice(
+                element.input,
+                name.span,
+                *first,
+                format!("two {word}s are called `{}`", name.value),
+            );
             return;
         }
         let is = if internal.contains(name.value) {
             let why = "an end of a gateway: inside the mixer";
             chain.0.iter().for_each(|part| part.rest_approximated(why));
             Is::Gone(why.to_owned())
-        } else if let Some(guest) = index.filter(|index| *index < MAX_GUESTS).and_then(|index| guests.made.get_mut(index)) {
+        } else if let Some(guest) = index
+            .filter(|index| *index < MAX_GUESTS)
+            .and_then(|index| guests.made.get_mut(index))
+        {
             let end = End {
                 element,
                 chain: &chain,
@@ -217,14 +273,22 @@ impl<'a> Reader<'a> {
             element.rest_lost(&why);
             Is::Gone(why)
         };
-        let all = if kind == Kind::Source { &mut self.sources } else { &mut self.sinks };
+        let all = if kind == Kind::Source {
+            &mut self.sources
+        } else {
+            &mut self.sinks
+        };
         all.insert(name.value.to_owned(), (is, name.span));
     }
 
     /// The guest of an element, by the domain it is in or names.
     fn domain_of(&self, chain: &Chain<'_>, inside: Option<&str>) -> Option<String> {
         let named = chain.own().and_then(|own| own.attr("domainName"));
-        let named = if inside.is_none() { named.or_else(|| chain.attr("domainName")) } else { named };
+        let named = if inside.is_none() {
+            named.or_else(|| chain.attr("domainName"))
+        } else {
+            named
+        };
         if let Some(attr) = named {
             attr.mapped("the guest it is of");
         }
@@ -235,7 +299,8 @@ impl<'a> Reader<'a> {
             let own = chain.own()?;
             let message = format!("this {} is in no domain", own.name());
             let found = Diagnostic::error(code::MISSING_KEY, own.span(), message).label("has no `domainName`");
-            own.input.push(found.help("put it into a <domain>, or name one: `domainName=\"PulseAudio\"`"));
+            own.input
+                .push(found.help("put it into a <domain>, or name one: `domainName=\"PulseAudio\"`"));
             return None;
         };
         if let Some((guest, _)) = self.domains.get(attr.value) {
@@ -255,9 +320,17 @@ impl<'a> Reader<'a> {
             return;
         };
         if let Some(first) = self.gateways.insert(name.value.to_owned(), name.span) {
-            twice(gateway.input, name.span, first, format!("two gateways are called `{}`", name.value));
+            twice(
+                gateway.input,
+                name.span,
+                first,
+                format!("two gateways are called `{}`", name.value),
+            );
         }
-        for (key, what, known) in [("sinkName", "sink", &self.sinks), ("sourceName", "source", &self.sources)] {
+        for (key, what, known) in [
+            ("sinkName", "sink", &self.sinks),
+            ("sourceName", "source", &self.sources),
+        ] {
             let Some(attr) = chain.attr(key).filter(|attr| !known.contains_key(attr.value)) else {
                 continue;
             };
@@ -270,7 +343,9 @@ impl<'a> Reader<'a> {
             matrix(&attr);
         }
         for part in &chain.0 {
-            part.rest_approximated("no route needs it: the mixer reaches every zone itself, and converts formats and rates");
+            part.rest_approximated(
+                "no route needs it: the mixer reaches every zone itself, and converts formats and rates",
+            );
         }
     }
 }
@@ -282,11 +357,20 @@ fn name_input<'a>(element: &El<'a>) -> &'a super::super::xml::Input<'a> {
 /// `CF_A,CF_B;CF_C,CF_D`.
 fn matrix(attr: &Attr<'_>) {
     let pair = |pair: &str| pair.split(',').filter(|format| !format.trim().is_empty()).count() == 2;
-    let wrong = attr.value.split(';').map(str::trim).find(|text| !text.is_empty() && !pair(text));
+    let wrong = attr
+        .value
+        .split(';')
+        .map(str::trim)
+        .find(|text| !text.is_empty() && !pair(text));
     if let Some(wrong) = wrong {
         let message = format!("`{wrong}` is no pair of formats");
         let help = "as `CF_GENIVI_STEREO,CF_GENIVI_MONO;CF_GENIVI_MONO,CF_GENIVI_MONO`";
-        attr.wrong(code::EXPRESSION, message, "sink's and source's format, with a `,`", Some(help.to_owned()));
+        attr.wrong(
+            code::EXPRESSION,
+            message,
+            "sink's and source's format, with a `,`",
+            Some(help.to_owned()),
+        );
     }
 }
 
@@ -308,7 +392,9 @@ fn gateways(section: El<'_>) -> Vec<El<'_>> {
 
 /// Names of the sources and sinks that gateways join.
 fn gateway_ends(section: El<'_>) -> BTreeSet<String> {
-    let ends = gateways(section).into_iter().flat_map(|gateway| ["sinkName", "sourceName"].map(|key| gateway.attr(key)));
+    let ends = gateways(section)
+        .into_iter()
+        .flat_map(|gateway| ["sinkName", "sourceName"].map(|key| gateway.attr(key)));
     ends.flatten().map(|attr| attr.value.to_owned()).collect()
 }
 

@@ -8,7 +8,7 @@ use super::super::names::Names;
 use super::super::xml::{Attr, El};
 use super::curve;
 use super::elements::Chain;
-use super::{DEFAULT_CLASS, ClassOf, Is, Reader};
+use super::{ClassOf, DEFAULT_CLASS, Is, Reader};
 use crate::blocks::{MAX_SOURCES, MAX_ZONES};
 
 /// Elements within a source or sink.
@@ -44,8 +44,14 @@ const COMMON: [&str; 19] = [
     "priority",
     "mapMSPToSPTemplateName",
 ];
-const OF_SOURCES: [&str; 6] =
-    ["sourceState", "interruptState", "sourceVolumeMap", "minVolume", "maxVolume", "sourceVolumeMapTemplateName"];
+const OF_SOURCES: [&str; 6] = [
+    "sourceState",
+    "interruptState",
+    "sourceVolumeMap",
+    "minVolume",
+    "maxVolume",
+    "sourceVolumeMapTemplateName",
+];
 const OF_SINKS: [&str; 7] = [
     "mainVolume",
     "muteState",
@@ -59,10 +65,16 @@ const OF_SINKS: [&str; 7] = [
 /// What is lost of each, and why. Checked where a whole number is wanted.
 const LOST: [(&str, &str); 16] = [
     ("id", "numbers are given at run time; clients look names up"),
-    ("registrationType", "guests, streams and zones are there as the file says"),
+    (
+        "registrationType",
+        "guests, streams and zones are there as the file says",
+    ),
     ("priority", "priorities are classes'"),
     ("sourceState", "a stream's state is what its driver makes it"),
-    ("interruptState", "a guest's stream doesn't interrupt: it starts and stops"),
+    (
+        "interruptState",
+        "a guest's stream doesn't interrupt: it starts and stops",
+    ),
     ("isVolumeSupported", "the mixer sets every volume"),
     ("sourceVolumeMap", "gains are in dB"),
     ("sourceVolumeMapTemplateName", "gains are in dB"),
@@ -71,8 +83,14 @@ const LOST: [(&str, &str); 16] = [
     ("maxVolume", "a stream's gain ends at 0 dB"),
     ("soundPropertiesTemplateName", "the mixer has no tone controls"),
     ("mainSoundPropertiesTemplateName", "the mixer has no tone controls"),
-    ("notificationConfigurationsTemplateName", "streams and zones notify by their signals only"),
-    ("mainNotificationConfigurationsTemplateName", "streams and zones notify by their signals only"),
+    (
+        "notificationConfigurationsTemplateName",
+        "streams and zones notify by their signals only",
+    ),
+    (
+        "mainNotificationConfigurationsTemplateName",
+        "streams and zones notify by their signals only",
+    ),
     ("mapMSPToSPTemplateName", "the mixer has no tone controls"),
 ];
 
@@ -156,7 +174,9 @@ impl<'a> Reader<'a> {
             attr.mapped("the stream's class");
         }
         let known = self.class_used(name).map(|class| (class.ours.clone(), class.capture));
-        if known.is_none() && let Some(attr) = attr {
+        if known.is_none()
+            && let Some(attr) = attr
+        {
             let names = self.classes.keys().map(String::as_str);
             let label = format!("classes: {}", listed(names.clone()));
             let message = format!("there is no class `{name}`");
@@ -194,7 +214,10 @@ impl<'a> Reader<'a> {
                     persistence(&attr, &mut self.draft);
                 }
             }
-            for child in part.children().filter(|child| PARTS.contains(&child.name()) && child.name() != "gateway") {
+            for child in part
+                .children()
+                .filter(|child| PARTS.contains(&child.name()) && child.name() != "gateway")
+            {
                 child.rest_lost(note_of(child.name()));
             }
         }
@@ -353,8 +376,15 @@ impl<'a> Reader<'a> {
             "listNormalizedVolumesToDecibelVolumes",
             "normalizedVolumesToDecibelVolumesTemplateName",
         );
-        let keys = ["listMainVolumesToNormalizedVolumes", "listNormalizedVolumesToDecibelVolumes"];
-        let note = |told: &dyn Fn(&Attr<'_>)| keys.iter().filter_map(|key| end.chain.attr(key)).for_each(|attr| told(&attr));
+        let keys = [
+            "listMainVolumesToNormalizedVolumes",
+            "listNormalizedVolumesToDecibelVolumes",
+        ];
+        let note = |told: &dyn Fn(&Attr<'_>)| {
+            keys.iter()
+                .filter_map(|key| end.chain.attr(key))
+                .for_each(|attr| told(&attr))
+        };
         let (Some(main), Some(decibels)) = (main, decibels) else {
             note(&|attr| attr.lost("a curve needs both lists: the usual one is taken"));
             return Vec::new();
@@ -393,7 +423,12 @@ impl<'a> Reader<'a> {
         match curve::pairs(attr.value) {
             Ok(pairs) => Some(pairs),
             Err(cause) => {
-                attr.wrong(code::EXPRESSION, format!("`{key}` is no list of rising pairs"), cause, None);
+                attr.wrong(
+                    code::EXPRESSION,
+                    format!("`{key}` is no list of rising pairs"),
+                    cause,
+                    None,
+                );
                 None
             }
         }

@@ -36,7 +36,10 @@ use topology::Topology;
 /// The class of what names none.
 const DEFAULT_CLASS: &str = "default";
 /// Its reserved system property for topology-only routes.
-const ONLY_TOPOLOGIES: [&str; 2] = ["SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTE", "SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTES"];
+const ONLY_TOPOLOGIES: [&str; 2] = [
+    "SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTE",
+    "SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTES",
+];
 
 /// A class of the file.
 struct ClassOf<'a> {
@@ -97,11 +100,15 @@ pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
             ..Draft::default()
         },
     };
-    root.all("properties").iter().for_each(|section| reader.properties(*section));
+    root.all("properties")
+        .iter()
+        .for_each(|section| reader.properties(*section));
     root.all("classes").iter().for_each(|section| reader.classes(*section));
     root.all("system").iter().for_each(|section| reader.system(*section));
     reader.topologies();
-    root.all("policies").iter().for_each(|section| reader.policies(*section));
+    root.all("policies")
+        .iter()
+        .for_each(|section| reader.policies(*section));
     reader.roles();
     Some(reader.draft)
 }
@@ -109,7 +116,8 @@ pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
 fn about(name: &str) -> Vec<String> {
     vec![
         format!("Made by `audiod import audiomanager` of {name}."),
-        "Domains are guests, sources their streams, sinks zones of the mixer; clients connect them as before.".to_owned(),
+        "Domains are guests, sources their streams, sinks zones of the mixer; clients connect them as before."
+            .to_owned(),
         "What had to be approximated, or was lost, stands in the list that the import printed.".to_owned(),
     ]
 }
@@ -126,7 +134,8 @@ impl<'a> Reader<'a> {
             let only = kind.is_some_and(|kind| ONLY_TOPOLOGIES.contains(&kind.value));
             if let (true, Some(value)) = (only, value) {
                 self.only_topologies = value != 0;
-                property.rest_approximated("decides whether topologies become rules; it is no property that clients see");
+                property
+                    .rest_approximated("decides whether topologies become rules; it is no property that clients see");
             }
             property.rest_lost("system properties are not part of the file: clients set those they need");
         }
@@ -142,7 +151,14 @@ impl<'a> Reader<'a> {
 
     fn class(&mut self, class: El<'a>) {
         class.known(
-            &["id", "name", "type", "priority", "isVolumePersistencySupported", "defaultVolume"],
+            &[
+                "id",
+                "name",
+                "type",
+                "priority",
+                "isVolumePersistencySupported",
+                "defaultVolume",
+            ],
             &["topology", "property"],
         );
         let Some(name) = class.need("name", "name it, as `name=\"BASE\"`") else {
@@ -150,7 +166,12 @@ impl<'a> Reader<'a> {
         };
         if let Some(first) = self.classes.get(name.value) {
             let first = first.element.map_or(name.span, |first| first.span());
-            twice(class.input, name.span, first, format!("two classes are called `{}`", name.value));
+            twice(
+                class.input,
+                name.span,
+                first,
+                format!("two classes are called `{}`", name.value),
+            );
             return;
         }
         let ours = self.class_names.take(name.value, "class");
@@ -175,7 +196,11 @@ impl<'a> Reader<'a> {
         for property in class.all("property") {
             property.rest_lost("classes have no properties");
         }
-        let topologies = class.all("topology").into_iter().filter_map(|it| Some((it, parsed(it)?))).collect();
+        let topologies = class
+            .all("topology")
+            .into_iter()
+            .filter_map(|it| Some((it, parsed(it)?)))
+            .collect();
         let made = ClassOf {
             ours,
             capture,
@@ -220,16 +245,18 @@ impl<'a> Reader<'a> {
                 (None, ..) => {}
             }
         }
-        self.draft.matrix_about =
-            vec!["What classes do to each other is said by the rules below; without them all would be heard.".to_owned()];
-        self.draft.cells = match names.len() {
-            0 | 1 => Vec::new(),
-            _ => vec![Cells {
-                holders: vec!["*".to_owned()],
-                newcomers: vec!["*".to_owned()],
-                says: "action = \"mix\"",
-            }],
+        self.draft.matrix_about = vec![
+            "What classes do to each other is said by the rules below; without them all would be heard.".to_owned(),
+        ];
+        let mix = |holder: &str, newcomer: &str| Cells {
+            holders: vec![holder.to_owned()],
+            newcomers: vec![newcomer.to_owned()],
+            says: "action = \"mix\"",
         };
+        self.draft.cells = names.iter().map(|name| mix(name, name)).collect();
+        if names.len() > 1 {
+            self.draft.cells.insert(0, mix("*", "*"));
+        }
     }
 
     /// A rule a class: what its topologies don't have is disconnected.
@@ -255,8 +282,13 @@ impl<'a> Reader<'a> {
     /// The pairs a topology has as names of our connections; true if it has all.
     fn pairs(&self, element: El<'_>, topology: &Topology, capture: bool, allowed: &mut Vec<String>) -> bool {
         let input = element.input;
-        let here = |names: Option<&[String]>, known: &BTreeMap<String, (Is, Span)>, gone: &mut Vec<String>| match names {
-            None => known.values().filter_map(|(is, _)| is.here()).map(str::to_owned).collect::<Vec<_>>(),
+        let here = |names: Option<&[String]>, known: &BTreeMap<String, (Is, Span)>, gone: &mut Vec<String>| match names
+        {
+            None => known
+                .values()
+                .filter_map(|(is, _)| is.here())
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
             Some(names) => {
                 let mut found = Vec::new();
                 for name in names {
@@ -271,7 +303,11 @@ impl<'a> Reader<'a> {
         let mut gone = Vec::new();
         let sinks = here(topology.sinks(), &self.sinks, &mut gone);
         let sources = here(topology.sources(), &self.sources, &mut gone);
-        allowed.extend(sources.iter().flat_map(|source| sinks.iter().map(move |sink| format!("{source}:{sink}"))));
+        allowed.extend(
+            sources
+                .iter()
+                .flat_map(|source| sinks.iter().map(move |sink| format!("{source}:{sink}"))),
+        );
         let mut how = match self.only_topologies {
             true => "a rule ends at once what has another sink; the call was answered with 0".to_owned(),
             false => "not asked for: SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTE is 0".to_owned(),
@@ -301,7 +337,9 @@ fn parsed(element: El<'_>) -> Option<Topology> {
         Ok(topology) => Some(topology),
         Err(cause) => {
             let found = Diagnostic::error(code::EXPRESSION, span, format!("`{text}` is no topology")).label(cause);
-            element.input.push(found.help("as `SinkA^SinkB=Gateway(SourceA^SourceB)^SourceC`"));
+            element
+                .input
+                .push(found.help("as `SinkA^SinkB=Gateway(SourceA^SourceB)^SourceC`"));
             None
         }
     }

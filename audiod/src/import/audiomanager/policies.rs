@@ -34,7 +34,8 @@ impl<'a> Reader<'a> {
             let triggers = triggers(policy);
             let processes = policy.all("process");
             if processes.is_empty() {
-                let found = Diagnostic::error(code::MISSING_KEY, policy.span(), "this policy does nothing").label("has no <process>");
+                let found = Diagnostic::error(code::MISSING_KEY, policy.span(), "this policy does nothing")
+                    .label("has no <process>");
                 policy.input.push(found.help("add a <process> with an <action>"));
             }
             for process in processes {
@@ -55,16 +56,16 @@ impl<'a> Reader<'a> {
             refused: None,
         };
         let conditions = element.all("condition");
-        conditions.iter().for_each(|condition| self.condition(*condition, &mut process));
+        conditions
+            .iter()
+            .for_each(|condition| self.condition(*condition, &mut process));
         let actions = element.all("action");
         if actions.is_empty() {
-            let found = Diagnostic::error(code::MISSING_KEY, element.span(), "this process does nothing").label("has no <action>");
+            let found = Diagnostic::error(code::MISSING_KEY, element.span(), "this process does nothing")
+                .label("has no <action>");
             element.input.push(found.help("add an <action>"));
         }
-        let scope = Scope {
-            reader: self,
-            triggers,
-        };
+        let scope = Scope { reader: self, triggers };
         let last = breaks(element);
         let mut steps = action::steps(&scope, &actions, !conditions.is_empty());
         let name = rule_name(element, triggers, names);
@@ -121,7 +122,11 @@ impl<'a> Reader<'a> {
         let condition = match condition::parse(text) {
             Ok(condition) => condition,
             Err((message, cause)) => {
-                error(message, cause, Some("as `name(CLASS, REQUESTING) EQ \"BASE\"`".to_owned()));
+                error(
+                    message,
+                    cause,
+                    Some("as `name(CLASS, REQUESTING) EQ \"BASE\"`".to_owned()),
+                );
                 return;
             }
         };
@@ -171,11 +176,19 @@ fn breaks(process: El<'_>) -> bool {
 
 /// The triggers of a policy: `;` between them, or any.
 fn triggers(policy: El<'_>) -> Vec<&'static str> {
-    let Some(attr) = policy.need("trigger", "say what sets it off, as `trigger=\"USER_CONNECTION_REQUEST\"`") else {
+    let Some(attr) = policy.need(
+        "trigger",
+        "say what sets it off, as `trigger=\"USER_CONNECTION_REQUEST\"`",
+    ) else {
         return Vec::new();
     };
     let mut found = Vec::new();
-    for word in attr.value.split([';', ',', ' ']).map(str::trim).filter(|word| !word.is_empty()) {
+    for word in attr
+        .value
+        .split([';', ',', ' '])
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+    {
         if word == words::ANY {
             found.extend(words::TRIGGERS);
             continue;
@@ -190,7 +203,10 @@ fn triggers(policy: El<'_>) -> Vec<&'static str> {
     let never: Vec<&str> = found.iter().copied().filter(|trigger| !comes(trigger)).collect();
     match never.is_empty() {
         true => attr.mapped("`on`"),
-        false => attr.approximated(format!("`on`, without what never comes here: {}", listed(never.iter().copied()))),
+        false => attr.approximated(format!(
+            "`on`, without what never comes here: {}",
+            listed(never.iter().copied())
+        )),
     }
     found.retain(|trigger| comes(trigger));
     found
@@ -205,7 +221,12 @@ fn comes(trigger: &str) -> bool {
 fn unknown_trigger(attr: &Attr<'_>, word: &str) {
     let known = || words::TRIGGERS.iter().copied();
     let label = format!("known: {}", listed(known()));
-    attr.wrong(code::UNKNOWN_WORD, format!("there is no trigger `{word}`"), label, did_you_mean(word, known()));
+    attr.wrong(
+        code::UNKNOWN_WORD,
+        format!("there is no trigger `{word}`"),
+        label,
+        did_you_mean(word, known()),
+    );
 }
 
 /// A name of its own: that of the process, or of its trigger and line.
@@ -215,13 +236,32 @@ fn rule_name(process: El<'_>, triggers: &[&'static str], names: &mut BTreeSet<St
         [one] => words::trigger(one),
         _ => "several".to_owned(),
     };
-    let short: String = trigger.split('.').next_back().unwrap_or_default().chars().take(MAX_NAME - 8).collect();
+    let short: String = trigger
+        .split('.')
+        .next_back()
+        .unwrap_or_default()
+        .chars()
+        .take(MAX_NAME - 8)
+        .collect();
+    if let Some(attr) = process.attr("name").filter(|attr| attr.value.trim().is_empty()) {
+        attr.approximated("empty: named by its trigger and line");
+    }
     let wanted = match process.attr("name").filter(|attr| !attr.value.trim().is_empty()) {
         Some(attr) => {
             attr.mapped("the rule's name");
-            let plain: String = attr.value.trim().chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
+            let plain: String = attr
+                .value
+                .trim()
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(MAX_NAME)
+                .collect();
             let short: String = plain.chars().take(MAX_NAME - 8).collect();
-            if names.contains(&plain) { format!("{short}-{line}") } else { plain }
+            if names.contains(&plain) {
+                format!("{short}-{line}")
+            } else {
+                plain
+            }
         }
         None => format!("{short}-{line}"),
     };

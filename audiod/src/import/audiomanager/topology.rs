@@ -34,7 +34,12 @@ pub(super) fn parse(text: &str) -> Result<Topology, String> {
         return Err("there is no `=` between sinks and sources".to_owned());
     };
     let mut topology = Topology::default();
-    let Topology { sinks, gateways, any_sink, .. } = &mut topology;
+    let Topology {
+        sinks,
+        gateways,
+        any_sink,
+        ..
+    } = &mut topology;
     side(left, sinks, gateways, any_sink)?;
     let Topology {
         sources,

@@ -162,8 +162,12 @@ impl Scope<'_, '_> {
         };
         let connected = condition.right == Term::Word("CS_CONNECTED".to_owned());
         let (element, op) = match (name.as_str(), of.as_str(), condition.op.theirs) {
-            ("connectionState", "CONNECTIONOFCLASS", op @ ("INC" | "EXC")) if connected => (self.element(Of::Class, which)?, op),
-            ("connectionState", "CONNECTIONOFSINK", op @ ("INC" | "EXC")) if connected => (self.element(Of::Sink, which)?, op),
+            ("connectionState", "CONNECTIONOFCLASS", op @ ("INC" | "EXC")) if connected => {
+                (self.element(Of::Class, which)?, op)
+            }
+            ("connectionState", "CONNECTIONOFSINK", op @ ("INC" | "EXC")) if connected => {
+                (self.element(Of::Sink, which)?, op)
+            }
             _ => return lost("of `OTHERS` only whether they are connected can be asked"),
         };
         // When our rules are asked, what was to be connected is there already, and what was to be disconnected is gone.
@@ -179,21 +183,25 @@ impl Scope<'_, '_> {
     fn right(&self, term: &Term, gives: Gives) -> Result<String, Why> {
         match (term, gives) {
             (Term::Call(..), _) => Ok(self.value(term)?.text),
-            (Term::Word(word), _) if words::field(word).is_some() && !matches!(gives, Gives::Name(_) | Gives::Elements(_)) => {
+            (Term::Word(word), _)
+                if words::field(word).is_some() && !matches!(gives, Gives::Name(_) | Gives::Elements(_)) =>
+            {
                 Ok(words::field(word).unwrap_or_default().to_owned())
             }
             (term, Gives::Name(of)) => match term {
                 Term::Word(word) if words::field(word).is_some() => Ok(format!("name({})", self.element(of, term)?)),
-                Term::Text(name) | Term::Word(name) | Term::Number(name) => {
-                    Ok(format!("\"{}\"", self.ours(of, name)?))
-                }
+                Term::Text(name) | Term::Word(name) | Term::Number(name) => Ok(format!("\"{}\"", self.ours(of, name)?)),
                 Term::Call(..) => Ok(self.value(term)?.text),
             },
             (term, Gives::Elements(of)) => self.element(of, term),
-            (Term::Word(word) | Term::Text(word), Gives::Word | Gives::Bool | Gives::Number) => match words::enumerator(word) {
-                Some(ours) => Ok(ours),
-                None => lost(format!("`{word}` is a project's own enumerator: its number stands in its own schema")),
-            },
+            (Term::Word(word) | Term::Text(word), Gives::Word | Gives::Bool | Gives::Number) => {
+                match words::enumerator(word) {
+                    Some(ours) => Ok(ours),
+                    None => lost(format!(
+                        "`{word}` is a project's own enumerator: its number stands in its own schema"
+                    )),
+                }
+            }
             (Term::Number(number), Gives::Gain) => Ok(format!("{:.1} dB", number.parse::<f64>().unwrap_or(0.0) / 10.0)),
             (Term::Number(number), Gives::Priority) => Ok(whole(number)?.saturating_neg().to_string()),
             (Term::Number(number), Gives::Bool) => Ok((whole(number)? != 0).to_string()),
@@ -227,7 +235,11 @@ impl Scope<'_, '_> {
                 let Some((source, sink)) = name.split_once(':') else {
                     return lost(format!("`{name}` is no connection"));
                 };
-                Ok(format!("{}:{}", self.ours(Of::Source, source)?, self.ours(Of::Sink, sink)?))
+                Ok(format!(
+                    "{}:{}",
+                    self.ours(Of::Source, source)?,
+                    self.ours(Of::Sink, sink)?
+                ))
             }
         }
     }
@@ -356,7 +368,10 @@ impl Scope<'_, '_> {
             "CLASSOFSINK" => lost("a zone has no class"),
             "DOMAINOFSOURCE" => of(Of::Domain, Of::Source),
             "DOMAINOFSINK" => of(Of::Domain, Of::Sink),
-            "SOURCEOFCLASS" => Value::new(format!("sources({})", self.element(Of::Class, which)?), Gives::Elements(Of::Source)),
+            "SOURCEOFCLASS" => Value::new(
+                format!("sources({})", self.element(Of::Class, which)?),
+                Gives::Elements(Of::Source),
+            ),
             "SINKOFCLASS" => lost("a zone has no class"),
             other => match Of::named(other) {
                 Some(of) => Value::new(format!("name({})", self.element(of, which)?), Gives::Name(of)),
@@ -369,7 +384,9 @@ impl Scope<'_, '_> {
         let (Some(of @ (Of::Domain | Of::Class)), [which, Term::Word(kind)]) = (Of::named(first), rest) else {
             return wrong("elements", "it takes DOMAIN or CLASS, a name and a kind");
         };
-        let Some(kind) = Of::named(kind).filter(|kind| matches!(kind, Of::Source | Of::Sink | Of::Gateway | Of::Connection)) else {
+        let Some(kind) =
+            Of::named(kind).filter(|kind| matches!(kind, Of::Source | Of::Sink | Of::Gateway | Of::Connection))
+        else {
             return wrong("elements", &format!("`{kind}` is no kind of element here"));
         };
         let which = self.element(of, which)?;
@@ -416,7 +433,10 @@ impl Scope<'_, '_> {
             Some(index) => self.right(index, Gives::Number)?,
             None => "0".to_owned(),
         };
-        Value::new(format!("name({}(peek({class}, {order}, {index})))", of.word()), Gives::Name(of))
+        Value::new(
+            format!("name({}(peek({class}, {order}, {index})))", of.word()),
+            Gives::Name(of),
+        )
     }
 
     fn count(&self, rest: &[Term]) -> Result<Value, Why> {
@@ -446,7 +466,11 @@ fn whole(number: &str) -> Result<i64, Why> {
 }
 
 fn wrong<T>(function: &str, cause: &str) -> Result<T, Why> {
-    Err(Why::Wrong(format!("`{function}` is not used like this"), cause.to_owned(), None))
+    Err(Why::Wrong(
+        format!("`{function}` is not used like this"),
+        cause.to_owned(),
+        None,
+    ))
 }
 
 fn misspelt(function: &str) -> Why {

@@ -165,7 +165,9 @@ pub(super) fn enumerator(word: &str) -> Option<String> {
     if word == "FALSE" {
         return Some("false".to_owned());
     }
-    look(&WORDS, word).map(str::to_owned).or_else(|| number(word).map(|number| number.to_string()))
+    look(&WORDS, word)
+        .map(str::to_owned)
+        .or_else(|| number(word).map(|number| number.to_string()))
 }
 
 /// The number of an enumerator that is one.

@@ -1,0 +1,403 @@
+//! `audiod import`: what becomes of other systems' files, item by item; how the policies made of them behave; what is said about
+//! broken ones.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "import/tree.rs"]
+mod tree;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use audiod::config;
+use audiod::import::ledger::Fate;
+use audiod::import::{Failed, Format, Imported, import};
+use policy::report::Report;
+use proptest::prelude::*;
+use tree::Tree;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import")
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/import")
+}
+
+/// Whole files, all of them to be imported.
+fn inputs() -> Vec<PathBuf> {
+    let mut inputs = files(&examples(), "xml");
+    inputs.extend(files(&folder(), "xml"));
+    assert!(inputs.len() >= 5);
+    inputs
+}
+
+/// Files of an extension in a folder, by name.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|it| it == extension));
+    files.sort();
+    files
+}
+
+/// `car-…` and `aaos-…` are Android's.
+fn format(path: &Path) -> Format {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    match name.starts_with("car") || name.starts_with("aaos") {
+        true => Format::Aaos,
+        false => Format::AudioManager,
+    }
+}
+
+fn imported(path: &Path) -> Imported {
+    let text = std::fs::read_to_string(path).unwrap();
+    import(format(path), &text, path.file_name().unwrap().as_ref()).unwrap()
+}
+
+fn refusal(path: &Path) -> Report {
+    let text = std::fs::read_to_string(path).unwrap();
+    match import(format(path), &text, path.file_name().unwrap().as_ref()) {
+        Err(Failed::Input(report)) => report,
+        other => panic!("{}: {other:?}", path.display()),
+    }
+}
+
+fn audiod(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_audiod"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// A folder of its own that goes away.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("carillon-import-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn every_item_of_a_file_is_mapped_approximated_or_lost() {
+    for path in inputs() {
+        let listing = imported(&path).listing;
+
+        let counts = listing.counts;
+        let items = Tree::read(&std::fs::read_to_string(&path).unwrap()).count();
+        assert_eq!(counts.all, items, "{}", path.display());
+        assert_eq!(counts.mapped + counts.approximated + counts.lost, items);
+        assert_eq!(listing.items.len(), items);
+        assert!(counts.mapped > 0);
+    }
+}
+
+#[test]
+fn every_note_says_something() {
+    for path in inputs() {
+        for item in imported(&path).listing.items {
+            let (Fate::Mapped(note) | Fate::Approximated(note) | Fate::Lost(note)) = item.fate;
+            assert!(note.len() > 3 && item.line > 0, "{}: {}", path.display(), item.path);
+        }
+    }
+}
+
+#[test]
+fn the_policies_have_no_mistakes_and_nothing_in_them_goes_unused() {
+    for path in inputs() {
+        let policy = imported(&path).policy;
+
+        let warnings = config::parse(&policy, Path::new("imported.toml")).unwrap().warnings;
+        // Invisible sources are not counted as users of their class.
+        let expected = usize::from(path.ends_with("generic.xml"));
+        assert_eq!(warnings.warnings(), expected, "{}: {warnings}", path.display());
+    }
+}
+
+#[test]
+fn the_policies_are_word_for_word_those_kept() {
+    let mut wrong = Vec::new();
+    for path in inputs() {
+        let policy = imported(&path).policy;
+        let beside = folder().join(path.with_extension("toml").file_name().unwrap());
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&beside, &policy).unwrap();
+        }
+        if std::fs::read_to_string(&beside).unwrap_or_default() != policy {
+            wrong.push(format!("{}:\n{policy}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_policies_behave_as_the_scenarios_say() {
+    let scenarios = files(&folder().join("scenarios"), "toml");
+    assert!(scenarios.len() >= 8);
+    let desk = Folder::new("scenarios");
+    for (kind, name) in [("audiomanager", "generic"), ("aaos", "car_audio_configuration")] {
+        let input = examples().join(format!("{name}.xml"));
+        let output = desk.path(&format!("{name}.toml"));
+        let made = audiod(&["import", kind, input.to_str().unwrap(), "-o", &output]);
+        assert_eq!(made.status.code(), Some(0));
+        assert_eq!(audiod(&["check", &output]).status.code(), Some(0));
+    }
+    for scenario in scenarios {
+        let name = scenario.file_name().unwrap().to_str().unwrap();
+        let here = desk.path(name);
+        std::fs::copy(&scenario, &here).unwrap();
+
+        let output = audiod(&["simulate", &here]);
+
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{name}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn androids_matrix_is_the_services_for_every_pair_of_contexts() {
+    // Of each holder, who is rejected and who takes its focus.
+    let contexts = [
+        (
+            "music",
+            "",
+            "music voice_command call_ring call alarm emergency announcement",
+        ),
+        ("navigation", "", "voice_command call emergency"),
+        (
+            "voice_command",
+            "navigation alarm notification system_sound announcement",
+            "call_ring call emergency",
+        ),
+        ("call_ring", "music alarm notification announcement", "emergency"),
+        ("call", "music voice_command system_sound announcement", ""),
+        ("alarm", "announcement", "voice_command call_ring call emergency"),
+        ("notification", "", "voice_command call_ring call emergency"),
+        ("system_sound", "", "voice_command call_ring call emergency"),
+        (
+            "emergency",
+            "music navigation voice_command call_ring alarm notification system_sound vehicle_status announcement",
+            "",
+        ),
+        ("safety", "", ""),
+        ("vehicle_status", "", "emergency"),
+        (
+            "announcement",
+            "",
+            "music voice_command call_ring call alarm emergency announcement",
+        ),
+    ];
+    let devices: String = (contexts.iter())
+        .map(|(name, ..)| format!("<device address=\"{name}_bus\"><context context=\"{name}\"/></device>"))
+        .collect();
+    let text = format!(
+        "<carAudioConfiguration version=\"2\"><zones><zone isPrimary=\"true\"><volumeGroups><group>{devices}</group>\
+         </volumeGroups></zone></zones></carAudioConfiguration>"
+    );
+
+    let policy = import(Format::Aaos, &text, Path::new("all.xml")).unwrap().policy;
+
+    let model = config::parse(&policy, Path::new("all.toml")).unwrap().model;
+    let matrix = policy::effective::matrix(&model);
+    assert_eq!(matrix.len(), 144);
+    for cell in matrix {
+        let (_, rejected, pausing) = contexts.iter().find(|(name, ..)| *name == cell.holder).unwrap();
+        let within = |list: &str| list.split(' ').any(|name| name == cell.newcomer);
+        let pair = (&cell.holder, &cell.newcomer);
+        assert_eq!(
+            cell.newcomer_is == policy::effective::Fate::Rejected,
+            within(rejected),
+            "{pair:?}"
+        );
+        assert_eq!(
+            cell.holder_is == policy::effective::Fate::Paused,
+            within(pausing),
+            "{pair:?}"
+        );
+    }
+}
+
+#[test]
+fn each_broken_file_gets_the_words_beside_it() {
+    let broken = files(&folder().join("wrong"), "xml");
+    assert!(broken.len() >= 30, "{}", broken.len());
+    let mut wrong = Vec::new();
+    for path in broken {
+        let said = refusal(&path).to_string();
+        let beside = path.with_extension("txt");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&beside, &said).unwrap();
+        }
+        let expected = std::fs::read_to_string(&beside).unwrap_or_default();
+        if said.is_empty() || said != expected {
+            wrong.push(format!("{}:\n{said}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_broken_files_mistakes_come_all_at_once_each_with_place_and_cause() {
+    let most = files(&folder().join("wrong"), "xml")
+        .iter()
+        .map(|path| refusal(path).errors())
+        .max();
+    assert!(most.unwrap() >= 12);
+    for path in files(&folder().join("wrong"), "xml") {
+        let report = refusal(&path);
+        assert!(report.errors() > 0 && report.warnings() == 0);
+        let places: BTreeSet<_> = report
+            .findings()
+            .iter()
+            .map(|found| (found.span, &found.message))
+            .collect();
+        assert_eq!(places.len(), report.findings().len(), "{}", path.display());
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused_without_being_read() {
+    let nodes = "<a/>".repeat(30_000);
+    let many = format!("<carAudioConfiguration version=\"4\">{nodes}</carAudioConfiguration>");
+    let deep = "<a>".repeat(100_000);
+    let long = " ".repeat(policy::file::MAX_BYTES + 1);
+    for text in [many, deep, long] {
+        match import(Format::Aaos, &text, Path::new("large.xml")) {
+            Err(Failed::Input(report)) => assert_eq!(report.errors(), 1),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn more_than_there_is_room_for_is_lost_not_refused() {
+    let zone = |number: usize| {
+        let streams: String = (0..9)
+            .map(|bus| {
+                format!(
+                    "<device address=\"bus{number}_{bus}\"><context context=\"{}\"/></device>",
+                    CONTEXTS[bus]
+                )
+            })
+            .collect();
+        let id = if number == 0 {
+            "isPrimary=\"true\"".to_owned()
+        } else {
+            format!("audioZoneId=\"{number}\"")
+        };
+        format!("<zone {id}><volumeGroups><group>{streams}</group></volumeGroups></zone>")
+    };
+    let zones: String = (0..12).map(zone).collect();
+    let text = format!("<carAudioConfiguration version=\"2\"><zones>{zones}</zones></carAudioConfiguration>");
+
+    let made = import(Format::Aaos, &text, Path::new("wide.xml")).unwrap();
+
+    let loaded = config::parse(&made.policy, Path::new("wide.toml")).unwrap();
+    assert_eq!(loaded.model.sinks.len(), 8);
+    assert_eq!(loaded.model.sources.len(), 64);
+    assert!(made.listing.counts.lost > 4 * 9);
+}
+
+const CONTEXTS: [&str; 9] = [
+    "music",
+    "navigation",
+    "voice_command",
+    "call_ring",
+    "call",
+    "alarm",
+    "notification",
+    "system_sound",
+    "emergency",
+];
+
+#[test]
+fn the_command_writes_policy_and_list_where_it_says() {
+    let desk = Folder::new("command");
+    let input = folder().join("car-v1.xml");
+    let input = input.to_str().unwrap();
+    let file = desk.path("car.toml");
+
+    let shown = audiod(&["import", "aaos", input]);
+    let written = audiod(&["import", "aaos", input, "-o", &file]);
+    let again = audiod(&["import", "aaos", input, "-o", &file]);
+    let json = audiod(&["import", "aaos", input, "--json"]);
+
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    assert_eq!(shown.status.code(), Some(0));
+    assert_eq!(text(&shown.stdout), std::fs::read_to_string(&file).unwrap());
+    assert_eq!(text(&shown.stderr), text(&written.stdout));
+    assert!(text(&written.stdout).ends_with("20 items = 17 mapped + 3 approximated + 0 lost\n"));
+    assert_eq!(again.status.code(), Some(5));
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["counts"]["all"], 20);
+    assert_eq!(json["items"].as_array().unwrap().len(), 20);
+    assert_eq!(json["items"][0]["fate"], "mapped");
+    assert!(json["policy"].as_str().unwrap().contains("[guests.android]"));
+}
+
+#[test]
+fn the_command_ends_with_3_for_a_broken_file_and_says_so_in_json_too() {
+    let input = folder().join("wrong/aaos-no-primary.xml");
+    let input = input.to_str().unwrap();
+
+    let shown = audiod(&["import", "aaos", input]);
+    let json = audiod(&["import", "aaos", input, "--json"]);
+    let missing = audiod(&["import", "audiomanager", "/nowhere/generic.xml"]);
+
+    assert_eq!(shown.status.code(), Some(3));
+    assert!(shown.stdout.is_empty());
+    assert_eq!(json.status.code(), Some(3));
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["findings"][0]["severity"], "error");
+    assert_eq!(missing.status.code(), Some(3));
+}
+
+fn seeds() -> Vec<(Format, Tree)> {
+    let read = |path: &PathBuf| (format(path), Tree::read(&std::fs::read_to_string(path).unwrap()));
+    inputs().iter().map(read).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is taken out, doubled, renamed or put in: every item is accounted for, or the file is refused with a cause; and
+    /// what isn't refused passes `check`.
+    #[test]
+    fn of_any_file_everything_is_accounted_for(seed in 0_usize..64, changes in prop::collection::vec(any::<(u16, u16, u16)>(), 0..12)) {
+        let seeds = seeds();
+        let (format, tree) = &seeds[seed % seeds.len()];
+        let mut tree = tree.clone();
+        for change in changes {
+            tree.change(change);
+        }
+        let text = tree.write();
+
+        match import(*format, &text, Path::new("changed.xml")) {
+            Ok(made) => {
+                let counts = made.listing.counts;
+                prop_assert_eq!(counts.all, tree.count());
+                prop_assert_eq!(counts.mapped + counts.approximated + counts.lost, tree.count());
+                prop_assert!(config::parse(&made.policy, Path::new("changed.toml")).is_ok());
+            }
+            Err(Failed::Input(report)) => prop_assert!(report.errors() > 0),
+            Err(Failed::Own(cause)) => prop_assert!(false, "{}", cause),
+        }
+    }
+}
