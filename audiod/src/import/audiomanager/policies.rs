@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use policy::file::{MAX_NAME, code, did_you_mean, listed};
 use policy::report::Diagnostic;
-use policy::rules::catalogue::Trigger;
 
 use super::super::draft::Rule;
 use super::super::xml::{Attr, El};
@@ -84,8 +83,7 @@ impl<'a> Reader<'a> {
             // What keeps later rules from being asked has to do something.
             steps.done.push(action::nothing(triggers));
         }
-        let never = triggers.is_empty().then(|| "nothing sets it off here".to_owned());
-        if let Some(why) = never.or(process.refused).or_else(|| steps.refused()) {
+        if let Some(why) = process.refused.or_else(|| steps.refused()) {
             element.input.lost(element.at(), why.clone());
             element.input.refused(element.range(), &why);
             element.rest_lost(&why);
@@ -200,22 +198,8 @@ fn triggers(policy: El<'_>) -> Vec<&'static str> {
     }
     found.sort_unstable();
     found.dedup();
-    let never: Vec<&str> = found.iter().copied().filter(|trigger| !comes(trigger)).collect();
-    match never.is_empty() {
-        true => attr.mapped("`on`"),
-        false => attr.approximated(format!(
-            "`on`, without what never comes here: {}",
-            listed(never.iter().copied())
-        )),
-    }
-    found.retain(|trigger| comes(trigger));
+    attr.mapped("`on`");
     found
-}
-
-/// Whether our machine ever sets it off.
-fn comes(trigger: &str) -> bool {
-    let ours = words::trigger(trigger);
-    Trigger::ALL.iter().any(|it| it.name() == ours && it.fires())
 }
 
 fn unknown_trigger(attr: &Attr<'_>, word: &str) {
