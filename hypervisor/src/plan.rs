@@ -73,7 +73,7 @@ pub struct Region {
     pub offset: u64,
     /// How the guest is told of it.
     pub kind: RegionKind,
-    /// Back ends of vhost-user and vhost devices get it in their memory table.
+    /// vhost-user back ends get it in their memory table.
     #[serde(default)]
     pub shared: bool,
     /// A passed-through device may read and write it by DMA.

@@ -11,7 +11,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vmm_sys_util::timerfd::TimerFd;
 
@@ -34,6 +34,7 @@ pub struct Watchdog {
 struct State {
     timer: TimerFd,
     milliseconds: u32,
+    end: Instant,
 }
 
 impl Watchdog {
@@ -46,7 +47,11 @@ impl Watchdog {
         let fd = timer.as_raw_fd();
         Ok(Self {
             ending,
-            state: Mutex::new(State { timer, milliseconds: 0 }),
+            state: Mutex::new(State {
+                timer,
+                milliseconds: 0,
+                end: Instant::now(),
+            }),
             fd,
         })
     }
@@ -73,6 +78,7 @@ impl Registers for Watchdog {
         let mut state = lock(&self.state);
         state.milliseconds = u32::from_le_bytes(bytes);
         let time = Duration::from_millis(state.milliseconds.into());
+        state.end = Instant::now() + time;
         let set = if time.is_zero() {
             state.timer.clear()
         } else {
@@ -89,7 +95,7 @@ impl Handler for Watchdog {
     fn ready(&self, _token: u32) {
         let mut state = lock(&self.state);
         // The guest may have written between the event and this lock.
-        if state.milliseconds != 0 && !state.timer.is_armed().unwrap_or(false) {
+        if state.milliseconds != 0 && Instant::now() >= state.end {
             state.milliseconds = 0;
             self.ending.set(Ok(Exit::Watchdog));
         }

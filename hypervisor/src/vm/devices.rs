@@ -167,6 +167,7 @@ impl<'a> Builder<'a> {
 
     fn add(&mut self, device: &Device, fds: &mut Fds, vfio: &mut vfio::Containers) -> Result<(), Fault> {
         let (poller, ending) = (self.context.poller, self.context.ending);
+        let own = self.context.memory.own.clone();
         match device {
             Device::Snd {
                 name,
@@ -192,9 +193,12 @@ impl<'a> Builder<'a> {
                 let snd = Snd::new(options, self.context.reporter.clone(), poller);
                 let socket = link.as_ref().map(|name| take(fds, name)).transpose()?;
                 self.devices.links.push((snd.link(), socket));
-                self.add_virtio(Box::new(snd), *transport)
+                let shared = self.context.memory.shared.clone();
+                let shared =
+                    shared.ok_or_else(|| Fault::plan("a sound device needs a memory region with \"shared\""))?;
+                self.add_virtio(Box::new(snd), shared, *transport)
             }
-            Device::Rng { transport } => self.add_virtio(Box::new(Rng::new(poller)), *transport),
+            Device::Rng { transport } => self.add_virtio(Box::new(Rng::new(poller)), own, *transport),
             Device::Blk {
                 transport,
                 image,
@@ -202,11 +206,11 @@ impl<'a> Builder<'a> {
             } => {
                 let file = File::from(take(fds, image)?);
                 let blk = Blk::new(file, serial, poller).map_err(host("block image"))?;
-                self.add_virtio(Box::new(blk), *transport)
+                self.add_virtio(Box::new(blk), own, *transport)
             }
             Device::Vsock { transport, cid, vhost } => {
-                let vsock = Vsock::new(take(fds, vhost)?, *cid, self.shared()?)?;
-                self.add_virtio(Box::new(vsock), *transport)
+                let vsock = Vsock::new(take(fds, vhost)?, *cid, &own)?;
+                self.add_virtio(Box::new(vsock), own, *transport)
             }
             Device::Vfio {
                 address,
@@ -242,14 +246,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What virtio devices may reach.
-    fn shared(&self) -> Result<&'a Guest, Fault> {
-        let shared = self.context.memory.shared.as_ref();
-        shared.ok_or_else(|| Fault::plan("virtio devices need a memory region with \"shared\""))
-    }
-
-    fn add_virtio(&mut self, device: Box<dyn VirtioDevice>, transport: Transport) -> Result<(), Fault> {
-        let (memory, kvm) = (self.shared()?.clone(), &self.context.host);
+    fn add_virtio(&mut self, device: Box<dyn VirtioDevice>, memory: Guest, transport: Transport) -> Result<(), Fault> {
+        let kvm = &self.context.host;
         match transport {
             Transport::Pci => {
                 let function = PciVirtio::new(device, memory, Arc::clone(kvm)).map_err(host("virtio over PCI"))?;

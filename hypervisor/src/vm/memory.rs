@@ -29,7 +29,9 @@ pub struct Memory {
     pub all: Guest,
     /// Its RAM: where a kernel is loaded.
     pub ram: Guest,
-    /// What back ends and the VMM's own devices may reach; none if no region is shared.
+    /// Its own memory, without windows: what devices of this process and of the host's kernel reach.
+    pub own: Guest,
+    /// What vhost-user back ends get; none if no region is shared.
     pub shared: Option<Guest>,
     /// Regions with their kinds, by address.
     pub map: Vec<Region>,
@@ -59,8 +61,15 @@ impl Memory {
         let all = pick(&|_| true).map_err(|e| Fault::plan(format!("memory regions: {e}; place them side by side")))?;
         let ram = pick(&|region| region.kind == RegionKind::Ram)
             .map_err(|_| Fault::plan("no memory region is of kind \"ram\": add one"))?;
+        let own = pick(&|region| region.kind != RegionKind::Window).map_err(Fault::plan)?;
         let shared = pick(&|region| region.shared).ok();
-        Ok(Self { all, ram, shared, map })
+        Ok(Self {
+            all,
+            ram,
+            own,
+            shared,
+            map,
+        })
     }
 
     /// Address and size of each region with a property, and where it is in this process.
