@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use system_tests::board::service::{self, Programs};
-use system_tests::board::{self, Board, Contents, Image};
+use system_tests::board::{self, System};
 use system_tests::coded::{self, Report};
 use system_tests::daemon::program;
 use system_tests::guest::Kernel;
@@ -33,10 +33,22 @@ class = "warning"
 zones = "cabin"
 "#;
 const RC: &str = "audioctl chime take --wait --bus system && sleep 0.3";
-/// QEMU in the board, as a VMM that everybody knows.
-const SCENARIO: &str = "vfio 0000:00:03.0 && qemu-system-x86_64 -L /firmware -accel kvm -cpu host -machine q35 -m 256 \
-    -nodefaults -display none -no-reboot -serial file:/dev/virtio-ports/audio -kernel /vmlinuz -initrd /audio.cpio \
-    -append 'console=ttyS0 quiet panic=-1' -device vfio-pci,host=0000:00:03.0";
+const MANIFEST: &str = r#"
+version = 1
+name = "service"
+[host]
+cpus = "1"
+[partitions.audio]
+role = "service"
+cpus = "0"
+memory = "256M"
+kernel = "images/vmlinuz"
+initrd = "images/audio.cpio"
+cmdline = "console=ttyS0 quiet panic=-1"
+vsock_cid = 3
+passthrough = [{ device = "0000:00:03.0", codec = true }]
+restart = { policy = "never" }
+"#;
 
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("board-{name}"));
@@ -105,22 +117,19 @@ fn a_chime_of_the_service_vm_is_heard_bit_for_bit_from_the_codec_passed_to_it() 
     let kernel = kernel();
     let take = coded::generate(S16, 2, FRAMES, 1, 2).unwrap();
     let service = service::build(&kernel, &programs(), &configuration(&take), &folder.join("audio.cpio")).unwrap();
-    let firmware = ["bios-256k.bin", "linuxboot_dma.bin", "kvmvapic.bin"];
-    let contents = Contents {
-        programs: vec!["qemu-system-x86_64".to_owned()],
-        copies: [
+    let system = System {
+        manifest: MANIFEST.to_owned(),
+        images: vec![
             (service.kernel, "vmlinuz".to_owned()),
             (service.initrd, "audio.cpio".to_owned()),
-        ]
-        .into_iter()
-        .chain(firmware.map(|name| (board::firmware(name).unwrap(), format!("firmware/{name}"))))
-        .collect(),
-        scenario: Some(SCENARIO.to_owned()),
-        ..Contents::default()
+        ],
+        hypervisor: program("hypervisor").unwrap(),
+        consoles: vec!["audio".to_owned()],
+        script: "wait \"$hypervisor\"".to_owned(),
+        codec: true,
+        options: String::new(),
     };
-    let image = Image::build(&kernel, &contents, &folder.join("board.cpio")).unwrap();
-    let mut board = Board::new("service", image, folder);
-    board.consoles = vec!["audio".to_owned()];
+    let board = system.board("service", &kernel, folder).unwrap();
     let console = board.log("audio");
 
     let outcome = board.start().unwrap().finish(LIMIT).unwrap();

@@ -146,8 +146,9 @@ impl Maker<'_> {
             regions.push(region(HIGH_RAM, size - low, low, &fd, RegionKind::Ram));
         }
         // A socket's back end, or a window's, reads rings and buffers wherever a stock driver puts them.
-        let whole = partition.sound.as_ref().is_some_and(|sound| sound.socket.is_some())
-            || window.is_some_and(|(mode, _)| mode == WindowMode::Ram);
+        // So do vsock and the VMM's own devices; without a window there is nothing to keep them from.
+        let whole = window.is_none_or(|(mode, _)| mode == WindowMode::Ram)
+            || partition.sound.as_ref().is_some_and(|sound| sound.socket.is_some());
         regions.iter_mut().for_each(|region| region.shared = whole);
         if let Some((WindowMode::Pool, size)) = window {
             let fd = self.want(

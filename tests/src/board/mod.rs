@@ -19,11 +19,13 @@ pub mod qemu;
 mod running;
 pub mod safety;
 pub mod service;
+mod system;
 
 pub use image::{Contents, HDA, Image};
 pub use log::Log;
 pub use machine::{Board, Clock, Codec};
 pub use running::{Outcome, Running};
+pub use system::System;
 
 use std::path::PathBuf;
 
@@ -34,13 +36,4 @@ pub const CODEC: &str = "0000:00:03.0";
 #[must_use]
 pub fn cache() -> PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/carillon")
-}
-
-/// A firmware file of Debian's packages, for a QEMU in the board.
-#[must_use]
-pub fn firmware(name: &str) -> Option<PathBuf> {
-    let places = machine::FIRMWARE
-        .iter()
-        .map(|place| std::path::Path::new(place).join(name));
-    places.into_iter().find(|path| path.exists())
 }
