@@ -14,6 +14,7 @@
 //! | [`prove`] | all its states: what a policy promises, proven or broken with a scenario |
 //! | [`machine`] | the state machine: connections, volumes, what is heard |
 //! | [`routing`] | domains of other processes: their sources, sinks, gateways, and routes over them |
+//! | [`usage`] | volume groups, activation windows, fades, mirrors, connections at the start |
 //! | [`routing_command`] | the AudioManager routing interface as data: what domains call, what is asked of them |
 //!
 //! `step(event, time) → effects`: it never waits; time is the event's timestamp only. What is heard is computed anew at each
@@ -35,6 +36,7 @@ pub mod routing_command;
 pub mod rules;
 pub mod simulate;
 mod text;
+pub mod usage;
 
 pub use command::{Call, Reply, ReplyBody, Signal};
 pub use effect::{Cause, Effect, Heard, Mode, SourceHeard, Tap};

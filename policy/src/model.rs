@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::Db10;
 use crate::routing::Rules;
 use crate::rules::Program;
+use crate::usage::Usage;
 
 /// A class of sources (AudioManager: source class and sink class of the same name).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +173,8 @@ pub struct Model {
     pub routing: Rules,
     /// System properties, each type once.
     pub system_properties: Vec<SystemProperty>,
+    /// What is used together, and how it begins.
+    pub usage: Usage,
 }
 
 impl Default for Duck {

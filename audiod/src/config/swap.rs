@@ -7,7 +7,16 @@ use policy::report::{Diagnostic, Report, Span};
 use super::Loaded;
 
 /// Keys of a zone that are the policy's.
-const ZONE: [&str; 5] = ["volume", "curve", "muted", "visible", "ramp_ms"];
+const ZONE: [&str; 8] = [
+    "volume",
+    "curve",
+    "muted",
+    "visible",
+    "ramp_ms",
+    "min_volume",
+    "max_volume",
+    "mirrors",
+];
 /// Keys of a stream that are the policy's.
 const STREAM: [&str; 5] = ["class", "zone", "gain_db", "unrouted", "visible"];
 

@@ -1,6 +1,6 @@
 //! Domains of other processes: `[domains.NAME]` with its sources and sinks, `[gateways.NAME]`, `[[topologies]]`.
 
-use super::model::{Names, curve};
+use super::model::{Names, curve, narrowed};
 use super::routing::{self, FORMATS, MAX_OPEN, MILLISECONDS, formats, number_or_word};
 use super::{Entry, MAX_TABLES, Table, Value, code};
 use crate::Model;
@@ -306,7 +306,12 @@ impl<'d> Reader<'d, '_> {
         let end = self.end("sink", domain, entry);
         self.registers_whole(entry, &end, false);
         let own = table.get("curve").and_then(|value| curve(table.doc(), &value));
-        if let Some(points) = own {
+        let limited = ["min_volume", "max_volume"]
+            .iter()
+            .any(|key| table.key_span(key).is_some());
+        let given = own.is_some() || limited;
+        let points = narrowed(table, own.unwrap_or_else(|| self.rules.curve.clone()));
+        if given {
             self.rules.curves.insert(entry.name.to_owned(), points);
         }
         let points = self.rules.curve_of(entry.name);

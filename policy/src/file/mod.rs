@@ -15,6 +15,7 @@ mod routing;
 mod rules;
 mod suggest;
 mod table;
+mod usage;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Document, Entry, Found, Table, Value, code, domains, matrix, properties, rules};
+use super::{Document, Entry, Found, Table, Value, code, domains, matrix, properties, rules, usage};
 use crate::model::{Class, Model, Sink, Source, Unrouted};
 use crate::report::{Diagnostic, Span};
-use crate::{Db10, MUTE};
+use crate::{Db10, MUTE, curve};
 
 /// The version of the file's form.
 const VERSION: i64 = 1;
@@ -69,6 +69,7 @@ pub fn read(doc: &Document<'_>) -> Model {
         doc.push(found.help("name at least one, as `[classes.media]`"));
     }
     model.routing = domains::read(&root, &names, &model);
+    usage::read(&root, &names, &mut model);
     unused_classes(doc, &classes, &model);
     model.cells = matrix::read(&root, &names, &model);
     model.system_properties = properties::read(&root);
@@ -128,7 +129,7 @@ fn others_at_most(entry: &Entry<'_>, safety: bool) -> Option<Db10> {
 
 fn sink(doc: &Document<'_>, entry: &Entry<'_>) -> Sink {
     let curve = entry.table.get("curve").and_then(|value| curve(doc, &value));
-    let curve = curve.unwrap_or_else(|| CURVE.to_vec());
+    let curve = narrowed(&entry.table, curve.unwrap_or_else(|| CURVE.to_vec()));
     let lowest = curve.first().map_or(0, |point| point.0);
     let highest = curve.last().map_or(100, |point| point.0);
     let volume = entry.table.integer("volume", lowest.into()..=highest.into());
@@ -143,6 +144,27 @@ fn sink(doc: &Document<'_>, entry: &Entry<'_>) -> Sink {
         ramp_ms: entry.table.u32_or("ramp_ms", 0..=MAX_RAMP_MS, RAMP_MS),
         line: doc.line(entry.span),
     }
+}
+
+/// A curve between `min_volume` and `max_volume`: nothing else can be set.
+pub(super) fn narrowed(table: &Table<'_>, curve: Vec<(i16, Db10)>) -> Vec<(i16, Db10)> {
+    let (lowest, highest) = curve::range(&curve);
+    let limit = |key: &'static str| table.integer(key, lowest.into()..=highest.into());
+    let (least, most) = (limit("min_volume"), limit("max_volume"));
+    let value =
+        |found: Option<Found<i64>>, default| found.and_then(|it| i16::try_from(it.value).ok()).unwrap_or(default);
+    let (from, to) = (value(least, lowest), value(most, highest));
+    if from >= to {
+        let span = most.or(least).map_or(table.span(), |found| found.span);
+        let found = Diagnostic::error(code::CONFLICT, span, "no volume is left");
+        table
+            .doc()
+            .push(found.label("`min_volume` has to be less than `max_volume`"));
+        return curve;
+    }
+    let between = curve.iter().copied().filter(|it| from < it.0 && it.0 < to);
+    let ends = [from, to].map(|volume| (volume, curve::gain(&curve, volume)));
+    std::iter::once(ends[0]).chain(between).chain([ends[1]]).collect()
 }
 
 /// `[[0, "mute"], [1, -60.0], [100, 0.0]]`: volumes and gains that both rise.

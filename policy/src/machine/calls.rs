@@ -61,6 +61,12 @@ impl Answer<'_> {
 
 impl Machine {
     pub(super) fn call(&mut self, token: u64, call: &Call, effects: &mut Vec<Effect>) {
+        let before = self.before(call);
+        self.answer(token, call, effects);
+        self.follow(call, before, effects);
+    }
+
+    fn answer(&mut self, token: u64, call: &Call, effects: &mut Vec<Effect>) {
         if self.domain_call(token, call, effects) {
             return;
         }

@@ -196,6 +196,7 @@ impl Machine {
         let (source, sink) = (connection.source, connection.sink);
         self.state.sources[source].refused.remove(&sink);
         self.stop_others(source, sink, effects);
+        self.activate(source, sink, effects);
     }
 
     /// Disconnects those at `sink` that `newcomer` stops, and remembers why.

@@ -50,6 +50,7 @@ impl Machine {
             // Of the first step alone.
             stored: _,
             store_lost: _,
+            used: _,
         } = state;
         let ranks = ranks(connections, ruled);
         let mut shares: Vec<(usize, Share, usize)> = Vec::with_capacity(sources.len());
@@ -85,6 +86,7 @@ impl Machine {
         for (kind, value) in system {
             sum.add(u32::from(*kind as u16) << 16 | u32::from(*value as u16));
         }
+        state.tell_used(&places, |word| sum.add(word));
         sum.finish()
     }
 

@@ -13,6 +13,7 @@ use super::ruled::limits;
 use super::state::{Place, State};
 use crate::effect::{Cause, CauseKind, Heard, Mode, SourceHeard, Tap};
 use crate::model::{Duck, Model, Unrouted};
+use crate::usage::Fade;
 use crate::{Db10, MUTE, Time, curve};
 
 #[cfg(test)]
@@ -217,7 +218,9 @@ pub(super) fn heard(model: &Model, state: &State, standings: &Standings, before:
             let old = old.and_then(|it| it.taps.get(sink));
             match old.zip(old_row.and_then(|it| it.get(sink))) {
                 Some((old, old_standing)) => {
-                    let ramp = ramp_ms(old_standing, standing, model.sinks[sink].ramp_ms);
+                    let class = model.sources[source].class;
+                    let fade = model.usage.fades.get(&class).copied().unwrap_or_default();
+                    let ramp = ramp_ms(old_standing, standing, model.sinks[sink].ramp_ms, fade);
                     carry_on(tap, old, ramp)
                 }
                 None => tap,
@@ -365,11 +368,17 @@ fn carry_on(mut tap: Tap, old: &Tap, ramp_ms: u32) -> Tap {
 }
 
 /// The ramp between two standings: a cell's attack when its duck, pause or stop begins or deepens, its release when that ends or
-/// gets weaker; none where a stream begins or ends by itself (its first frame is heard); else the sink's own.
-fn ramp_ms(old: &Standing, new: &Standing, sink_ms: u32) -> u32 {
+/// gets weaker; its class's fade where it comes or goes otherwise; without one none where a stream begins or ends by itself (its
+/// first frame is heard); else the sink's own.
+fn ramp_ms(old: &Standing, new: &Standing, sink_ms: u32, fade: Fade) -> u32 {
     match (old, new) {
-        (Standing::Idle { .. } | Standing::Protected | Standing::Waiting(_), _) => 0,
-        (_, Standing::Idle { .. } | Standing::Protected) => 0,
+        (Standing::Protected, _) | (_, Standing::Protected) => 0,
+        (Standing::Idle { .. } | Standing::Waiting(_), Standing::Heard(_)) => fade.in_ms.unwrap_or(0),
+        (Standing::NoRoute | Standing::Refused(_) | Standing::Held(_), Standing::Heard(_)) => {
+            fade.in_ms.unwrap_or(sink_ms)
+        }
+        (Standing::Heard(_), Standing::NoRoute | Standing::Held(_)) => fade.out_ms.unwrap_or(sink_ms),
+        (Standing::Idle { .. } | Standing::Waiting(_), _) | (_, Standing::Idle { .. }) => 0,
         (Standing::Heard(_), Standing::Paused(by) | Standing::Refused(by)) => by.duck.attack_ms,
         (Standing::Paused(by), Standing::Heard(_)) => by.duck.release_ms,
         (Standing::Heard(old), Standing::Heard(new)) => {

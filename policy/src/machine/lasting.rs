@@ -124,6 +124,7 @@ impl Machine {
         restore_system(&model, &mut state, &saved);
         if restore.connections {
             restore_connections(&model, &mut state, saved.connections)?;
+            state.used.came_back(&model);
         }
         Ok(Self::with_state(model, state))
     }

@@ -49,6 +49,7 @@ mod snapshot;
 mod state;
 mod streams;
 pub mod system;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -145,6 +146,7 @@ impl Machine {
         let eve = self.eve(&event);
         self.expire(&mut effects);
         self.take(event, &mut effects);
+        self.start_up(&mut effects);
         self.settle_all(&mut effects);
         self.rule(eve, &mut effects);
         let before = self.heard.clone();

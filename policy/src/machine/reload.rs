@@ -54,6 +54,7 @@ impl Machine {
         self.name_classes(&old, &mut effects);
         self.show_elements(&old, &shown_before, &mut effects);
         self.fit_volumes(&mut effects);
+        self.refit_usage(&old);
         self.fit_domains();
         self.cite_anew(&old);
         self.hold_anew(&old);

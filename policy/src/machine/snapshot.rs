@@ -12,6 +12,7 @@ use super::domains::Routing;
 use super::ids::{self, Ids};
 use super::ruled::{Overruns, SavedRuled};
 use super::state::{Connection, LAST_ORDER, MAX_CONNECTIONS, Place, Refusal, State, clamp_gain};
+use super::usage::{SavedUsed, Used};
 use crate::command::ConnectionState;
 use crate::effect::{Cause, Heard};
 use crate::model::{Duck, Model, Source};
@@ -65,6 +66,8 @@ struct Snapshot {
     /// What rules hold.
     #[serde(default, skip_serializing_if = "SavedRuled::is_empty")]
     ruled: SavedRuled,
+    #[serde(default, skip_serializing_if = "SavedUsed::is_empty")]
+    used: SavedUsed,
     /// System properties.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     system: BTreeMap<i16, i16>,
@@ -161,6 +164,7 @@ impl Machine {
             domain_ids: state.ids.of_domains().map(Clone::clone),
             routing: state.routing.clone(),
             ruled: self.save_ruled(),
+            used: state.used.save(&self.model),
             system: state.system.clone(),
             store_lost: state.store_lost,
         };
@@ -343,6 +347,7 @@ fn restore_state(model: &Model, saved: &Snapshot) -> Result<State, RestoreError>
     before.set_of_domains(saved.domain_ids.clone());
     state.ids = Ids::new(model, before);
     state.routing = saved.routing.clone();
+    state.used = Used::restored(model, &saved.used);
     state.system.clone_from(&saved.system);
     state.store_lost = saved.store_lost;
     for (index, source) in model.sources.iter().enumerate() {

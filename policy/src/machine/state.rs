@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::domains::Routing;
 use super::ids::Ids;
 use super::ruled::Ruled;
+use super::usage::Used;
 use crate::command::ConnectionState;
 use crate::effect::EXTERNAL;
 use crate::model::{Duck, Model};
@@ -105,6 +106,8 @@ pub(super) struct State {
     pub stored: Vec<(usize, i16)>,
     /// What was to outlive the boot is lost.
     pub store_lost: bool,
+    /// What was active, and what is yet to be connected.
+    pub used: Used,
 }
 
 /// A chime's name says so (`chime.NAME`); it has no guest that could be away.
@@ -157,6 +160,7 @@ impl State {
             system: model.system_properties.iter().map(|it| (it.kind, it.value)).collect(),
             stored: Vec::new(),
             store_lost: false,
+            used: Used::new(model),
         }
     }
 

@@ -34,6 +34,8 @@ impl Machine {
         }
         for id in self.state.connections_of(source) {
             self.start_again(id, effects);
+            let sink = self.state.connections.get(&id).map(|it| it.sink);
+            sink.into_iter().for_each(|sink| self.mirror(source, sink, effects));
         }
         for sink in self.model.sources[source].auto_connect.clone() {
             let refused = self.state.sources[source].refused.contains_key(&sink);
@@ -133,6 +135,7 @@ impl Machine {
             state.mute = mute;
         }
         self.show_guest(source, effects);
+        self.follow_source(source, effects);
     }
 
     /// Has the guest's control elements show what is wanted, where they don't yet.

@@ -1,5 +1,6 @@
 //! What the file says of a domain and its elements, where they register: it goes before what the domain says.
 
+use super::state::Target;
 use crate::command::{Availability, Signal, error};
 use crate::machine::Machine;
 use crate::routing::Conversion;
@@ -133,8 +134,24 @@ impl Machine {
         required.any(|(name, _)| !complete(name))
     }
 
+    /// Sets the wanted mainVolume and mute of a domain's sink, if it is there.
+    pub(in crate::machine) fn put_domain_volume(&mut self, name: &str, volume: i16, mute: bool) {
+        let Some(id) = self.id_of_name(Kind::Sink, name) else {
+            return;
+        };
+        let curve = self.model.routing.curve_of(name);
+        let Some(sink) = self.state.routing.registry.sinks.get_mut(&id) else {
+            return;
+        };
+        let wanted = (crate::curve::clamp(curve, volume), mute);
+        if (sink.wanted_volume, sink.wanted_mute) != wanted {
+            (sink.wanted_volume, sink.wanted_mute) = wanted;
+            self.state.routing.forgive(Target::SinkVolume(id));
+        }
+    }
+
     /// The ID of a source, sink or domain that is there, guests' streams and zones too.
-    fn id_of_name(&self, kind: Kind, name: &str) -> Option<u16> {
+    pub(in crate::machine) fn id_of_name(&self, kind: Kind, name: &str) -> Option<u16> {
         let registry = &self.state.routing.registry;
         match kind {
             Kind::Source => {

@@ -253,6 +253,8 @@ impl Machine {
         let wanted_volume = first.and_then(|it| it.main_volume);
         let wanted_volume = wanted_volume.map_or(main_volume, |it| crate::curve::clamp(curve, it));
         let wanted_mute = first.and_then(|it| it.muted).unwrap_or(data.mute == 1);
+        // A group has one volume: that of those that are there already.
+        let (wanted_volume, wanted_mute) = self.group_volume(&data.name).unwrap_or((wanted_volume, wanted_mute));
         let sink = Sink {
             name: data.name,
             domain: data.domain,

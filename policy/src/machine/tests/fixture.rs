@@ -108,6 +108,7 @@ pub(in crate::machine) fn car() -> Model {
             release_ms: 502,
         },
         routing: crate::routing::Rules::default(),
+        usage: crate::usage::Usage::default(),
         rules: crate::rules::Program::default(),
         system_properties: Vec::new(),
     }

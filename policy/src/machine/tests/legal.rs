@@ -99,6 +99,7 @@ fn assemble((classes, sinks, sources, cells, default_duck): Parts) -> Model {
         system_properties: Vec::new(),
         routing: crate::routing::Rules::default(),
         rules: crate::rules::Program::default(),
+        usage: crate::usage::Usage::default(),
     }
 }
 

@@ -15,3 +15,4 @@ mod reload;
 mod rules;
 mod snapshots;
 mod streams;
+mod usage;

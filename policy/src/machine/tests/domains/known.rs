@@ -345,3 +345,38 @@ fn an_element_that_does_not_know_its_availability_has_the_files() {
     rig.registered(":1.2", RoutingCall::RegisterSource(known));
     assert_eq!(rig.machine.registry().sources[&am].availability, (1, 0));
 }
+
+#[test]
+fn a_domains_sink_takes_part_in_its_group_from_its_registration_on() {
+    let group = "[volume_groups.all]\nsinks = [\"cabin\", \"speakers\"]\nvolume = 60\n";
+    let mut rig = Rig::new(model(group));
+    rig.call(Call::SetVolume { sink: 101, volume: 70 });
+    let (_, speakers) = amplifier_of(&mut rig);
+    rig.ack_all();
+    assert_eq!(rig.machine.registry().sinks[&speakers].wanted_volume, 70);
+    rig.call(Call::SetVolume {
+        sink: speakers,
+        volume: 20,
+    });
+    assert_eq!(rig.machine.volume(0), Some((20, false)));
+    rig.ack_all();
+    rig.sent();
+    rig.call(Call::SetVolume { sink: 101, volume: 50 });
+    let Some(DomainRequest::SetSinkVolume { volume, .. }) = rig.sent().pop() else {
+        panic!("no request");
+    };
+    assert_eq!(volume, -200, "50 of the sink's own curve");
+}
+
+#[test]
+fn a_start_up_connection_over_a_domain_waits_for_it() {
+    let startup = "[[startup]]\nsource = \"fm\"\nsink = \"aux_out\"\n[domains.tuner.sinks]\naux_out = {}\n";
+    let mut rig = Rig::new(model(startup));
+    let tuner = rig.domain(":1.2", "tuner");
+    rig.registered(":1.2", RoutingCall::RegisterSource(source(tuner, "fm", 0)));
+    rig.ack_all();
+    assert_eq!(rig.state(1), None);
+    rig.sink(":1.2", tuner, "aux_out");
+    rig.ack_all();
+    assert_eq!(rig.state(1), Some(crate::command::ConnectionState::Connected));
+}
