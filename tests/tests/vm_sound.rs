@@ -62,8 +62,15 @@ fn plan(transport: Transport, cmdline: &str) -> Plan {
         vcpus: vec![Thread::default()],
         service: Thread::default(),
         memory: vec![ram],
-        boot: Boot { kernel: "kernel".to_owned(), initrd: None, cmdline: cmdline.to_owned() },
-        console: Some(Console { output: "console".to_owned(), input: None }),
+        boot: Boot {
+            kernel: "kernel".to_owned(),
+            initrd: None,
+            cmdline: cmdline.to_owned(),
+        },
+        console: Some(Console {
+            output: "console".to_owned(),
+            input: None,
+        }),
         devices: vec![snd],
         ioports: Vec::new(),
     }
@@ -89,12 +96,20 @@ impl Rig {
         fds.insert("ram", create("ram", RAM, false).unwrap().0);
         fds.insert("kernel", OwnedFd::from(File::open(safety::build().unwrap()).unwrap()));
         fds.insert("console", OwnedFd::from(File::create(folder.join("console")).unwrap()));
-        fds.insert("snd", OwnedFd::from(UnixStream::connect(folder.join("bell.sock")).unwrap()));
+        fds.insert(
+            "snd",
+            OwnedFd::from(UnixStream::connect(folder.join("bell.sock")).unwrap()),
+        );
         let (parent, other) = Channel::pair().unwrap();
         fds.insert("control", other);
         let plan = plan(transport, cmdline);
         let vm = std::thread::spawn(move || vm::run(plan, fds, || Ok(())));
-        Self { folder, _daemon: daemon, parent, vm }
+        Self {
+            folder,
+            _daemon: daemon,
+            parent,
+            vm,
+        }
     }
 
     /// What the guest said so far.
@@ -125,13 +140,23 @@ impl Rig {
 
 #[test]
 fn a_bare_metal_partition_plays_over_pci_and_over_mmio() {
-    for (name, transport, word) in [("pci", Transport::Pci, ""), ("mmio", Transport::Mmio, " mmio=0xfeb00000")] {
+    for (name, transport, word) in [
+        ("pci", Transport::Pci, ""),
+        ("mmio", Transport::Mmio, " mmio=0xfeb00000"),
+    ] {
         let rig = Rig::start(name, transport, &format!("frames=9600{word}"));
 
         let (said, report) = rig.finish(9600);
 
-        assert!(said.contains("chime: done frames=9600") && said.contains("errors=0"), "{said}");
-        assert_eq!(report.missing_head + report.missing_tail + report.lost + report.foreign, 0, "{report:?}");
+        assert!(
+            said.contains("chime: done frames=9600") && said.contains("errors=0"),
+            "{said}"
+        );
+        assert_eq!(
+            report.missing_head + report.missing_tail + report.lost + report.foreign,
+            0,
+            "{report:?}"
+        );
     }
 }
 
@@ -139,10 +164,16 @@ fn a_bare_metal_partition_plays_over_pci_and_over_mmio() {
 fn leaves_its_guest_alone(name: &str, interrupts: u64) {
     let frames = 240 * (interrupts * 2 + 400);
     let rig = Rig::start(name, Transport::Pci, &format!("frames={frames} period=240 periods=16"));
-    until("the stream runs", LIMIT, || rig.console().contains("plays").then_some(())).unwrap();
+    until("the stream runs", LIMIT, || {
+        rig.console().contains("plays").then_some(())
+    })
+    .unwrap();
     let start = rig.counters()["irq_injections"];
     let past = |from: u64, by: u64| {
-        until("interrupts", LIMIT * 4, || Some(rig.counters()).filter(|now| now["irq_injections"] >= from + by)).unwrap()
+        until("interrupts", LIMIT * 4, || {
+            Some(rig.counters()).filter(|now| now["irq_injections"] >= from + by)
+        })
+        .unwrap()
     };
 
     let before = past(start, 50);
@@ -150,8 +181,11 @@ fn leaves_its_guest_alone(name: &str, interrupts: u64) {
     rig.parent.send(&Request::Stop, None).unwrap();
     let exit = rig.vm.join().unwrap();
 
-    let grown: BTreeMap<&str, u64> =
-        after.iter().map(|(name, value)| (name.as_str(), value - before[name])).filter(|(_, by)| *by > 0).collect();
+    let grown: BTreeMap<&str, u64> = after
+        .iter()
+        .map(|(name, value)| (name.as_str(), value - before[name]))
+        .filter(|(_, by)| *by > 0)
+        .collect();
     for name in ["user-port", "user-memory", "io_exits", "mmio_exits"] {
         assert_eq!(after[name], before[name], "{name}: {grown:?}");
     }

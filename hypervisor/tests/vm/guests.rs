@@ -1,5 +1,7 @@
 //! Bare-metal guests of a few instructions, in assembly, as PVH ELFs: they start in 32-bit protected mode at 1 MiB.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
+
 use std::arch::global_asm;
 
 global_asm!(
@@ -121,7 +123,6 @@ macro_rules! guests {
         }
         $(
             /// The guest's ELF.
-            #[allow(dead_code)]
             pub fn $name() -> Vec<u8> {
                 let (from, to) = (&raw const $from, &raw const $to);
                 // SAFETY: both are labels in one section of constants, the second after the first.

@@ -1,6 +1,7 @@
 //! Runs a VM in this process: memory, kernel, console and control socket as the parent would give them.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -77,7 +78,6 @@ impl Rig {
     }
 
     /// A control socket; gives the parent's end.
-    #[allow(dead_code)]
     pub fn parent(&mut self) -> Channel {
         let (parent, other) = Channel::pair().unwrap();
         self.fds.insert("control", other);
@@ -86,8 +86,13 @@ impl Rig {
 
     /// Runs it to its end.
     pub fn run(mut self, plan: Plan) -> Outcome {
-        let lock = self.lock;
-        let exit = vm::run(plan, self.fds, || lock.map_or(Ok(()), Err));
+        let lock = self.lock.take();
+        self.run_with(plan, || lock.map_or(Ok(()), Err))
+    }
+
+    /// Runs it to its end with this sandbox.
+    pub fn run_with(mut self, plan: Plan, lock: impl FnOnce() -> Result<(), String>) -> Outcome {
+        let exit = vm::run(plan, self.fds, lock);
         let mut console = Vec::new();
         self.console.rewind().unwrap();
         self.console.read_to_end(&mut console).unwrap();
