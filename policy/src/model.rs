@@ -19,6 +19,8 @@ pub struct Class {
     /// Of a safety class: while one of its sources sounds at a sink, every other source there is ducked to this at least, 0.1 dB.
     /// A promise that `prove` holds the matrix to; it does nothing by itself.
     pub others_at_most: Option<Db10>,
+    /// It has a mainVolume of its own at each sink, where somebody set one: see [`crate::machine::volumes`].
+    pub own_volume: bool,
     /// Line of the file it is defined in.
     pub line: u32,
 }

@@ -1,6 +1,7 @@
 //! Domains of other processes: `[domains.NAME]` with its sources and sinks, `[gateways.NAME]`, `[[topologies]]`.
 
 use super::model::{Names, curve, narrowed};
+use super::properties;
 use super::routing::{self, FORMATS, MAX_OPEN, MILLISECONDS, formats, number_or_word};
 use super::{Entry, MAX_TABLES, Table, Value, code};
 use crate::Model;
@@ -16,6 +17,11 @@ const MAX_VIA: usize = 12;
 /// Everything about routes over domains. `capture` are the classes that say so of themselves.
 pub(super) fn read(root: &Table<'_>, names: &Names<'_>, model: &Model) -> Rules {
     let mut rules = routing::read(root);
+    let default = root.get("routing").and_then(|value| value.table());
+    let default = default.and_then(|table| table.get("default_class"));
+    let default = default.and_then(|value| value.name_of("class", "classes", &names.classes));
+    rules.default_class = default.map(|found| found.value);
+    rules.main_sound = properties::main_sound(root, rules.property_range);
     let domains = root.elements("domains");
     let mut reader = Reader {
         root,
@@ -344,11 +350,16 @@ impl<'d> Reader<'d, '_> {
         let domains: Vec<&str> = self.rules.known.domains.keys().map(String::as_str).collect();
         let domain = table.need("domain", "say whose it is, as `domain = \"amplifier\"`");
         let sink = table.need("sink", "name what goes in: a zone, or a sink of a domain");
-        let source = table.need("source", "name what comes out: a source of a domain");
+        let source = table.need(
+            "source",
+            "name what comes out: a source of a domain, or a guest's stream",
+        );
         let domain = domain.and_then(|value| value.name_of("domain", "domains", &domains));
         let sinks: Vec<&str> = self.ends.sinks.iter().chain(&self.ends.built_in.1).copied().collect();
         let sink = sink.and_then(|value| value.name_of("sink", "sinks", &sinks));
-        let source = source.and_then(|value| value.name_of("source of a domain", "sources", &self.ends.sources));
+        let built_in = self.ends.built_in.0.iter().map(String::as_str);
+        let sources: Vec<&str> = self.ends.sources.iter().copied().chain(built_in).collect();
+        let source = source.and_then(|value| value.name_of("source", "sources", &sources));
         let conversion = table.get("matrix").map(|value| matrix(&value));
         let registers = registers(table);
         if registers != Registers::Domain && conversion.is_none() {
@@ -364,7 +375,7 @@ impl<'d> Reader<'d, '_> {
             id,
             domain: domains.get(domain?.value).map(|it| (*it).to_owned())?,
             sink: (*sinks.get(sink?.value)?).to_owned(),
-            source: (*self.ends.sources.get(source?.value)?).to_owned(),
+            source: (*sources.get(source?.value)?).to_owned(),
             conversion: conversion.flatten(),
             registers,
             line: self.line(entry),

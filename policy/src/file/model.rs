@@ -108,6 +108,7 @@ fn class(doc: &Document<'_>, entry: &Entry<'_>) -> Class {
         priority: priority as i32,
         safety,
         others_at_most: others_at_most(entry, safety),
+        own_volume: entry.table.bool_or("own_volume", false),
         line: doc.line(entry.span),
     }
 }

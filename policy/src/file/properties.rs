@@ -1,3 +1,14 @@
+//! `[[main_sound_properties]]`: what is different for main sound properties of domains' elements.
+//!
+//! ```toml
+//! [[main_sound_properties]]
+//! type = 1                # clients' side
+//! range = [-5, 5]         # else that of [routing]
+//! sound = 101             # the sound property it stands for, domains' side; else the same type
+//! direction = "both"      # "down": setting it sets the other; "up": the domain's changes show here; "none"
+//! lasting = true          # over boots
+//! ```
+//!
 //! `[[system_properties]]`: what the whole system is like, by type and value.
 //!
 //! ```toml
@@ -8,9 +19,21 @@
 //! lasting = true          # over boots
 //! ```
 
+use std::collections::BTreeMap;
+
+use super::routing::range;
 use super::{Table, code};
 use crate::model::SystemProperty;
 use crate::report::{Diagnostic, Span};
+use crate::routing::rules::MainSound;
+
+/// Which way a value goes: down to the domain, up from it.
+const DIRECTIONS: [(&str, (bool, bool)); 4] = [
+    ("down", (true, false)),
+    ("up", (false, true)),
+    ("both", (true, true)),
+    ("none", (false, false)),
+];
 
 /// All of them.
 pub(super) fn read(root: &Table<'_>) -> Vec<SystemProperty> {
@@ -43,6 +66,35 @@ fn one(table: &Table<'_>) -> Option<(SystemProperty, Span)> {
         line: table.doc().line(kind.span),
     };
     Some((property, kind.span))
+}
+
+/// Main sound properties that the file describes.
+pub(super) fn main_sound(root: &Table<'_>, usual: (i16, i16)) -> BTreeMap<i16, MainSound> {
+    let mut all: BTreeMap<i16, (MainSound, Span)> = BTreeMap::new();
+    for table in root.tables("main_sound_properties") {
+        let kind = table.need("type", "say which, as `type = 1`");
+        let own = table.get("range").and_then(|value| range(&value));
+        let sound = table.integer("sound", 1..=u16::MAX.into());
+        let direction = table.word("direction", &DIRECTIONS);
+        let lasting = table.bool_or("lasting", false);
+        let Some(kind) = kind.and_then(|it| it.integer(1..=u16::MAX.into())) else {
+            continue;
+        };
+        let (down, up) = direction.map_or((true, false), |found| found.value);
+        let main = kind.value as u16 as i16;
+        let property = MainSound {
+            range: own.unwrap_or(usual),
+            sound: sound.map_or(main, |found| found.value as u16 as i16),
+            down,
+            up,
+            lasting,
+        };
+        if let Some((_, first)) = all.insert(main, (property, kind.span)) {
+            let found = Diagnostic::error(code::DUPLICATE, kind.span, "two main sound properties have this type");
+            table.doc().push(found.label("again here").see(first, "first here"));
+        }
+    }
+    all.into_iter().map(|(kind, it)| (kind, it.0)).collect()
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub(super) fn read(root: &Table<'_>) -> Rules {
 }
 
 /// `[-10, 10]`.
-fn range(value: &Value<'_>) -> Option<(i16, i16)> {
+pub(super) fn range(value: &Value<'_>) -> Option<(i16, i16)> {
     let wanted = "the least and the greatest, as `[-10, 10]`";
     let items = value.list(wanted)?;
     let [least, most] = items.as_slice() else {

@@ -81,9 +81,11 @@ impl Machine {
             Call::SetSourceMute { source, state } => {
                 self.set_source(source, parse_mute(state).map(|mute| (None, Some(mute))), answer);
             }
-            Call::SetMainSinkSoundProperty { sink, .. }
-            | Call::SetMainSinkSoundProperties { sink, .. }
-            | Call::SetSinkMainNotificationConfiguration { sink, .. } => {
+            Call::SetMainSinkSoundProperty { sink, property } => self.set_zone_properties(sink, &[property], answer),
+            Call::SetMainSinkSoundProperties { sink, ref properties } => {
+                self.set_zone_properties(sink, properties, answer);
+            }
+            Call::SetSinkMainNotificationConfiguration { sink, .. } => {
                 answer.code(not_configured(self.sink_index(sink)));
             }
             Call::SetMainSourceSoundProperty { source, .. }
@@ -206,6 +208,20 @@ impl Machine {
         self.show_guest(source, answer.effects);
     }
 
+    /// A zone has no sound properties but its classes' volumes.
+    fn set_zone_properties(&mut self, sink: u16, properties: &[Property], mut answer: Answer) {
+        let known = self.sink_index(sink).is_some();
+        if !known || !properties.iter().all(|it| self.class_of_volume(it.0).is_some()) {
+            return answer.code(not_configured(self.sink_index(sink)));
+        }
+        let mut late = Vec::new();
+        for property in properties {
+            self.set_class_volume(sink, *property, &mut late);
+        }
+        answer.code(error::OK);
+        answer.effects.extend(late.into_iter().map(Effect::Signal));
+    }
+
     fn set_system_properties(&mut self, properties: &[Property], mut answer: Answer) {
         let mut late = Vec::new();
         let error = self.set_system(properties, true, &mut late);
@@ -231,7 +247,13 @@ impl Machine {
                     None => not_there(body),
                 }
             }
-            Call::GetListMainSinkSoundProperties { sink } => no_properties(self.sink_index(sink)),
+            Call::GetListMainSinkSoundProperties { sink } => {
+                let mut reply = no_properties(self.sink_index(sink));
+                if let ReplyBody::Properties(list) = &mut reply.body {
+                    list.extend(self.class_volumes_of(sink));
+                }
+                reply
+            }
             Call::GetListMainSourceSoundProperties { source } => no_properties(self.source_index(source)),
             Call::GetListSinkMainNotificationConfigurations { sink } => no_notifications(self.sink_index(sink)),
             Call::GetListSourceMainNotificationConfigurations { source } => no_notifications(self.source_index(source)),

@@ -34,6 +34,7 @@ impl Machine {
             fades: _,
             overruns: _,
             acted: _,
+            ramps: _,
         } = self;
         // No domain is registered while all states are looked at.
         let State {
@@ -47,6 +48,7 @@ impl Machine {
             routing: _,
             ruled,
             system,
+            class_volumes,
             // Of the first step alone.
             stored: _,
             store_lost: _,
@@ -83,6 +85,13 @@ impl Machine {
             sum.add(u32::from(*volume as u16) << 1 | u32::from(*mute));
         }
         ruled.tell(&ranks, &places, &mut sum);
+        for ((class, sink), volume) in class_volumes {
+            let name = sink
+                .bytes()
+                .fold(*class as u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
+            sum.add(name);
+            sum.add(u32::from(*volume as u16));
+        }
         for (kind, value) in system {
             sum.add(u32::from(*kind as u16) << 16 | u32::from(*value as u16));
         }

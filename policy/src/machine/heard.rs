@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use super::presence::{Present, blocker, ducker, pauser, present_at};
 use super::ruled::limits;
 use super::state::{Place, State};
+use super::volumes::zone_volume;
 use crate::effect::{Cause, CauseKind, Heard, Mode, SourceHeard, Tap};
 use crate::model::{Duck, Model, Unrouted};
 use crate::usage::Fade;
@@ -49,6 +50,8 @@ impl From<By> for Down {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Far {
     pub paused: Option<By>,
+    /// Suspended there by the rule in this line.
+    pub held: Option<u32>,
     pub ducked: Option<By>,
 }
 
@@ -106,7 +109,10 @@ impl Scene {
         let present = present_at(model, state, sink);
         let here = beyond.iter().filter(|it| it.0.1 == sink);
         let beyond: BTreeMap<usize, Far> = here.map(|((source, _), far)| (*source, *far)).collect();
-        let paused = |it: &Present| beyond.get(&it.source).is_some_and(|far| far.paused.is_some());
+        let paused = |it: &Present| {
+            let far = beyond.get(&it.source);
+            far.is_some_and(|far| far.paused.is_some() || far.held.is_some())
+        };
         let silenced = |it: &Present| !model.protected(it.source) && limits::silenced(state, it.source, sink);
         let heard = |it: &&Present| !paused(it) && !silenced(it) && pauser(model, &present, **it).is_none();
         let connections = state.connections.values().filter(|c| c.sink == sink);
@@ -151,6 +157,9 @@ fn standing(model: &Model, state: &State, source: usize, scene: &Scene) -> Stand
             let far = scene.beyond.get(&source);
             if let Some(by) = far.and_then(|far| far.paused) {
                 return Standing::Paused(by);
+            }
+            if let Some(line) = far.and_then(|far| far.held) {
+                return Standing::Held(line);
             }
             let duck_by = |heard: &[Present], interrupts: &[(usize, usize)]| {
                 let ducked = ducker(model, state, heard, interrupts, own);
@@ -324,7 +333,7 @@ fn heard_causes(model: &Model, state: &State, at: (usize, usize), down: Option<D
     );
     add(
         CauseKind::MainVolume,
-        curve::gain(&sink.curve, there.volume),
+        curve::gain(&sink.curve, zone_volume(model, state, at).unwrap_or(there.volume)),
         Some(sink.line),
     );
     add(

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::domains::Remembered;
 use super::ids::Ids;
 use super::snapshot::{SavedConnection, check_ids, contradiction, restore_connection};
 use super::state::{Place, State, clamp_gain};
+use super::volumes::class_volumes;
 use super::{Machine, RestoreError};
 use crate::command::ConnectionState;
 use crate::model::{Model, Restore};
@@ -36,6 +38,12 @@ struct Lasting {
     /// System properties that are to last.
     #[serde(default)]
     system: BTreeMap<i16, i16>,
+    /// Of domains.
+    #[serde(default)]
+    domains: Remembered,
+    /// mainVolumes that classes have of their own: class, sink, volume.
+    #[serde(default)]
+    class_volumes: Vec<(String, String, i16)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,6 +102,8 @@ impl Machine {
             sinks: sinks.collect(),
             connections: connections.collect(),
             system: self.lasting_system(),
+            domains: self.remembered(),
+            class_volumes: self.save_class_volumes(),
         };
         // Strings, numbers and maps with string or number keys: there is nothing serde_json can't write.
         serde_json::to_vec(&lasting).unwrap_or_default()
@@ -122,6 +132,10 @@ impl Machine {
             restore_levels(&model, &mut state, &saved);
         }
         restore_system(&model, &mut state, &saved);
+        if restore.volumes {
+            state.class_volumes = class_volumes(&model, &saved.class_volumes);
+        }
+        state.routing.remembered = saved.domains.clone().after_boot(restore.volumes, restore.connections);
         if restore.connections {
             restore_connections(&model, &mut state, saved.connections)?;
             state.used.came_back(&model);

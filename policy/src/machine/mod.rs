@@ -50,6 +50,7 @@ mod state;
 mod streams;
 pub mod system;
 mod usage;
+pub mod volumes;
 
 #[cfg(test)]
 mod tests;
@@ -83,6 +84,8 @@ pub struct Machine {
     overruns: Overruns,
     /// What rules did because of the last event, in this order.
     acted: Vec<Decided>,
+    /// Ramps that rules gave to changes of volume in this step: of a source or at a sink, ms.
+    ramps: Vec<(Option<usize>, Option<usize>, u32)>,
 }
 
 /// A main connection, with the model's indices.
@@ -133,6 +136,7 @@ impl Machine {
             fades: Fades::new(),
             overruns: Overruns::default(),
             acted: Vec::new(),
+            ramps: Vec::new(),
         };
         machine.listen();
         machine
@@ -143,6 +147,7 @@ impl Machine {
         self.state.now = self.state.now.max(now);
         let mut effects = Vec::new();
         self.acted.clear();
+        self.ramps.clear();
         let eve = self.eve(&event);
         self.expire(&mut effects);
         self.take(event, &mut effects);
@@ -151,10 +156,26 @@ impl Machine {
         self.rule(eve, &mut effects);
         let before = self.heard.clone();
         self.listen();
+        self.apply_ramps(&before);
         if self.heard != before {
             effects.push(Effect::Heard(self.heard.clone()));
         }
         effects
+    }
+
+    /// What rules changed the volume of goes there by the ramp they gave.
+    fn apply_ramps(&mut self, before: &Heard) {
+        for (of, at, ms) in std::mem::take(&mut self.ramps) {
+            for (source, row) in self.heard.sources.iter_mut().enumerate() {
+                for (sink, tap) in row.taps.iter_mut().enumerate() {
+                    let was = before.sources.get(source).and_then(|it| it.taps.get(sink));
+                    let covered = of.is_none_or(|it| it == source) && at.is_none_or(|it| it == sink);
+                    if covered && was.is_some_and(|was| was.gain != tap.gain) {
+                        tap.ramp_ms = ms;
+                    }
+                }
+            }
+        }
     }
 
     fn take(&mut self, event: Event, effects: &mut Vec<Effect>) {

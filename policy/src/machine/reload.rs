@@ -46,10 +46,12 @@ impl Machine {
         self.expire(&mut effects);
         let shown_before = self.shown_connections();
         let ruled = self.save_ruled();
+        let class_volumes = self.save_class_volumes();
         let old = std::mem::replace(&mut self.model, model);
         // By the names of their rules: what no rule of the new file holds is let go.
         self.state.ruled = Ruled::default();
         self.restore_ruled(&ruled);
+        self.state.class_volumes = super::volumes::class_volumes(&self.model, &class_volumes);
         self.fit_system();
         self.name_classes(&old, &mut effects);
         self.show_elements(&old, &shown_before, &mut effects);

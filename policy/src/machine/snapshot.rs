@@ -13,6 +13,7 @@ use super::ids::{self, Ids};
 use super::ruled::{Overruns, SavedRuled};
 use super::state::{Connection, LAST_ORDER, MAX_CONNECTIONS, Place, Refusal, State, clamp_gain};
 use super::usage::{SavedUsed, Used};
+use super::volumes::class_volumes;
 use crate::command::ConnectionState;
 use crate::effect::{Cause, Heard};
 use crate::model::{Duck, Model, Source};
@@ -74,6 +75,9 @@ struct Snapshot {
     /// What was to outlive the boot is lost.
     #[serde(default)]
     store_lost: bool,
+    /// mainVolumes that classes have of their own: class, sink, volume.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    class_volumes: Vec<(String, String, i16)>,
 }
 
 fn no_names(ids: &[BTreeMap<String, u16>; 4]) -> bool {
@@ -167,6 +171,7 @@ impl Machine {
             used: state.used.save(&self.model),
             system: state.system.clone(),
             store_lost: state.store_lost,
+            class_volumes: self.save_class_volumes(),
         };
         // Strings, numbers and maps with string or number keys: there is nothing serde_json can't write.
         serde_json::to_vec(&snapshot).unwrap_or_default()
@@ -270,6 +275,7 @@ impl Machine {
             standings: Vec::new(),
             overruns: Overruns::default(),
             acted: Vec::new(),
+            ramps: Vec::new(),
         };
         machine.fit_system();
         machine.fit_domains();
@@ -350,6 +356,7 @@ fn restore_state(model: &Model, saved: &Snapshot) -> Result<State, RestoreError>
     state.used = Used::restored(model, &saved.used);
     state.system.clone_from(&saved.system);
     state.store_lost = saved.store_lost;
+    state.class_volumes = class_volumes(model, &saved.class_volumes);
     for (index, source) in model.sources.iter().enumerate() {
         if let Some(saved) = saved.sources.get(&source.name) {
             restore_source(model, &mut state, index, saved);

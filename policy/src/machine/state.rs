@@ -100,6 +100,8 @@ pub(super) struct State {
     pub routing: Routing,
     /// What rules hold.
     pub ruled: Ruled,
+    /// mainVolumes that classes have of their own, by class and name of the sink.
+    pub class_volumes: BTreeMap<(usize, String), i16>,
     /// System properties, by type.
     pub system: BTreeMap<i16, i16>,
     /// mainVolumes of before the boot that rules haven't heard of yet: sink and volume.
@@ -157,6 +159,7 @@ impl State {
             ids: Ids::new(model, Ids::default()),
             routing: Routing::default(),
             ruled: Ruled::default(),
+            class_volumes: BTreeMap::new(),
             system: model.system_properties.iter().map(|it| (it.kind, it.value)).collect(),
             stored: Vec::new(),
             store_lost: false,

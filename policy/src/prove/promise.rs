@@ -173,7 +173,7 @@ fn targets(machine: &Machine, action: &Ruled) -> Vec<(String, String)> {
             .collect()
     };
     match action {
-        Ruled::Connect { pairs } => {
+        Ruled::Connect { pairs, .. } => {
             let pairs = pairs
                 .iter()
                 .map(|(from, to)| (pair(from.source(), *to), "connected".to_owned()));
@@ -182,13 +182,13 @@ fn targets(machine: &Machine, action: &Ruled) -> Vec<(String, String)> {
         Ruled::Disconnect(all) => live(all, "disconnected"),
         Ruled::Push(all) => live(all, "pushed"),
         Ruled::Suspend(all) => live(all, "suspended"),
-        Ruled::SetMainVolume { sinks, change } => {
+        Ruled::SetMainVolume { sinks, change, .. } => {
             let sinks = sinks
                 .iter()
                 .map(|it| (format!("the volume of {}", sink(*it)), format!("{change:?}")));
             sinks.collect()
         }
-        Ruled::SetGain { sources, change } => {
+        Ruled::SetGain { sources, change, .. } => {
             let sources = sources
                 .iter()
                 .map(|it| (format!("the gain of {}", source(it.source())), format!("{change:?}")));

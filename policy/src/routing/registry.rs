@@ -8,6 +8,7 @@ use super::conversion::Conversion;
 use crate::Db10;
 use crate::command::Availability;
 use crate::routing_command::{Kind, Lists, interrupt_state};
+use crate::rules::action::Ramp;
 
 /// A domain of another process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ pub struct Source {
     pub volume: Db10,
     /// Without ducks, 0.1 dB.
     pub base_volume: Db10,
+    /// Of the next change of its volume, if not the usual one.
+    #[serde(default)]
+    pub ramp: Ramp,
     /// Ramp up after its duck, ms.
     pub release_ms: Option<u16>,
     /// `am_InterruptState_e`.
@@ -86,6 +90,9 @@ pub struct Sink {
     pub mute: bool,
     /// As the user wants it.
     pub wanted_mute: bool,
+    /// Of the next change of its volume, if not the usual one.
+    #[serde(default)]
+    pub ramp: Ramp,
     /// Formats, properties, notifications.
     pub lists: Lists,
 }

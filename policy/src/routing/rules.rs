@@ -33,6 +33,10 @@ pub struct Rules {
     pub curve: Vec<(i16, Db10)>,
     /// Smallest and largest value of a main sound property.
     pub property_range: (i16, i16),
+    /// What is different for some of them, by type.
+    pub main_sound: BTreeMap<i16, MainSound>,
+    /// Class of what registers with one that the file doesn't have, by its index.
+    pub default_class: Option<usize>,
     /// Names of domains that know `asyncSetVolumes`: what changes there at the same time is sent as one request.
     pub set_volumes: BTreeSet<String>,
     /// What the file says of domains and of what is in them.
@@ -41,6 +45,34 @@ pub struct Rules {
     pub only_known: bool,
     /// Routes over domains only where a topology allows them; else a class or source that no topology names is free.
     pub only_topologies: bool,
+}
+
+/// A main sound property (clients' side), and the sound property (domains' side) that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MainSound {
+    /// Smallest and largest value.
+    pub range: (i16, i16),
+    /// Type of the sound property.
+    pub sound: i16,
+    /// Setting the main one sets the other.
+    pub down: bool,
+    /// A domain's change of the other changes the main one.
+    pub up: bool,
+    /// It outlives a boot.
+    pub lasting: bool,
+}
+
+impl Rules {
+    /// What a main sound property is.
+    pub fn main_sound(&self, kind: i16) -> MainSound {
+        self.main_sound.get(&kind).copied().unwrap_or(MainSound {
+            range: self.property_range,
+            sound: kind,
+            down: true,
+            up: false,
+            lasting: false,
+        })
+    }
 }
 
 impl Default for Rules {
@@ -58,6 +90,8 @@ impl Default for Rules {
             curves: BTreeMap::new(),
             curve: vec![(0, MUTE), (1, -600), (100, 0)],
             property_range: (-10, 10),
+            main_sound: BTreeMap::new(),
+            default_class: None,
             set_volumes: BTreeSet::new(),
             known: Known::default(),
             only_known: false,
@@ -102,13 +136,14 @@ impl Rules {
         limits.map_or(volume, |(least, most)| volume.clamp(least, most.max(least)))
     }
 
-    /// The ways that topologies allow from a source to a sink: patterns of gateways' names. `None`: any way.
-    pub fn ways(&self, class: &str, source: &str, sink: &str) -> Option<Vec<&[String]>> {
+    /// The ways that topologies allow from a source to a sink: patterns of gateways' names. `None`: any way. `only`: where no
+    /// topology names the class or source, there is none.
+    pub fn ways(&self, class: &str, source: &str, sink: &str, only: bool) -> Option<Vec<&[String]>> {
         let all = self.known.topologies.iter();
         let mut named = all
             .filter(|it| it.classes.has(class) && it.sources.has(source))
             .peekable();
-        if named.peek().is_none() && !self.only_topologies {
+        if named.peek().is_none() && !only {
             return None;
         }
         Some(

@@ -34,10 +34,12 @@ pub enum Key {
     SourceName,
     SinkName,
     GatewayName,
+    Format,
+    RampType,
 }
 
 /// Name and type of each key. Where a list is wanted, a single one is a list of one.
-const KEYS: [(Key, &str, Type); 28] = [
+const KEYS: [(Key, &str, Type); 30] = [
     (Key::Class, "class", Type::list(Kind::Class)),
     (Key::Source, "source", Type::list(Kind::Source)),
     (Key::Sink, "sink", Type::list(Kind::Sink)),
@@ -66,6 +68,8 @@ const KEYS: [(Key, &str, Type); 28] = [
     (Key::SourceName, "source", Type::list(Kind::Text)),
     (Key::SinkName, "sink", Type::list(Kind::Text)),
     (Key::GatewayName, "gateway", Type::list(Kind::Text)),
+    (Key::Format, "format", Type::one(Kind::Number)),
+    (Key::RampType, "ramp", Type::one(Kind::Number)),
 ];
 
 impl Key {
@@ -116,11 +120,11 @@ macro_rules! actions {
 }
 
 actions! {
-    Connect "connect" [Class Source Sink ExceptClass Order] needs []
-        "connects a pair; a source or sink alone: whatever waits there; a class: its first by order; none: the newest of each"
-    Pop "pop" [Class Source Sink ExceptClass Order] needs []
+    Connect "connect" [Class Source Sink ExceptClass Order Format] needs []
+        "connects a pair, over domains in this format; a source or sink alone: whatever waits there; a class: its first by order; none: the newest of each"
+    Pop "pop" [Class Source Sink ExceptClass Order Format] needs []
         "as connect, of what was pushed or suspended"
-    Resume "resume" [Class Source Sink ExceptClass Order] needs []
+    Resume "resume" [Class Source Sink ExceptClass Order Format] needs []
         "as connect, of what was suspended or pushed"
     Disconnect "disconnect"
         [Class Source Sink Connection ConnectionState ExceptClass ExceptSource ExceptSink] needs []
@@ -130,7 +134,7 @@ actions! {
     Suspend "suspend" [Class Source Sink Connection ExceptClass ExceptSource ExceptSink] needs []
         "pauses main connections until resume"
     SetVolume "set_volume"
-        [Class Source Sink Connection MainVolume MainVolumeStep Gain GainStep Restore]
+        [Class Source Sink Connection MainVolume MainVolumeStep Gain GainStep Restore Ramp RampType]
         needs [MainVolume MainVolumeStep Gain GainStep Restore]
         "sets the mainVolume of sinks, or the wanted gain of sources; the first that is given, in this order"
     Limit "limit" [Class Source Sink Connection Gain Below Pattern Ramp Cause Sticky] needs [Gain Below]

@@ -4,6 +4,7 @@ use super::state::{Goal, Target, What};
 use crate::command::{ConnectionState, Property, Signal, error};
 use crate::effect::Effect;
 use crate::machine::Machine;
+use crate::routing::rules::MainSound;
 use crate::routing_command::{AckResult, End, source_state};
 
 #[cfg(test)]
@@ -118,7 +119,27 @@ impl Machine {
             if let Some(lists) = self.lists_mut(end) {
                 set_property(&mut lists.sound, *property);
             }
-            self.main_property_done(end, *property, signals);
+            self.sound_changed(end, *property, |main| main.down, signals);
+        }
+    }
+
+    /// A sound property changed: with it the main ones that stand for it in this direction.
+    pub(super) fn sound_changed(
+        &mut self,
+        end: End,
+        (kind, value): Property,
+        counts: impl Fn(&MainSound) -> bool,
+        signals: &mut Vec<Signal>,
+    ) {
+        let rules = &self.model.routing;
+        let Some(lists) = self.lists_of(end) else { return };
+        let own = lists.main_sound.iter().map(|it| it.0);
+        let stand = own.filter(|main| {
+            let main = rules.main_sound(*main);
+            main.sound == kind && counts(&main)
+        });
+        for main in stand.collect::<Vec<_>>() {
+            self.main_property_done(end, (main, value), signals);
         }
     }
 
@@ -128,6 +149,7 @@ impl Machine {
             volume,
             main_volume,
             mute,
+            ..
         } = *what
         else {
             return;

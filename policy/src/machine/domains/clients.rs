@@ -20,6 +20,7 @@ use crate::command::{
 };
 use crate::curve;
 use crate::effect::Effect;
+use crate::machine::system::ONLY_TOPOLOGIES;
 use crate::machine::{Machine, signal};
 use crate::routing::search::{Graph, Node};
 use crate::routing::{BUILT_IN, Route};
@@ -41,10 +42,10 @@ impl Machine {
         let mut late = Vec::new();
         let reply = match *call {
             Call::Connect { source, sink } => {
-                if !is(End::Source(source)) && !is(End::Sink(sink)) {
+                if !self.is_over_domains(source, sink) {
                     return false;
                 }
-                self.connect_over_domains(token, source, sink, effects);
+                self.connect_over_domains(token, (source, sink), None, effects);
                 self.settle_domains(effects);
                 return true;
             }
@@ -93,7 +94,8 @@ impl Machine {
         let body = match *call {
             Call::GetVolume { sink: id } => ReplyBody::Volume(sink(id)?.main_volume),
             Call::GetListMainSinkSoundProperties { sink: id } => {
-                ReplyBody::Properties(sink(id)?.lists.main_sound.clone())
+                let own = sink(id)?.lists.main_sound.iter().copied();
+                ReplyBody::Properties(own.chain(self.class_volumes_of(id)).collect())
             }
             Call::GetListMainSourceSoundProperties { source: id } => {
                 ReplyBody::Properties(source(id)?.lists.main_sound.clone())
@@ -138,19 +140,32 @@ impl Machine {
         mains.find(|it| of_pair(it.1)).map(|it| *it.0)
     }
 
-    fn connect_over_domains(&mut self, token: u64, source: u16, sink: u16, effects: &mut Vec<Effect>) {
+    /// Whether an end of a connection is a domain's.
+    pub(in crate::machine) fn is_over_domains(&self, source: u16, sink: u16) -> bool {
+        let registry = &self.state.routing.registry;
+        registry.sources.contains_key(&source) || registry.sinks.contains_key(&sink)
+    }
+
+    /// Answers one Connect; with a format over routes that begin in it only.
+    pub(in crate::machine) fn connect_over_domains(
+        &mut self,
+        token: u64,
+        (source, sink): (u16, u16),
+        format: Option<u16>,
+        effects: &mut Vec<Effect>,
+    ) {
         let answer = |error: i16, id: u16| Effect::Reply {
             token,
             reply: reply(error, ReplyBody::Connection(id)),
         };
-        let route = match self.route(source, sink) {
+        let route = match self.route(source, sink, format) {
             Ok(route) => route,
             Err(error) => return effects.push(answer(error, 0)),
         };
         self.forgive_route(&route, sink);
         let known = self.main_between(source, sink);
         let class = self.class_of(source);
-        let found = self.find_at(class, sink, known);
+        let found = self.find_at((class, &route), sink, known);
         let available = self.ends_are_available(source, sink);
         let there = known.is_some_and(|id| self.there(sink).iter().any(|it| it.0 == id));
         if found == Found::Closed && !there {
@@ -186,7 +201,7 @@ impl Machine {
         self.announce(id, effects);
     }
 
-    fn route(&self, source: u16, sink: u16) -> Result<Route, i16> {
+    fn route(&self, source: u16, sink: u16, format: Option<u16>) -> Result<Route, i16> {
         let rules = &self.model.routing;
         let registry = &self.state.routing.registry;
         let busy: BTreeSet<(u16, u16)> = self
@@ -201,11 +216,12 @@ impl Machine {
         let ways = self.ways(source, sink);
         let routes = graph.routes_over(source, sink, rules, ways.as_deref())?;
         // A segment that is there already has its format.
+        let begins = |route: &Route| format.is_none() || route.first().map(|hop| hop.format) == format;
         let fits = |route: &Route| {
             let mut known = route
                 .iter()
                 .filter_map(|hop| Some((hop, self.state.routing.segment_of(hop)?.1)));
-            known.all(|(hop, segment)| hop.format == segment.hop.format)
+            begins(route) && known.all(|(hop, segment)| hop.format == segment.hop.format)
         };
         let fitting = routes.into_iter().filter(fits);
         // Of those of one length the one by a crossfader's input that nobody uses.
@@ -231,7 +247,11 @@ impl Machine {
         let own = self.state.ids.sinks.index(sink).and_then(|it| self.model.sinks.get(it));
         let to = own.map(|it| it.name.as_str());
         let to = to.or_else(|| registry.sinks.get(&sink).map(|it| it.name.as_str()));
-        self.model.routing.ways(class, from?, to?)
+        let rules = &self.model.routing;
+        let only = self
+            .system_value(ONLY_TOPOLOGIES)
+            .map_or(rules.only_topologies, |it| it != 0);
+        rules.ways(class, from?, to?, only)
     }
 
     /// Guests' streams and zones: everything is converted there. Nothing leads to protected sources.
@@ -271,7 +291,10 @@ impl Machine {
                 Some(index) => self.model.sources.get(index).is_some_and(|it| it.visible),
                 None => registry.sources.get(&id).is_some_and(|it| it.visible),
             },
-            End::Sink(id) => registry.sinks.get(&id).is_some_and(|it| it.visible),
+            End::Sink(id) => match self.state.ids.sinks.index(id) {
+                Some(index) => self.model.sinks.get(index).is_some_and(|it| it.visible),
+                None => registry.sinks.get(&id).is_some_and(|it| it.visible),
+            },
         }
     }
 
@@ -293,10 +316,7 @@ impl Machine {
             .sources
             .get(&source)
             .is_none_or(|it| is_available(it.availability))
-            && registry
-                .sinks
-                .get(&sink)
-                .is_some_and(|it| is_available(it.availability))
+            && registry.sinks.get(&sink).is_none_or(|it| is_available(it.availability))
     }
 
     /// Every domain on the way could be sent at least what connects it: for each hop a segment and a state, and a mute.
@@ -329,6 +349,7 @@ impl Machine {
             failed: false,
             shown,
             delay: -1,
+            held: None,
         };
         self.state.routing.mains.insert(id, main);
         Some(id)
@@ -363,6 +384,7 @@ impl Machine {
         }
         main.goal = Goal::Up;
         main.failed = false;
+        main.held = None;
         match found {
             Found::Free => self.admit_main(id),
             _ if there => {}
@@ -379,11 +401,33 @@ impl Machine {
 
     fn set_domain_volume(&mut self, id: u16, wanted: impl FnOnce(i16) -> i16) -> Reply {
         self.state.routing.forgive(Target::SinkVolume(id));
+        let of_class = self.class_at(id);
+        let now = self.class_volume_at(id);
         if let Some(sink) = self.state.routing.registry.sinks.get_mut(&id) {
             let curve = self.model.routing.curve_of(&sink.name);
-            sink.wanted_volume = curve::clamp(curve, wanted(sink.wanted_volume));
+            let volume = curve::clamp(curve, wanted(now.unwrap_or(sink.wanted_volume)));
+            match of_class.filter(|_| now.is_some()) {
+                Some(class) => drop(self.state.class_volumes.insert((class, sink.name.clone()), volume)),
+                None => sink.wanted_volume = volume,
+            }
         }
         code(error::OK)
+    }
+
+    /// The class of the newest that is heard at a domain's sink.
+    fn class_at(&self, sink: u16) -> Option<usize> {
+        let there = self.there(sink).into_iter().rev();
+        let mut heard = there.filter(|(_, it)| it.state == ConnectionState::Connected && self.aims_up(it));
+        self.state.ids.classes.index(heard.next()?.1.class)
+    }
+
+    /// The mainVolume that this class has of its own there.
+    pub(super) fn class_volume_at(&self, sink: u16) -> Option<i16> {
+        if self.state.class_volumes.is_empty() {
+            return None;
+        }
+        let name = &self.state.routing.registry.sinks.get(&sink)?.name;
+        self.own_volume(self.class_at(sink)?, name)
     }
 
     fn set_domain_mute(&mut self, id: u16, state: i16) -> Reply {
@@ -398,27 +442,40 @@ impl Machine {
     }
 
     /// Main sound properties, all or none; those of which the domain has the sound property it decides, in one request.
-    fn set_main_properties(
+    pub(super) fn set_main_properties(
         &mut self,
         end: End,
         wanted: &[Property],
         late: &mut Vec<Signal>,
         effects: &mut Vec<Effect>,
     ) -> Reply {
-        let (low, high) = self.model.routing.property_range;
-        let Some(lists) = self.lists_mut(end) else {
+        let rules = &self.model.routing;
+        let volumes: Vec<Property> = wanted
+            .iter()
+            .copied()
+            .filter(|it| self.class_of_volume(it.0).is_some())
+            .collect();
+        let Some(lists) = self.lists_of(end) else {
             return code(error::OUT_OF_RANGE);
         };
-        let known = |(kind, _): &Property| lists.main_sound.iter().any(|it| it.0 == *kind);
-        if !wanted.iter().all(known) {
+        let known = |it: &Property| lists.main_sound.iter().any(|own| own.0 == it.0);
+        let of_class = |it: &Property| matches!(end, End::Sink(_)) && volumes.contains(it);
+        if !wanted.iter().all(|it| known(it) || of_class(it)) {
             return code(error::UNKNOWN);
         }
         // Of one that is given twice the last.
-        let wanted: BTreeMap<i16, i16> = wanted.iter().map(|it| (it.0, it.1.clamp(low, high.max(low)))).collect();
-        let decided = |it: &Property| lists.sound.iter().any(|own| own.0 == it.0);
-        let (theirs, ours): (Vec<Property>, Vec<Property>) = wanted.into_iter().partition(decided);
-        if !theirs.is_empty() {
-            let properties = theirs;
+        let clamped = wanted.iter().filter(|it| known(it)).map(|(kind, value)| {
+            let (low, high) = rules.main_sound(*kind).range;
+            (*kind, (*value).clamp(low, high.max(low)))
+        });
+        let clamped: BTreeMap<i16, i16> = clamped.collect();
+        let decided = |it: &Property| {
+            let main = rules.main_sound(it.0);
+            main.down && lists.sound.iter().any(|own| own.0 == main.sound)
+        };
+        let (theirs, ours): (Vec<Property>, Vec<Property>) = clamped.into_iter().partition(decided);
+        let properties: Vec<Property> = theirs.iter().map(|it| (rules.main_sound(it.0).sound, it.1)).collect();
+        if !properties.is_empty() {
             let what = match end {
                 End::Sink(sink) => What::SinkSound { sink, properties },
                 End::Source(source) => What::SourceSound { source, properties },
@@ -430,6 +487,9 @@ impl Machine {
         }
         for property in ours {
             self.main_property_done(end, property, late);
+        }
+        for property in volumes {
+            self.set_class_volume(end.id(), property, late);
         }
         code(error::OK)
     }

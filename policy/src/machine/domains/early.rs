@@ -84,7 +84,7 @@ impl Machine {
             return Err(error::ALREADY_EXISTS);
         }
         let class = self.class_of(source);
-        match self.find_at(class, sink, None) {
+        match self.find_at((class, route), sink, None) {
             Found::Closed => Err(error::NOT_POSSIBLE),
             _ => Ok(class),
         }
@@ -114,7 +114,7 @@ impl Machine {
             self.state.routing.segments.insert(segment, new);
             connections.push(segment);
         }
-        let found = self.find_at(class, sink, None);
+        let found = self.find_at((class, &route), sink, None);
         let main = Main {
             source,
             sink,
@@ -129,6 +129,7 @@ impl Machine {
             failed: false,
             shown: false,
             delay: -1,
+            held: None,
         };
         self.state.routing.mains.insert(id, main);
         match found {

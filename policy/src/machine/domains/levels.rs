@@ -9,6 +9,7 @@ use crate::command::Signal;
 use crate::effect::Effect;
 use crate::machine::{Machine, signal};
 use crate::routing_command::{End, Kind};
+use crate::rules::action::Ramp;
 use crate::{Db10, MUTE, curve};
 
 #[cfg(test)]
@@ -72,30 +73,32 @@ impl Machine {
         }
         let mut mains = self.state.routing.mains.iter().filter(|(_, it)| it.sink == id);
         let held = mains.any(|(main, it)| self.holds(*main, it));
+        let of_class = self.class_volume_at(id);
         let rules = &self.model.routing;
         let Some(sink) = self.state.routing.registry.sinks.get_mut(&id) else {
             return Needs::Nothing;
         };
+        let wanted_volume = of_class.unwrap_or(sink.wanted_volume);
         let mute = sink.wanted_mute || held;
         #[cfg(test)]
         let mute = mute || (sink.mute && mutant::is(Mutant::ForgetsHold));
-        if mute == sink.mute && (mute || sink.wanted_volume == sink.main_volume) {
+        if mute == sink.mute && (mute || wanted_volume == sink.main_volume) {
             // Nothing to be heard: the domain learns of a new volume when it is unmuted.
-            let changed = std::mem::replace(&mut sink.main_volume, sink.wanted_volume) != sink.wanted_volume;
+            let changed = std::mem::replace(&mut sink.main_volume, wanted_volume) != wanted_volume;
             let volume = sink.main_volume;
             if changed && sink.visible {
                 signal(effects, Signal::VolumeChanged { sink: id, volume });
             }
             return if changed { Needs::Told } else { Needs::Nothing };
         }
-        let main_volume = sink.wanted_volume;
+        let main_volume = wanted_volume;
         let volume = if mute {
             MUTE
         } else {
             curve::gain(rules.curve_of(&sink.name), main_volume)
         };
         let domain = sink.domain;
-        if self.state.routing.is_refused(target, volume) {
+        if self.state.routing.refused.contains(&(target, volume)) {
             return Needs::Nothing;
         }
         let what = What::SinkVolume {
@@ -103,6 +106,7 @@ impl Machine {
             volume,
             main_volume,
             mute,
+            ramp: std::mem::take(&mut sink.ramp),
         };
         Needs::Request(domain, what)
     }
@@ -119,22 +123,24 @@ impl Machine {
         };
         let depth = duck.map_or(0, |it| it.depth);
         let volume: Db10 = source.base_volume.saturating_add(depth).max(MUTE);
-        if volume == source.volume {
+        if volume == source.volume || self.state.routing.refused.contains(&(target, volume)) {
             return Needs::Nothing;
         }
         let ramp_ms = match duck {
-            Some(duck) if volume < source.volume => to_ramp(duck.attack_ms),
-            _ => source.release_ms.unwrap_or(ramp_ms),
+            Some(duck) if volume < source.volume => duck.attack_ms,
+            _ => source.release_ms.unwrap_or(ramp_ms).into(),
         };
         source.release_ms = duck.map(|it| to_ramp(it.release_ms)).or(source.release_ms);
         let domain = source.domain;
-        if self.state.routing.is_refused(target, volume) {
-            return Needs::Nothing;
-        }
+        let own = std::mem::take(&mut source.ramp);
+        let ramp = Ramp {
+            kind: own.kind,
+            ms: Some(own.ms.unwrap_or(ramp_ms)),
+        };
         let what = What::SourceVolume {
             source: id,
             volume,
-            ramp_ms,
+            ramp,
         };
         Needs::Request(domain, what)
     }

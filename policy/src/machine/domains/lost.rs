@@ -62,7 +62,20 @@ impl Machine {
                 pairs.any(|hops| matches!(hops, [from, to] if from.sink == sink && to.source == source))
             }),
         };
-        for main in routing.mains.values_mut().filter(|it| over(it)) {
+        let taken: Vec<u16> = routing
+            .mains
+            .iter()
+            .filter(|it| it.1.goal != Goal::Gone && over(it.1))
+            .map(|it| *it.0)
+            .collect();
+        self.remember_lost(&taken);
+        let routing = &mut self.state.routing;
+        for main in routing
+            .mains
+            .iter_mut()
+            .filter(|it| taken.contains(it.0))
+            .map(|it| it.1)
+        {
             #[cfg(test)]
             if mutant::is(Mutant::KeepsLost) {
                 continue;

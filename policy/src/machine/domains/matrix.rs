@@ -7,6 +7,7 @@ use crate::machine::Machine;
 use crate::machine::heard::{Beyond, By, Far};
 use crate::matrix::{Arrival, Verdict};
 use crate::model::{Duck, Holder};
+use crate::routing::{BUILT_IN, Hop};
 
 /// What a newcomer finds at a domain's sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,16 @@ pub(super) enum Found {
     Free,
     Busy,
     Closed,
+}
+
+/// The guest's stream by which a route comes to a zone.
+fn ends_built_in(route: &[Hop]) -> Option<u16> {
+    route.last().filter(|hop| hop.domain == BUILT_IN).map(|hop| hop.source)
+}
+
+/// They come to their zone by streams of their own: the matrix judges these there, and nothing is done to them twice.
+fn are_apart(one: &[Hop], other: &[Hop]) -> bool {
+    matches!((ends_built_in(one), ends_built_in(other)), (Some(one), Some(other)) if one != other)
 }
 
 impl Machine {
@@ -39,11 +50,11 @@ impl Machine {
         there
     }
 
-    /// What a connection of this class finds at a sink; `own` is not in its own way.
-    pub(super) fn find_at(&self, class: u16, sink: u16, own: Option<u16>) -> Found {
+    /// What a connection of this class and route finds at a sink; `own` is not in its own way.
+    pub(super) fn find_at(&self, (class, route): (u16, &[Hop]), sink: u16, own: Option<u16>) -> Found {
         let mut found = Found::Free;
         for (id, holder) in self.there(sink) {
-            if Some(id) == own {
+            if Some(id) == own || are_apart(&holder.route, route) {
                 continue;
             }
             match self.arrival_of(holder.class, class).map(|it| it.action) {
@@ -63,10 +74,11 @@ impl Machine {
         };
         main.order = order;
         main.waiting = false;
-        let (class, sink) = (main.class, main.sink);
+        let (class, sink, route) = (main.class, main.sink, main.route.clone());
         let stopped = self.there(sink).into_iter().filter(|(other, holder)| {
             let verdict = self.pressure_of(holder.class, class);
-            *other != id && verdict.is_some_and(|it| it.action == Holder::Stop)
+            let apart = are_apart(&holder.route, &route);
+            *other != id && !apart && verdict.is_some_and(|it| it.action == Holder::Stop)
         });
         for other in stopped.map(|it| it.0).collect::<Vec<_>>() {
             if let Some(main) = self.state.routing.mains.get_mut(&other) {
@@ -82,7 +94,7 @@ impl Machine {
 
     /// To be connected now.
     pub(super) fn aims_up(&self, main: &Main) -> bool {
-        main.goal == Goal::Up && !main.waiting && !self.is_paused(main)
+        main.goal == Goal::Up && !main.waiting && main.held.is_none() && !self.is_paused(main)
     }
 
     /// The deepest duck of a source by others heard at its sinks, and by interrupts; or what a rule takes, if that is more.
@@ -121,7 +133,8 @@ impl Machine {
     fn ducks_at(&self, main: &Main) -> Vec<By> {
         let mut ducks = Vec::new();
         for (_, other) in self.there(main.sink) {
-            if other.source == main.source || other.state != ConnectionState::Connected {
+            let apart = are_apart(&main.route, &other.route);
+            if other.source == main.source || apart || other.state != ConnectionState::Connected {
                 continue;
             }
             let duck = if other.order > main.order {
@@ -135,7 +148,11 @@ impl Machine {
             };
             ducks.extend(duck);
         }
-        let others = self.interrupts_at_sink(main.sink).filter(|it| it.0 != main.source);
+        // The mixer ducks a guest's stream for those that are connected nowhere.
+        let mixed = ends_built_in(&main.route).is_some();
+        let others = self
+            .interrupts_at_sink(main.sink, !mixed)
+            .filter(|it| it.0 != main.source);
         for (source, class) in others {
             let verdict = self.pressure_of(main.class, class);
             let verdict = verdict.filter(|it| it.action == Holder::Duck);
@@ -154,6 +171,7 @@ impl Machine {
             let far = Far {
                 paused: over.first().filter(|_| !up).and_then(|main| self.pauser_of(main)),
                 ducked: self.deepest(over.iter().copied().filter(|main| self.aims_up(main))),
+                held: over.first().filter(|_| !up).and_then(|main| main.held),
             };
             ((segment.source, segment.sink), far)
         });
@@ -172,19 +190,19 @@ impl Machine {
             .there(main.sink)
             .into_iter()
             .rev()
-            .filter(|it| it.1.order > main.order);
+            .filter(|it| it.1.order > main.order && !are_apart(&main.route, &it.1.route));
         let mut verdicts = newer.filter_map(|(_, it)| Some((self.pressure_of(main.class, it.class)?, it)));
         verdicts.find(|it| it.0.action == Holder::Pause)
     }
 
     /// Sources that sound on their own at a domain's sink: those connected to it, and those connected nowhere, of which nobody
     /// knows where they sound.
-    fn interrupts_at_sink(&self, sink: u16) -> impl Iterator<Item = (u16, u16)> + '_ {
+    fn interrupts_at_sink(&self, sink: u16, lone: bool) -> impl Iterator<Item = (u16, u16)> + '_ {
         let routing = &self.state.routing;
         let sounding = routing.registry.sources.iter().filter(|(_, it)| it.interrupts());
         sounding.filter_map(move |(id, it)| {
             let mut mains = routing.mains.values().filter(|main| main.source == *id).peekable();
-            let here = mains.peek().is_none() || mains.any(|main| main.sink == sink);
+            let here = lone && mains.peek().is_none() || mains.any(|main| main.sink == sink);
             here.then_some((*id, it.class))
         })
     }

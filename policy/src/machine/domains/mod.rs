@@ -41,12 +41,15 @@ mod lost;
 mod mains;
 mod matrix;
 mod register;
+mod remembered;
 mod requests;
+mod ruled;
 mod settle;
 mod state;
 mod states;
 mod told;
 
+pub(super) use remembered::Remembered;
 pub(super) use state::Routing;
 
 use super::Machine;
@@ -58,6 +61,16 @@ impl Machine {
     /// A domain's call, answered once.
     pub(super) fn routing_call(&mut self, token: u64, peer: &str, call: RoutingCall, effects: &mut Vec<Effect>) {
         let mut signals = Vec::new();
+        self.state.routing.news |= matches!(
+            call,
+            RoutingCall::RegisterDomain(_)
+                | RoutingCall::RegisterSource(_)
+                | RoutingCall::RegisterSink(_)
+                | RoutingCall::RegisterGateway(_)
+                | RoutingCall::RegisterConverter(_)
+                | RoutingCall::RegisterCrossfader(_)
+                | RoutingCall::HookDomainRegistrationComplete { .. }
+        );
         let reply = self.take_routing_call(peer, call, &mut signals);
         let reply = Effect::RoutingReply { token, reply };
         effects.push(reply);

@@ -6,6 +6,7 @@ use super::{code_reply, id_reply};
 use crate::command::{MainSink, MainSource, Signal, error};
 use crate::machine::Machine;
 use crate::machine::ids::Table;
+use crate::rules::action::Ramp;
 
 use crate::routing::{BUILT_IN, BUILT_IN_NAME, Conversion, Crossfader, Domain, Gateway, Sink, Source};
 use crate::routing_command::{
@@ -205,6 +206,7 @@ impl Machine {
     ) -> Result<u16, i16> {
         self.in_domain(peer, data.domain)?;
         self.source_as_known(&mut data)?;
+        data.class = self.class_or_default(data.class);
         if !are_lists(&data.lists) {
             return Err(error::OUT_OF_RANGE);
         }
@@ -222,6 +224,7 @@ impl Machine {
             volume: data.volume,
             base_volume,
             release_ms: None,
+            ramp: Ramp::default(),
             interrupt: data.interrupt,
             lists: without_doubles(data.lists),
         };
@@ -230,6 +233,7 @@ impl Machine {
         }
         let class = source.class;
         self.state.routing.registry.sources.insert(id, source);
+        self.state.routing.fresh.push(End::Source(id));
         self.show_early(Some((id, class)), signals);
         Ok(id)
     }
@@ -242,6 +246,7 @@ impl Machine {
     ) -> Result<u16, i16> {
         self.in_domain(peer, data.domain)?;
         self.sink_as_known(&mut data)?;
+        data.class = self.class_or_default(data.class);
         if !are_lists(&data.lists) {
             return Err(error::OUT_OF_RANGE);
         }
@@ -266,14 +271,23 @@ impl Machine {
             wanted_volume,
             mute: data.mute == 1,
             wanted_mute,
+            ramp: Ramp::default(),
             lists: without_doubles(data.lists),
         };
         if sink.visible {
             signals.push(Signal::SinkAdded(main_sink(id, &sink)));
         }
         self.state.routing.registry.sinks.insert(id, sink);
+        self.state.routing.fresh.push(End::Sink(id));
         self.show_early(None, signals);
         Ok(id)
+    }
+
+    /// A class that the file has: the one it gives for others, or itself.
+    fn class_or_default(&self, class: u16) -> u16 {
+        let ids = &self.state.ids.classes;
+        let default = self.model.routing.default_class.and_then(|it| ids.id(it));
+        default.filter(|_| ids.index(class).is_none()).unwrap_or(class)
     }
 
     pub(super) fn register_gateway(&mut self, peer: &str, kind: Kind, mut data: GatewayData) -> Result<u16, i16> {
@@ -287,8 +301,9 @@ impl Machine {
         if sink != Some(data.domain_sink) || source != Some(data.domain_source) {
             return Err(error::NON_EXISTENT);
         }
-        // What guests play comes from guests: nothing can be fed into it.
-        if source == Some(BUILT_IN) {
+        // A guest may be a domain too, and play what it routes by one of its streams: but never by a protected one.
+        let stream = self.state.ids.sources.index(data.source);
+        if stream.is_some_and(|index| self.model.protected(index)) {
             return Err(error::NOT_POSSIBLE);
         }
         if kind == Kind::Converter && sink != source {
@@ -404,6 +419,14 @@ impl Machine {
             known.conversion = conversion;
         }
         Ok(())
+    }
+
+    pub(super) fn lists_of(&self, end: End) -> Option<&Lists> {
+        let registry = &self.state.routing.registry;
+        match end {
+            End::Source(source) => registry.sources.get(&source).map(|it| &it.lists),
+            End::Sink(sink) => registry.sinks.get(&sink).map(|it| &it.lists),
+        }
     }
 
     pub(super) fn lists_mut(&mut self, end: End) -> Option<&mut Lists> {

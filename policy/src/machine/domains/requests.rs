@@ -19,6 +19,11 @@ pub(super) enum Sent {
     NoDomain,
 }
 
+/// What of a ramp's time fits.
+fn to_time(ms: u32) -> u16 {
+    u16::try_from(ms).unwrap_or(u16::MAX)
+}
+
 impl Machine {
     /// How long after being issued a handle rests.
     fn rest_ms(&self) -> Time {
@@ -100,23 +105,19 @@ impl Machine {
             }
             What::Disconnect { segment: connection } => DomainRequest::Disconnect { handle, connection },
             What::SourceState { source, state } => DomainRequest::SetSourceState { handle, source, state },
-            What::SinkVolume { sink, volume, .. } => DomainRequest::SetSinkVolume {
+            What::SinkVolume { sink, volume, ramp, .. } => DomainRequest::SetSinkVolume {
                 handle,
                 sink,
                 volume,
-                ramp: rules.ramp,
-                time_ms: rules.ramp_ms,
+                ramp: ramp.kind.unwrap_or(rules.ramp),
+                time_ms: ramp.ms.map_or(rules.ramp_ms, to_time),
             },
-            What::SourceVolume {
-                source,
-                volume,
-                ramp_ms,
-            } => DomainRequest::SetSourceVolume {
+            What::SourceVolume { source, volume, ramp } => DomainRequest::SetSourceVolume {
                 handle,
                 source,
                 volume,
-                ramp: rules.ramp,
-                time_ms: ramp_ms,
+                ramp: ramp.kind.unwrap_or(rules.ramp),
+                time_ms: ramp.ms.map_or(rules.ramp_ms, to_time),
             },
             What::SinkSound { sink, ref properties } => match *properties.as_slice() {
                 [property] => DomainRequest::SetSinkSoundProperty { handle, sink, property },
@@ -173,26 +174,18 @@ impl Machine {
 
     /// One volume of several.
     fn volume_ramp(&self, what: &What) -> Option<VolumeRamp> {
-        let ramp = self.model.routing.ramp;
-        match *what {
-            What::SinkVolume { sink, volume, .. } => Some(VolumeRamp {
-                end: End::Sink(sink),
-                volume,
-                ramp,
-                time_ms: self.model.routing.ramp_ms,
-            }),
-            What::SourceVolume {
-                source,
-                volume,
-                ramp_ms: time_ms,
-            } => Some(VolumeRamp {
-                end: End::Source(source),
-                volume,
-                ramp,
-                time_ms,
-            }),
-            _ => None,
-        }
+        let rules = &self.model.routing;
+        let (end, volume, ramp) = match *what {
+            What::SinkVolume { sink, volume, ramp, .. } => (End::Sink(sink), volume, ramp),
+            What::SourceVolume { source, volume, ramp } => (End::Source(source), volume, ramp),
+            _ => return None,
+        };
+        Some(VolumeRamp {
+            end,
+            volume,
+            ramp: ramp.kind.unwrap_or(rules.ramp),
+            time_ms: ramp.ms.map_or(rules.ramp_ms, to_time),
+        })
     }
 
     /// Forgets requests about a target; their acks are too late from now on.

@@ -21,6 +21,7 @@ impl Machine {
             return;
         }
         self.state.routing.starved = false;
+        self.settle_remembered(effects);
         let most = MOVES_EACH * (1 + self.state.routing.mains.len());
         for _ in 0..most {
             let mut moved = self.settle_displaced();
@@ -64,12 +65,12 @@ impl Machine {
                 // Connected, or held up by a newer one: it has its place.
                 Some((Goal::Up, ConnectionState::Connected | ConnectionState::Suspended)) => Goal::Gone,
                 Some((Goal::Up | Goal::Displaced { .. }, _)) => continue,
-                _ => match self.find_at(main.class, main.sink, Some(id)) {
+                _ => match self.find_at((main.class, &main.route), main.sink, Some(id)) {
                     Found::Closed => Goal::Gone,
                     _ => Goal::Up,
                 },
             };
-            let waiting = self.find_at(main.class, main.sink, Some(id)) == Found::Busy;
+            let waiting = self.find_at((main.class, &main.route), main.sink, Some(id)) == Found::Busy;
             if let Some(main) = self.state.routing.mains.get_mut(&id) {
                 main.goal = goal;
                 main.waiting = waiting && goal == Goal::Up;
@@ -87,13 +88,14 @@ impl Machine {
             .mains
             .iter()
             .filter(|it| it.1.waiting && it.1.goal == Goal::Up);
-        let mut waiting: Vec<_> = waiting.map(|(id, it)| (it.order, *id, it.class, it.sink)).collect();
-        waiting.sort_unstable();
+        let mut waiting: Vec<_> = waiting.map(|(id, it)| (it.order, *id, it)).collect();
+        waiting.sort_unstable_by_key(|it| (it.0, it.1));
         let mut free = waiting
             .into_iter()
-            .filter(|it| self.find_at(it.2, it.3, Some(it.1)) == Found::Free);
+            .filter(|(_, id, it)| self.find_at((it.class, &it.route), it.sink, Some(*id)) == Found::Free)
+            .map(|it| it.1);
         match free.next() {
-            Some((_, id, ..)) => {
+            Some(id) => {
                 self.admit_main(id);
                 true
             }

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::remembered::Remembered;
 use crate::command::{ConnectionState, Notification, Property};
 use crate::routing::handles::Handles;
 use crate::routing::{Hop, Registry, Route};
+use crate::routing_command::End;
+use crate::rules::action::Ramp;
 use crate::{Db10, Time};
 
 /// Main connections over domains at a time.
@@ -49,6 +52,9 @@ pub(super) struct Main {
     pub shown: bool,
     /// As last told.
     pub delay: i16,
+    /// A rule suspended it: line of its action.
+    #[serde(default)]
+    pub held: Option<u32>,
 }
 
 impl Main {
@@ -104,11 +110,12 @@ pub(super) enum What {
         volume: Db10,
         main_volume: i16,
         mute: bool,
+        ramp: Ramp,
     },
     SourceVolume {
         source: u16,
         volume: Db10,
-        ramp_ms: u16,
+        ramp: Ramp,
     },
     SinkSound {
         sink: u16,
@@ -221,6 +228,14 @@ pub(in crate::machine) struct Routing {
     /// Domains that were asked to go on without the daemon and haven't said yet that they do, and until when that is waited for.
     pub(super) asked_to_stay: BTreeMap<u16, Time>,
     pub(super) registration: Registration,
+    /// What was there before the boot, or before a domain was lost.
+    pub(in crate::machine) remembered: Remembered,
+    /// Sources and sinks that have just registered.
+    #[serde(skip)]
+    pub(super) fresh: Vec<End>,
+    /// Something has just registered.
+    #[serde(skip)]
+    pub(super) news: bool,
     /// Something waits for a handle.
     pub(super) starved: bool,
     /// Acks that were too late, of nobody's request, or another's.

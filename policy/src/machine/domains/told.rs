@@ -40,7 +40,7 @@ impl Machine {
                     self.volume_told(peer, end, volume);
                 }
                 for (end, property) in properties {
-                    self.property_told(peer, end, property);
+                    self.property_told(peer, end, property, signals);
                 }
             }
             RoutingCall::ConfirmRoutingReady { domain } if self.owns(peer, domain) => self.ready_told(),
@@ -128,12 +128,13 @@ impl Machine {
         }
     }
 
-    fn property_told(&mut self, peer: &str, end: End, property: (i16, i16)) {
+    fn property_told(&mut self, peer: &str, end: End, property: (i16, i16), signals: &mut Vec<Signal>) {
         if self.may_change(peer, end.kind(), end.id()).is_err() {
             return;
         }
         if let Some(lists) = self.lists_mut(end) {
             super::acks::set_property(&mut lists.sound, property);
         }
+        self.sound_changed(end, property, |main| main.up, signals);
     }
 }

@@ -24,19 +24,23 @@ impl Machine {
             return;
         }
         match &decided.action {
-            Action::Connect { pairs } => pairs
-                .iter()
-                .for_each(|(source, sink)| self.join(*source, *sink, effects)),
+            Action::Connect { pairs, format } => {
+                for (source, sink) in pairs {
+                    self.join((*source, *sink), *format, effects);
+                }
+            }
             Action::Disconnect(live) => live.iter().for_each(|it| self.part(it, effects)),
             Action::Push(live) => live.iter().for_each(|it| self.push(it, effects)),
             Action::Suspend(live) => live.iter().for_each(|it| self.suspend_by(it, decided.line)),
-            Action::SetMainVolume { sinks, change } => {
+            Action::SetMainVolume { sinks, change, ramp } => {
                 for sink in sinks {
+                    self.ramp_sink(*sink, *ramp);
                     self.set_main_volume(*sink, *change, effects);
                 }
             }
-            Action::SetGain { sources, change } => {
+            Action::SetGain { sources, change, ramp } => {
                 for source in sources {
+                    self.ramp_source(source.source(), *ramp);
                     self.set_gain(*source, *change, effects);
                 }
             }
@@ -90,7 +94,7 @@ impl Machine {
         effects.extend(signals.into_iter().map(Effect::Signal));
     }
 
-    fn join(&mut self, source: Target, sink: usize, effects: &mut Vec<Effect>) {
+    fn join(&mut self, (source, sink): (Target, usize), format: Option<u16>, effects: &mut Vec<Effect>) {
         let from = source.source();
         self.state
             .ruled
@@ -110,7 +114,12 @@ impl Machine {
         }
         let ends = (self.id_of(Element::Source(from)), self.id_of(Element::Sink(sink)));
         if let (Some(source), Some(sink)) = ends {
-            self.call(TOKEN, &Call::Connect { source, sink }, effects);
+            match format {
+                Some(_) if self.is_over_domains(source, sink) => {
+                    self.connect_over_domains(TOKEN, (source, sink), format, effects);
+                }
+                _ => self.call(TOKEN, &Call::Connect { source, sink }, effects),
+            }
         }
     }
 
@@ -121,6 +130,9 @@ impl Machine {
     }
 
     fn push(&mut self, live: &Live, effects: &mut Vec<Effect>) {
+        if self.state.routing.has_main(live.id) {
+            return self.park_main(live.id);
+        }
         if !self.state.connections.contains_key(&live.id) || self.state.ruled.pushed.len() >= MAX_PUSHED {
             return;
         }
@@ -137,7 +149,7 @@ impl Machine {
     /// Until it is resumed, or its stream stops.
     fn suspend_by(&mut self, live: &Live, line: u32) {
         let Some(connection) = self.state.connections.get_mut(&live.id) else {
-            return;
+            return self.hold_main(live.id, line);
         };
         if let Place::Admitted(order) | Place::Waiting(order) = connection.place {
             connection.place = Place::Held { line, order };
@@ -156,7 +168,10 @@ impl Machine {
                     sink: id,
                     volume: described.main_volume,
                 },
-                None => return,
+                None => match self.known_main_volume(id) {
+                    Some(volume) => Call::SetVolume { sink: id, volume },
+                    None => return,
+                },
             },
         };
         self.call(TOKEN, &call, effects);
@@ -164,6 +179,9 @@ impl Machine {
 
     fn set_gain(&mut self, source: Target, change: Change<crate::Db10>, effects: &mut Vec<Effect>) {
         let source = source.source();
+        if self.set_domain_gain(source, change) {
+            return;
+        }
         let (Some(id), Some(state)) = (self.id_of(Element::Source(source)), self.state.sources.get(source)) else {
             return;
         };

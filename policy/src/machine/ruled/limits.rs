@@ -13,6 +13,7 @@ use crate::machine::Machine;
 use crate::machine::heard::{By, Down};
 use crate::machine::ruled::{Pushed, Ruled};
 use crate::machine::state::State;
+use crate::machine::volumes::zone_volume;
 use crate::model::{Duck, Model};
 use crate::rules::Decided;
 use crate::rules::action::{Level, Limit, Spot};
@@ -85,14 +86,14 @@ fn wanted_gain(state: &State, source: usize) -> Option<Db10> {
 }
 
 /// What a sink's mainVolume means.
-fn sink_gain(model: &Model, state: &State, sink: usize) -> Option<Db10> {
+fn sink_gain(model: &Model, state: &State, (source, sink): (usize, usize)) -> Option<Db10> {
     match external(sink) {
         Some(id) => {
             let sink = state.routing.registry.sinks.get(&id)?;
             Some(curve::gain(model.routing.curve_of(&sink.name), sink.wanted_volume))
         }
         None => {
-            let volume = state.sinks.get(sink)?.volume;
+            let volume = zone_volume(model, state, (source, sink))?;
             Some(curve::gain(&model.sinks.get(sink)?.curve, volume))
         }
     }
@@ -100,7 +101,7 @@ fn sink_gain(model: &Model, state: &State, sink: usize) -> Option<Db10> {
 
 /// Of all limits that count for a source at a sink the strictest, how much it takes, and whether any goes before a duck.
 fn of_limits<'a>(model: &Model, state: &'a State, (source, sink): (usize, usize)) -> Option<(Db10, &'a Held, bool)> {
-    let (wanted, there) = (wanted_gain(state, source)?, sink_gain(model, state, sink)?);
+    let (wanted, there) = (wanted_gain(state, source)?, sink_gain(model, state, (source, sink))?);
     let limits = state.ruled.limits.iter();
     let counting = || limits.clone().filter(|it| it.covers(source, sink) && it.counts(state));
     let strictest = counting()

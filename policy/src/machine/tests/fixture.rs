@@ -33,6 +33,7 @@ pub(in crate::machine) fn class(name: &str, priority: i32, safety: bool) -> Clas
         priority,
         safety,
         others_at_most: None,
+        own_volume: false,
         line: 1,
     }
 }

@@ -145,6 +145,7 @@ fn a_gateway_in_use_is_not_taken_where_only_free_ones_may_be() {
             volume: 0,
             base_volume: 0,
             release_ms: None,
+            ramp: Default::default(),
             interrupt: 1,
             lists: lists.clone(),
         };
@@ -159,6 +160,7 @@ fn a_gateway_in_use_is_not_taken_where_only_free_ones_may_be() {
             wanted_volume: 0,
             mute: false,
             wanted_mute: false,
+            ramp: Default::default(),
             lists: lists.clone(),
         };
         registry.sources.insert(id, source);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Change, Level, Limit, Live, Part, RAMP_MS, Spot, Step, Target};
+use super::{Action, Change, Level, Limit, Live, Part, RAMP_MS, Ramp, Spot, Step, Target};
 use crate::MUTE;
 use crate::rules::catalogue::Field;
 use crate::rules::eval::{Eval, in_order};
@@ -25,7 +25,10 @@ struct Keys<'a> {
 pub(in crate::rules) fn decide(step: &Step, overrides: bool, eval: Eval<'_>) -> Option<Action> {
     let keys = Keys { step, eval };
     Some(match step.verb {
-        Verb::Connect | Verb::Pop | Verb::Resume => Action::Connect { pairs: keys.pairs()? },
+        Verb::Connect | Verb::Pop | Verb::Resume => Action::Connect {
+            pairs: keys.pairs()?,
+            format: keys.unsigned(Key::Format),
+        },
         Verb::Disconnect => Action::Disconnect(keys.live()?),
         Verb::Push => Action::Push(keys.live()?),
         Verb::Suspend => Action::Suspend(keys.live()?),
@@ -87,6 +90,10 @@ impl Keys<'_> {
 
     fn short(&self, key: Key) -> Option<i16> {
         self.value(key).short()
+    }
+
+    fn unsigned(&self, key: Key) -> Option<u16> {
+        self.value(key).number().and_then(|it| u16::try_from(it).ok())
     }
 
     fn is(&self, key: Key) -> bool {
@@ -339,15 +346,20 @@ impl Keys<'_> {
             }
             some(sinks.into_iter().collect())
         };
+        let ramp = Ramp {
+            kind: self.unsigned(Key::RampType),
+            ms: self.given(Key::Ramp).then(|| self.ramp()),
+        };
         let main = |change| {
             Some(Action::SetMainVolume {
                 sinks: sinks()?,
                 change,
+                ramp,
             })
         };
         let gain = |change| {
             let sources = some(self.sources())?;
-            Some(Action::SetGain { sources, change })
+            Some(Action::SetGain { sources, change, ramp })
         };
         if self.given(Key::MainVolume) {
             return main(Change::To(self.short(Key::MainVolume)?));

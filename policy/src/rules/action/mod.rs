@@ -89,6 +89,15 @@ pub enum Change<T> {
     Restore,
 }
 
+/// Ramp of a change of volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Ramp {
+    /// `am_RampType_t`, for domains: the mixer's are linear in dB.
+    pub kind: Option<u16>,
+    /// Its time, ms.
+    pub ms: Option<u32>,
+}
+
 /// Kind of an element that can be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -105,6 +114,8 @@ pub enum Action {
     Connect {
         /// Source and sink.
         pairs: Vec<(Target, usize)>,
+        /// Connection format at the source; only over domains.
+        format: Option<u16>,
     },
     /// End them.
     Disconnect(Vec<Live>),
@@ -118,6 +129,8 @@ pub enum Action {
         sinks: Vec<usize>,
         /// In the scale of the sink's curve.
         change: Change<i16>,
+        /// If not the sink's.
+        ramp: Ramp,
     },
     /// Wanted gain of sources.
     SetGain {
@@ -125,6 +138,8 @@ pub enum Action {
         sources: Vec<Target>,
         /// 0.1 dB.
         change: Change<Db10>,
+        /// If not the usual one.
+        ramp: Ramp,
     },
     /// Limit or mute.
     Limit(Limit),

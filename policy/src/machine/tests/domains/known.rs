@@ -300,7 +300,10 @@ fn where_only_topologies_count_a_class_without_one_has_no_route() {
     let text = format!("{CAR}{WAYS}").replace("[routing]", "[routing]\nonly_topologies = true");
     let doc = Document::parse(&text);
     let rules = read(&doc).routing;
-    assert_eq!(rules.ways("media", "fm", "speakers"), Some(Vec::new()));
+    assert_eq!(
+        rules.ways("media", "fm", "speakers", rules.only_topologies),
+        Some(Vec::new())
+    );
 }
 
 #[test]
