@@ -21,6 +21,8 @@ pub struct Class {
     pub others_at_most: Option<Db10>,
     /// It has a mainVolume of its own at each sink, where somebody set one: see [`crate::machine::volumes`].
     pub own_volume: bool,
+    /// What clients are told of it: type (as the wire's `n`) and value.
+    pub properties: Vec<(i16, i16)>,
     /// Line of the file it is defined in.
     pub line: u32,
 }

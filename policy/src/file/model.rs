@@ -109,6 +109,7 @@ fn class(doc: &Document<'_>, entry: &Entry<'_>) -> Class {
         safety,
         others_at_most: others_at_most(entry, safety),
         own_volume: entry.table.bool_or("own_volume", false),
+        properties: properties::pairs(&entry.table),
         line: doc.line(entry.span),
     }
 }

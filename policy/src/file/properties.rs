@@ -68,6 +68,26 @@ fn one(table: &Table<'_>) -> Option<(SystemProperty, Span)> {
     Some((property, kind.span))
 }
 
+/// `properties = [[1, 5]]`: types and values.
+pub(super) fn pairs(table: &Table<'_>) -> Vec<(i16, i16)> {
+    let wanted = "pairs of type and value, as `[[1, 5], [2, -3]]`";
+    let Some(items) = table.get("properties").and_then(|value| value.list(wanted)) else {
+        return Vec::new();
+    };
+    let pair = |item: &super::Value<'_>| {
+        let pair = item.list(wanted)?;
+        let [kind, value] = pair.as_slice() else {
+            return item.out_of_range(
+                "a property is a pair of type and value",
+                format!("has {} values", pair.len()),
+            );
+        };
+        let kind = kind.integer(1..=u16::MAX.into())?.value as u16 as i16;
+        Some((kind, value.integer(i16::MIN.into()..=i16::MAX.into())?.value as i16))
+    };
+    items.iter().filter_map(pair).collect()
+}
+
 /// Main sound properties that the file describes.
 pub(super) fn main_sound(root: &Table<'_>, usual: (i16, i16)) -> BTreeMap<i16, MainSound> {
     let mut all: BTreeMap<i16, (MainSound, Span)> = BTreeMap::new();

@@ -309,7 +309,7 @@ impl Machine {
             Some(ClassInfo {
                 id: self.state.ids.classes.id(index)?,
                 name: class.name.clone(),
-                properties: Vec::new(),
+                properties: self.class_properties(index),
             })
         });
         classes.collect()

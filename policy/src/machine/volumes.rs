@@ -16,6 +16,8 @@ use crate::curve;
 
 /// Those that are kept: classes by sinks.
 const MOST: usize = 4096;
+/// The class property that says so.
+const OWN: i16 = 61440_u16 as i16;
 /// The type for classID 101.
 const FIRST: i32 = 61824;
 
@@ -47,6 +49,14 @@ impl Machine {
             Some((class.name.clone(), sink.clone(), *volume))
         });
         named.collect()
+    }
+
+    /// What clients are told of a class: with a volume of its own also AudioManager's 61440 = 1.
+    pub(super) fn class_properties(&self, class: usize) -> Vec<Property> {
+        let class = self.model.classes.get(class);
+        let own = class.filter(|it| it.own_volume).map(|_| (OWN, 1));
+        let written = class.map(|it| it.properties.iter().copied());
+        written.into_iter().flatten().chain(own).collect()
     }
 
     /// The class of which a main sound property is the volume.

@@ -414,11 +414,15 @@ impl Machine {
         code(error::OK)
     }
 
-    /// The class of the newest that is heard at a domain's sink.
+    /// The class of the newest that is heard at a domain's sink, one that goes until it is gone.
     fn class_at(&self, sink: u16) -> Option<usize> {
-        let there = self.there(sink).into_iter().rev();
-        let mut heard = there.filter(|(_, it)| it.state == ConnectionState::Connected && self.aims_up(it));
-        self.state.ids.classes.index(heard.next()?.1.class)
+        let mains = self.state.routing.mains.values().filter(|it| it.sink == sink);
+        let heard = mains.filter(|it| match it.state {
+            ConnectionState::Connected => it.goal != Goal::Up || self.aims_up(it),
+            ConnectionState::Disconnecting => true,
+            _ => false,
+        });
+        self.state.ids.classes.index(heard.max_by_key(|it| it.order)?.class)
     }
 
     /// The mainVolume that this class has of its own there.

@@ -166,7 +166,10 @@ impl Machine {
         let segments = self.state.connections.values().filter(|it| !it.direct);
         let all = segments.map(|segment| {
             let mains = &self.state.routing.mains;
-            let over: Vec<&Main> = segment.held.iter().filter_map(|id| mains.get(id)).collect();
+            // What a domain's source plays by a guest's stream is paused and ducked at the source.
+            let streams = |main: &&Main| self.state.ids.sources.index(main.source).is_some();
+            let over = segment.held.iter().filter_map(|id| mains.get(id));
+            let over: Vec<&Main> = over.filter(streams).collect();
             let up = over.iter().any(|main| self.aims_up(main));
             let far = Far {
                 paused: over.first().filter(|_| !up).and_then(|main| self.pauser_of(main)),

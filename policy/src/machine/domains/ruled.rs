@@ -14,10 +14,12 @@ fn external(index: usize) -> Option<u16> {
 impl Machine {
     /// Disconnects a connection and keeps it for pop.
     pub(in crate::machine) fn park_main(&mut self, id: u16) {
+        let order = self.state.tick_order();
         if let Some(main) = self.state.routing.mains.get_mut(&id)
             && main.goal != Goal::Gone
         {
             main.goal = Goal::Parked;
+            main.order = order;
             main.waiting = false;
         }
     }

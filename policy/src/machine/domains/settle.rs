@@ -70,6 +70,14 @@ impl Machine {
                     _ => Goal::Up,
                 },
             };
+            if goal == Goal::Up {
+                // It asks anew for what the one that failed was refused.
+                let sink = main.sink;
+                self.state.routing.forgive(Target::SinkVolume(sink));
+            }
+            let Some(main) = self.state.routing.mains.get(&id) else {
+                continue;
+            };
             let waiting = self.find_at((main.class, &main.route), main.sink, Some(id)) == Found::Busy;
             if let Some(main) = self.state.routing.mains.get_mut(&id) {
                 main.goal = goal;

@@ -34,6 +34,7 @@ pub(in crate::machine) fn class(name: &str, priority: i32, safety: bool) -> Clas
         safety,
         others_at_most: None,
         own_volume: false,
+        properties: Vec::new(),
         line: 1,
     }
 }

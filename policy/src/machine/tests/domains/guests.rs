@@ -90,14 +90,100 @@ fn a_zones_domain_is_the_built_in_one() {
 }
 
 #[test]
-fn nothing_is_fed_into_a_guests_stream_and_nothing_of_safety_led_away() {
+fn nothing_is_fed_into_a_safety_partition_and_nothing_of_it_led_away() {
     let (mut rig, _, speakers) = car_with_amplifier(car());
-    let mut data = gateway((101, speakers), (BUILT_IN, id(MEDIA)));
+    let partition = id(crate::machine::tests::fixture::PARTITION);
+    let mut data = gateway((101, speakers), (BUILT_IN, partition));
     data.control_domain = 101;
     let reply = rig.routing(":1.1", RoutingCall::RegisterGateway(data));
     assert_eq!(reply, RoutingReply::Id { id: 0, error: 7 });
-    let partition = id(crate::machine::tests::fixture::PARTITION);
     assert_eq!(rig.connect(partition, speakers), (8, 0));
+}
+
+/// A guest that is a domain too: what its applications play leaves it by its streams. `(rig, its domain)`.
+fn guest_with_domain() -> (Rig, u16) {
+    let mut model = car();
+    for source in &mut model.sources {
+        source.auto_connect.clear();
+    }
+    let mut rig = Rig::new(model);
+    let domain = rig.domain(":1.1", "guest");
+    (rig, domain)
+}
+
+/// An application of a class, whose sound leaves by a stream: in a format of its own, so by no other.
+fn application(rig: &mut Rig, domain: u16, name: &str, class: usize, stream: usize) -> u16 {
+    let formats = vec![1 + u16::try_from(stream % 2).unwrap()];
+    let class = rig.class(class);
+    let mut data = source(domain, name, class);
+    data.lists.formats.clone_from(&formats);
+    let source = rig.registered(":1.1", RoutingCall::RegisterSource(data));
+    let mut card = sink(domain, &format!("card of {name}"));
+    card.lists.formats = formats;
+    let card = rig.registered(":1.1", RoutingCall::RegisterSink(card));
+    let mut data = gateway((domain, card), (BUILT_IN, id(stream)));
+    data.control_domain = domain;
+    rig.registered(":1.1", RoutingCall::RegisterGateway(data));
+    source
+}
+
+fn volumes(rig: &mut Rig) -> Vec<(u16, i16)> {
+    let sent = rig.sent().into_iter();
+    let volumes = sent.filter_map(|it| match it {
+        DomainRequest::SetSourceVolume { source, volume, .. } => Some((source, volume)),
+        _ => None,
+    });
+    volumes.collect()
+}
+
+#[test]
+fn an_application_of_a_guest_is_routed_over_the_guests_stream_to_a_zone() {
+    let (mut rig, domain) = guest_with_domain();
+    let player = application(&mut rig, domain, "player", 0, MEDIA);
+    rig.sent();
+    let (error, main) = rig.connect(player, 101);
+    assert_eq!(error, 0);
+    rig.ack_all();
+    assert_eq!(rig.state(main), Some(ConnectionState::Connected));
+    let sent = rig.sent();
+    assert!(
+        matches!(sent[0], DomainRequest::Connect { source, .. } if source == player),
+        "{sent:?}"
+    );
+    start(&mut rig, MEDIA);
+    assert_eq!(gain(&rig, MEDIA), 0, "the stream has its zone");
+    rig.call(Call::Disconnect { connection: main });
+    rig.ack_all();
+    assert_eq!(why(&rig, MEDIA), CauseKind::NoRoute);
+    assert_eq!(rig.state(main), None);
+}
+
+#[test]
+fn applications_with_streams_of_their_own_are_ducked_once_by_the_mixer() {
+    let (mut rig, domain) = guest_with_domain();
+    let player = application(&mut rig, domain, "player", 0, MEDIA);
+    let talker = application(&mut rig, domain, "talker", NAVIGATION, PHONE);
+    for (source, stream) in [(player, MEDIA), (talker, PHONE)] {
+        start(&mut rig, stream);
+        rig.connect(source, 101);
+        rig.ack_all();
+    }
+    assert_eq!(gain(&rig, MEDIA), -200, "as the streams' classes have it");
+    assert_eq!(volumes(&mut rig), [], "and not in the guest as well");
+}
+
+#[test]
+fn applications_that_share_a_stream_are_ducked_by_their_guest() {
+    let (mut rig, domain) = guest_with_domain();
+    let player = application(&mut rig, domain, "player", 0, MEDIA);
+    let talker = rig.source(":1.1", domain, "talker", NAVIGATION);
+    start(&mut rig, MEDIA);
+    for source in [player, talker] {
+        rig.connect(source, 101);
+        rig.ack_all();
+    }
+    assert_eq!(gain(&rig, MEDIA), 0, "the mixer can't tell them apart");
+    assert_eq!(volumes(&mut rig), [(player, -140)]);
 }
 
 #[test]
