@@ -443,6 +443,12 @@ impl Stage {
         match ack {
             "ackConnect" | "ackDisconnect" => self.tell(domain, ack, &(handle, id, code)),
             "ackSetSinkVolume" | "ackSetSourceVolume" => self.tell(domain, ack, &(handle, volume, code)),
+            // The input that is hot now.
+            "ackCrossFading" => self.tell(domain, ack, &(handle, volume, code)),
+            "ackSetVolumes" => {
+                let all = int_rows(request.args.first());
+                self.tell(domain, ack, &(handle, all, code))
+            }
             _ => self.tell(domain, ack, &(handle, code)),
         }
     }
@@ -482,6 +488,16 @@ impl Stage {
     }
 }
 
+/// `a(nqqnq)` of what was asked as `a(nqnnq)`.
+fn int_rows(list: Option<&Value>) -> Vec<(i16, u16, u16, i16, u16)> {
+    let rows = list.map_or(&[][..], Value::items).iter();
+    let row = |it: &Value| {
+        let int = |at: usize| it.items().get(at).and_then(Value::int).unwrap_or(0);
+        (int(0) as i16, int(1) as u16, int(2) as u16, int(3) as i16, int(4) as u16)
+    };
+    rows.map(row).collect()
+}
+
 /// The member that acknowledges a request; empty where none does.
 #[must_use]
 pub fn ack_of(request: &str) -> &'static str {
@@ -493,6 +509,10 @@ pub fn ack_of(request: &str) -> &'static str {
         "asyncSetSourceState" => "ackSetSourceState",
         "asyncSetSinkSoundProperty" => "ackSetSinkSoundProperty",
         "asyncSetSourceSoundProperty" => "ackSetSourceSoundProperty",
+        "asyncSetSinkSoundProperties" => "ackSetSinkSoundProperties",
+        "asyncSetSourceSoundProperties" => "ackSetSourceSoundProperties",
+        "asyncCrossFade" => "ackCrossFading",
+        "asyncSetVolumes" => "ackSetVolumes",
         "asyncSetSinkNotificationConfiguration" => "ackSinkNotificationConfiguration",
         "asyncSetSourceNotificationConfiguration" => "ackSourceNotificationConfiguration",
         "asyncTransferConnection" => "ackTransferConnection",

@@ -8,6 +8,7 @@ mod levels;
 mod properties;
 mod registration;
 mod routes;
+mod together;
 mod told;
 mod wire;
 
@@ -25,6 +26,7 @@ pub fn all() -> impl Iterator<Item = Case> {
         ends::CASES,
         registration::CASES,
         told::CASES,
+        together::CASES,
         wire::CASES,
     ];
     tables.into_iter().flatten().copied()
