@@ -82,7 +82,11 @@ const FAULTS: &[(Fault, &str, &str)] = &[
         "an_aborted_request_is_aborted_once",
         "handles aborted",
     ),
-    (Unasked("asyncSetSourceState"), "the_reference_exchange", "not asyncSetSourceState"),
+    (
+        Unasked("asyncSetSourceState"),
+        "the_reference_exchange",
+        "not asyncSetSourceState",
+    ),
 ];
 
 #[test]

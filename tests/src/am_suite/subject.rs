@@ -75,6 +75,12 @@ impl Subject {
         Ok(())
     }
 
+    /// Process ID of what was started.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Address of the bus.
     #[must_use]
     pub fn address(&self) -> &str {

@@ -493,7 +493,13 @@ fn int_rows(list: Option<&Value>) -> Vec<(i16, u16, u16, i16, u16)> {
     let rows = list.map_or(&[][..], Value::items).iter();
     let row = |it: &Value| {
         let int = |at: usize| it.items().get(at).and_then(Value::int).unwrap_or(0);
-        (int(0) as i16, int(1) as u16, int(2) as u16, int(3) as i16, int(4) as u16)
+        (
+            int(0) as i16,
+            int(1) as u16,
+            int(2) as u16,
+            int(3) as i16,
+            int(4) as u16,
+        )
     };
     rows.map(row).collect()
 }

@@ -67,7 +67,11 @@ fn the_first_through_a_crossfader_takes_its_input(s: &mut Stage) -> Result<()> {
     let desk = desk(s)?;
     s.connected(desk.music, desk.sink)?;
     let asked = s.asked_of(desk.domain);
-    same("segments", asked.iter().filter(|it| it.starts_with("asyncConnect")).count(), 2)?;
+    same(
+        "segments",
+        asked.iter().filter(|it| it.starts_with("asyncConnect")).count(),
+        2,
+    )?;
     same("fades", fades(&asked).len(), 0)
 }
 
@@ -78,14 +82,25 @@ fn a_newcomer_by_the_other_input_of_a_crossfader_is_faded_to(s: &mut Stage) -> R
     let call = s.connected(desk.caller, desk.sink)?;
     s.is_in(music, SUSPENDED)?;
     let asked = s.asked_of(desk.domain);
-    same("fade", format!("{:?}", fades(&asked)), format!("[\"asyncCrossFade {} 2 1 200\"]", desk.crossfader))?;
+    same(
+        "fade",
+        format!("{:?}", fades(&asked)),
+        format!("[\"asyncCrossFade {} 2 1 200\"]", desk.crossfader),
+    )?;
     let at = |text: &str| asked.iter().position(|it| it.starts_with(text));
     let pause = format!("asyncSetSourceState {} 3", desk.music);
-    ensure!(at("asyncCrossFade") < at(&pause), "paused before it was faded: {asked:?}");
+    ensure!(
+        at("asyncCrossFade") < at(&pause),
+        "paused before it was faded: {asked:?}"
+    );
     s.disconnect(call)?;
     s.is_in(music, CONNECTED)?;
     let asked = s.asked_of(desk.domain);
-    same("fade back", format!("{:?}", fades(&asked)), format!("[\"asyncCrossFade {} 1 1 200\"]", desk.crossfader))
+    same(
+        "fade back",
+        format!("{:?}", fades(&asked)),
+        format!("[\"asyncCrossFade {} 1 1 200\"]", desk.crossfader),
+    )
 }
 
 fn a_refused_fade_is_rolled_back(s: &mut Stage) -> Result<()> {
@@ -117,7 +132,10 @@ fn notify(s: &mut Stage, domain: usize, source: u16, value: i16) -> Result<()> {
 fn several_volumes_of_a_domain_that_sets_them_at_once_are_one_request(s: &mut Stage) -> Result<()> {
     let (domain, [a, b]) = mixer(s)?;
     notify(s, domain, a, 1)?;
-    s.was_asked(domain, &[format!("asyncSetVolumes ((2 {a} -200 1 100) (2 {b} -200 1 100))")])?;
+    s.was_asked(
+        domain,
+        &[format!("asyncSetVolumes ((2 {a} -200 1 100) (2 {b} -200 1 100))")],
+    )?;
     notify(s, domain, a, 5)?;
     s.was_asked(domain, &[format!("asyncSetVolumes ((2 {a} 0 1 100) (2 {b} 0 1 100))")])
 }
@@ -154,26 +172,49 @@ fn several_properties_of_a_sink_are_one_request(s: &mut Stage) -> Result<()> {
     s.was_asked(domain, &[format!("asyncSetSinkSoundProperties {sink} ((1 4) (3 5))")])?;
     s.hears(&format!("MainSinkSoundPropertyChanged {sink} (1 4)"))?;
     s.hears(&format!("MainSinkSoundPropertyChanged {sink} (3 5)"))?;
-    same("list", listed(&s.call("GetListMainSinkSoundProperties", &sink)?), "0 ((1 4) (3 5))")
+    same(
+        "list",
+        listed(&s.call("GetListMainSinkSoundProperties", &sink)?),
+        "0 ((1 4) (3 5))",
+    )
 }
 
 fn several_properties_of_a_source_are_one_request(s: &mut Stage) -> Result<()> {
     let (domain, source, _) = equalizer(s)?;
     notify(s, domain, source, 6)?;
-    s.was_asked(domain, &[format!("asyncSetSourceSoundProperties {source} ((1 4) (3 5))")])?;
+    s.was_asked(
+        domain,
+        &[format!("asyncSetSourceSoundProperties {source} ((1 4) (3 5))")],
+    )?;
     s.hears(&format!("MainSourceSoundPropertyChanged {source} (3 5)"))?;
-    same("list", listed(&s.call("GetListMainSourceSoundProperties", &source)?), "0 ((1 4) (3 5))")
+    same(
+        "list",
+        listed(&s.call("GetListMainSourceSoundProperties", &source)?),
+        "0 ((1 4) (3 5))",
+    )
 }
 
 fn a_refusal_of_several_properties_is_not_told(s: &mut Stage) -> Result<()> {
     let (domain, source, sink) = equalizer(s)?;
     s.acks(domain, Acks::Refuses("asyncSetSinkSoundProperties", 7));
     s.hook(domain, "hookSinkNotificationDataChange", &(sink, (7_i16, 6_i16)))?;
-    same("sink", listed(&s.call("GetListMainSinkSoundProperties", &sink)?), "0 ((1 0) (3 0))")?;
+    same(
+        "sink",
+        listed(&s.call("GetListMainSinkSoundProperties", &sink)?),
+        "0 ((1 0) (3 0))",
+    )?;
     s.acks(domain, Acks::Refuses("asyncSetSourceSoundProperties", 7));
     notify(s, domain, source, 6)?;
-    same("source", listed(&s.call("GetListMainSourceSoundProperties", &source)?), "0 ((1 0) (3 0))")?;
-    ensure!(!s.heard.iter().any(|it| it.contains("PropertyChanged")), "heard: {:?}", s.heard);
+    same(
+        "source",
+        listed(&s.call("GetListMainSourceSoundProperties", &source)?),
+        "0 ((1 0) (3 0))",
+    )?;
+    ensure!(
+        !s.heard.iter().any(|it| it.contains("PropertyChanged")),
+        "heard: {:?}",
+        s.heard
+    );
     Ok(())
 }
 
@@ -190,7 +231,11 @@ fn a_domain_that_ran_before_the_daemon_is_taken_control_of(s: &mut Stage) -> Res
     same("asked", s.domains[domain].asked.len(), 1)?;
     let asked = s.domains[domain].asked[0].clone();
     same("member", &asked.member, "setDomainState")?;
-    same("domain and state", format!("{} {}", asked.handle, listed(&asked.args)), format!("{id} 1"))
+    same(
+        "domain and state",
+        format!("{} {}", asked.handle, listed(&asked.args)),
+        format!("{id} 1"),
+    )
 }
 
 fn a_system_property_that_may_be_set_is_told(s: &mut Stage) -> Result<()> {
