@@ -5,6 +5,6 @@
 mod endurance;
 
 #[test]
-fn three_thousand_connections_leave_nothing_behind_after_the_first_thousand() {
-    endurance::cycles(3000);
+fn two_and_a_half_thousand_connections_leave_nothing_behind_after_the_first_thousand() {
+    endurance::cycles(2500);
 }

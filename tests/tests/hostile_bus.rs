@@ -43,7 +43,10 @@ fn attacked(seconds: f64) -> Result<(), String> {
     let after = rig.settled(0).map_err(|e| told(&e))?;
     let grown = process::resident(control).unwrap().saturating_sub(before);
     let (calls, limited) = (attack.calls.load(Relaxed), attack.limited.load(Relaxed));
-    println!("{calls} hostile calls, {limited} answered LimitsExceeded, {grown} bytes more than {before}");
+    let domains = attack.domains.load(Relaxed);
+    println!(
+        "{calls} hostile calls, {domains} domains, {limited} answered LimitsExceeded, {grown} bytes more than {before}"
+    );
     drop(attack);
     let report = compare(&sent, &after[played..], 4);
     if !report.is_exact() || stats.lost + stats.errors > 0 {
@@ -55,6 +58,7 @@ fn attacked(seconds: f64) -> Result<(), String> {
         "the control process was restarted"
     );
     assert!(limited > 0, "no queue was full");
+    assert!(domains >= 1000, "{domains} domains only");
     assert!(grown < UNEVEN, "{grown} bytes more");
     // Those that left are gone, and who asks now is answered.
     let none = process::until("the hostile domains are gone", Duration::from_secs(20), || {

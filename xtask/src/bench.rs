@@ -1,4 +1,4 @@
-//! `cargo xtask bench vds`: what Carillon costs beside its peer, in one run, on one paced card. `bench mix`: [`mix`].
+//! `cargo xtask bench vds`: what Carillon costs beside its peer, in one run, on one paced card. `bench mix`: [`mix`], `bench dbus`: [`dbus`].
 //!
 //! ```text
 //!  fe-play x N ── vhost-user ── N guests of one audiod ── ALSA codec, period = guest period ──┐
@@ -8,6 +8,7 @@
 //! The two take turns, round by round. CPU time is the kernel's, of all processes of a side, its front ends with it and
 //! apart; system calls are counted by the kernel's tracepoint in the same seconds, without a tracer.
 
+mod dbus;
 mod mix;
 mod side;
 mod table;
@@ -35,6 +36,8 @@ enum What {
     Vds(VdsOptions),
     /// Instructions a stream and period cost the engine
     Mix(mix::Options),
+    /// Calls, connections and starts on the bus, beside what they can't be without
+    Dbus(dbus::Options),
 }
 
 #[derive(clap::Args)]
@@ -76,6 +79,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     match &options.what {
         What::Vds(options) => beside_the_peer(options),
         What::Mix(options) => mix::run(options),
+        What::Dbus(options) => dbus::run(options),
     }
 }
 

@@ -60,13 +60,25 @@ impl Bus {
         }
     }
 
+    /// Up to `most` requests, so that guests have their turn; where there may be more, the bell rings again.
+    pub fn take_some(&mut self, most: usize) -> Vec<Request> {
+        let mut taken = Vec::new();
+        while taken.len() < most {
+            match self.take() {
+                Some(request) => taken.push(request),
+                None => return taken,
+            }
+        }
+        self.ring();
+        taken
+    }
+
     /// The bell was heard.
     pub fn heard(&self) {
         let _ = self.bell.0.drain();
     }
 
-    /// Rings it: there was more than one turn of the loop takes.
-    pub fn ring(&self) {
+    fn ring(&self) {
         let _ = self.bell.0.signal();
     }
 
@@ -113,4 +125,69 @@ fn eventfd() -> io::Result<EventFd> {
     }
     // SAFETY: a fresh descriptor.
     EventFd::take(unsafe { OwnedFd::from_raw_fd(raw) }).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use dbus_api::server::{OwnCall, What};
+
+    use super::*;
+
+    fn rung(bus: &Bus) -> bool {
+        let mut poll = libc::pollfd {
+            fd: bus.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one valid pollfd.
+        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+    }
+
+    /// A guest that asks meanwhile is decided after at most as many calls as one turn takes.
+    #[test]
+    fn one_turn_takes_so_many_requests_and_rings_for_the_others() {
+        let (sender, requests) = mpsc::channel(100);
+        let (outs, _heard) = mpsc::unbounded_channel();
+        let (stop, _stopped) = oneshot::channel();
+        for token in 1..=70 {
+            let (sender_name, what) = (":1.1".to_owned(), What::Own(OwnCall::Status));
+            let request = Request {
+                token,
+                sender: sender_name,
+                what,
+            };
+            assert!(sender.try_send(request).is_ok());
+        }
+        let thread = std::thread::spawn(|| {});
+        let served = Served {
+            requests,
+            outs,
+            stop,
+            thread,
+        };
+        let mut bus = Bus {
+            bell: Arc::new(Bell(eventfd().unwrap())),
+            served: Some(served),
+        };
+
+        let mut turn = || {
+            bus.heard();
+            let tokens: Vec<u64> = bus.take_some(32).iter().map(|it| it.token).collect();
+            (tokens, rung(&bus))
+        };
+
+        assert_eq!(turn(), ((1..=32).collect(), true));
+        assert_eq!(turn(), ((33..=64).collect(), true));
+        assert_eq!(turn(), ((65..=70).collect(), false));
+        assert!(
+            sender
+                .try_send(Request {
+                    token: 71,
+                    sender: String::new(),
+                    what: What::NameOwned
+                })
+                .is_ok()
+        );
+        assert!(rung(&bus), "the next one rings by itself");
+    }
 }

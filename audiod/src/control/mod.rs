@@ -48,7 +48,7 @@ use monitor::{Happening, Names};
 use recorder::Recorders;
 use reload::Running;
 
-/// Requests taken from the bus before the guests have their turn.
+/// Requests taken from the bus before the guests have their turn: a START is decided after at most so many.
 const REQUESTS_A_TURN: usize = 32;
 /// At the end domains have this long to take connections over, ms: the supervisor waits 2 s for us.
 const RUNDOWN_MS: u64 = 1500;
@@ -313,13 +313,9 @@ impl Control {
     }
 
     fn take_requests(&mut self) {
-        for _ in 0..REQUESTS_A_TURN {
-            let Some(request) = self.bus.take() else {
-                return;
-            };
+        for request in self.bus.take_some(REQUESTS_A_TURN) {
             self.take_request(request);
         }
-        self.bus.ring();
     }
 
     fn own(&mut self, call: OwnCall) -> OwnReply {

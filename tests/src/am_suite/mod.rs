@@ -8,6 +8,7 @@
 //! ```
 //! docs/am-suite.md says what the daemon under test has to be configured like.
 
+pub mod bench;
 pub mod bus;
 pub mod cases;
 pub mod coverage;

@@ -41,6 +41,50 @@ fn id(values: &[Value], at: usize) -> Result<u16> {
     Ok(u16::try_from(id)?)
 }
 
+/// What registerSink takes.
+#[must_use]
+pub fn sink_data(domain: u16, class: u16, name: &str, element: &Element) -> SinkData {
+    let it = element.clone();
+    SinkData {
+        id: it.id,
+        name: name.to_owned(),
+        domain,
+        class: class.into(),
+        volume: it.volume,
+        visible: it.visible,
+        available: it.available,
+        mute: it.mute,
+        main_volume: it.main_volume,
+        sound: it.sound,
+        formats: it.formats,
+        main_sound: it.main_sound,
+        main_notifications: it.main_notifications,
+        notifications: it.notifications,
+    }
+}
+
+/// What registerSource takes.
+#[must_use]
+pub fn source_data(domain: u16, class: u16, name: &str, element: &Element) -> SourceData {
+    let it = element.clone();
+    SourceData {
+        id: it.id,
+        domain,
+        name: name.to_owned(),
+        class,
+        state: it.state,
+        volume: it.volume,
+        visible: it.visible,
+        available: it.available,
+        interrupt: 1,
+        sound: it.sound,
+        formats: it.formats,
+        main_sound: it.main_sound,
+        main_notifications: it.main_notifications,
+        notifications: it.notifications,
+    }
+}
+
 impl Stage {
     /// A method of the routing interface that answers with a code; the code.
     ///
@@ -146,24 +190,8 @@ impl Stage {
     /// # Errors
     /// Its class is not there.
     pub fn sink_body(&mut self, domain: u16, name: &str, element: &Element) -> Result<(SinkData,)> {
-        let class = i32::from(self.class(element.class)?);
-        let it = element.clone();
-        Ok((SinkData {
-            id: it.id,
-            name: name.to_owned(),
-            domain,
-            class,
-            volume: it.volume,
-            visible: it.visible,
-            available: it.available,
-            mute: it.mute,
-            main_volume: it.main_volume,
-            sound: it.sound,
-            formats: it.formats,
-            main_sound: it.main_sound,
-            main_notifications: it.main_notifications,
-            notifications: it.notifications,
-        },))
+        let class = self.class(element.class)?;
+        Ok((sink_data(domain, class, name, element),))
     }
 
     /// The body of registerSource.
@@ -172,23 +200,7 @@ impl Stage {
     /// Its class is not there.
     pub fn source_body(&mut self, domain: u16, name: &str, element: &Element) -> Result<(SourceData,)> {
         let class = self.class(element.class)?;
-        let it = element.clone();
-        Ok((SourceData {
-            id: it.id,
-            domain,
-            name: name.to_owned(),
-            class,
-            state: it.state,
-            volume: it.volume,
-            visible: it.visible,
-            available: it.available,
-            interrupt: 1,
-            sound: it.sound,
-            formats: it.formats,
-            main_sound: it.main_sound,
-            main_notifications: it.main_notifications,
-            notifications: it.notifications,
-        },))
+        Ok((source_data(domain, class, name, element),))
     }
 
     /// A registered sink; its ID.
