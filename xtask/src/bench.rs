@@ -131,7 +131,8 @@ fn build(profile: Profile) -> anyhow::Result<PathBuf> {
 
 /// Where cargo puts the programs of a profile.
 fn programs(folder: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| directory().join(".."), PathBuf::from);
+    let ours = || directory().parent().map(PathBuf::from).unwrap_or_default();
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(ours, PathBuf::from);
     target.join(folder)
 }
 

@@ -13,7 +13,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use system_tests::am_suite::bench::{Client, Timed, serve_domain};
 use system_tests::am_suite::subject::{CONFIGURATION, Subject};
 
@@ -130,7 +130,9 @@ fn side(options: &Options, command: &str, programs: &Path, folder: &Path) -> any
     std::fs::create_dir_all(folder)?;
     let mut subject = Subject::start(folder, Some(command))?;
     let mut client = Client::connect(subject.address())?;
-    client.wait_for_daemon()?;
+    if let Err(error) = client.wait_for_daemon() {
+        bail!("{error}; {}", subject.state());
+    }
     eprintln!("{command}: calls");
     let (calls, beside) = client.calls(options.calls)?;
     let calls = row("GetListMainConnections", &calls, "GetId of the bus", &beside, Some(2.0));
