@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use system_tests::board::{Board, Codec};
+use system_tests::board::{Board, Clock, Codec, HDA, Image, qemu};
 use system_tests::coded;
+use system_tests::daemon::program;
 use system_tests::nested::{self, Linux};
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -120,4 +121,103 @@ fn a_codec_with_msi_plays_bit_for_bit_from_the_service_vm() {
 fn a_codec_with_intx_plays_bit_for_bit_from_the_service_vm() {
     let unmute = "amixer -q set Master 100% unmute; amixer -q set PCM 100% unmute;";
     codec_plays("ac97", Codec::Ac97, &["snd-intel8x0"], unmute, 9600);
+}
+
+/// The daemon beside the hypervisor, on the board's own card; in virtual time an xrun would be ours.
+const SYSTEM: &str = r#"
+version = 1
+bus = "unix:path=/run/bus"
+[codecs.main]
+backend = "alsa"
+device = "hw:0,0"
+period = 240
+lead = 12
+[zones.cabin]
+codec = "main"
+[classes.media]
+priority = 10
+[guests.ivi]
+socket = "/run/ivi.sock"
+streams.media = { class = "media", zone = "cabin" }
+"#;
+/// Kills the daemon while the guest plays its second take, and starts it anew.
+const OUTAGE: &str = r#"
+daemon() {
+    setsid audiod run /system.toml --ready-fd 1 > /run/ready 2> /run/audiod.log &
+    audiod=$!
+    until [ -s /run/ready ]; do sleep 0.02; done
+}
+card
+daemon
+hypervisor run --no-host-check --run-dir /run/hv /board.toml > /run/hypervisor.log 2>&1 &
+hypervisor=$!
+until grep -q 'guest: second' /run/hv/ivi.console 2> /dev/null; do sleep 0.05; done
+sleep 0.5
+kill -9 -$audiod
+rm -f /run/ready /run/ivi.sock
+sleep 0.5
+daemon
+wait $hypervisor
+status=$?
+sleep 0.3
+for file in /run/hypervisor.log /run/hv/*.console /run/hv/*.log /run/audiod.log; do echo "== $file"; cat "$file"; done
+exit $status
+"#;
+/// Plays once, then in an outage, then until it works again; each take is another.
+const TAKES: &str = "\
+card || exit 1
+play() { aplay -q -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 --period-size=1024 --buffer-size=8192 \"/take$1\"; }
+play 1
+echo \"guest: first $?\"
+echo 'guest: second'
+for take in 1 2 3; do play 2 2> /dev/null; done
+tries=0
+until play 3 2> /dev/null; do tries=$((tries + 1)); [ $tries -lt 40 ] || exit 1; sleep 0.1; done
+echo \"guest: third after $tries\"";
+
+#[test]
+fn a_stock_guest_plays_bit_for_bit_and_plays_again_after_its_back_end_was_killed() {
+    let takes = [1, 2, 3].map(|seed| coded::generate(S16, 2, 24_000, seed, 0).unwrap());
+    let file = |take: usize| {
+        (
+            format!("take{take}"),
+            [takes[take - 1].as_slice(), &[0; 9600 * 4]].concat(),
+        )
+    };
+    let guest = Linux {
+        modules: vec!["virtio_pci", "virtio_snd"],
+        programs: vec!["aplay"],
+        files: vec![file(1), file(2), file(3)],
+        scenario: TAKES.to_owned(),
+    };
+    let kernel = nested::kernel().unwrap();
+    let vm = format!(
+        "{HEAD}{GUEST}sound.socket = \"/run/ivi.sock\"\n\
+         sound.streams = [{{ direction = \"playback\", formats = [\"s16\"], rates = [48000] }}]\n"
+    );
+    let mut contents = nested::contents(&kernel, &vm, OUTAGE).unwrap();
+    contents.modules = HDA.to_vec();
+    contents
+        .built
+        .push((program("audiod").unwrap(), "/bin/audiod".to_owned()));
+    contents.trees = vec!["/usr/share/alsa".into()];
+    contents
+        .files
+        .push(("guest.cpio".to_owned(), guest.initramfs(&kernel).unwrap(), 0o644));
+    contents
+        .files
+        .push(("system.toml".to_owned(), SYSTEM.as_bytes().to_vec(), 0o644));
+    let folder = folder("sound");
+    let image: Image = nested::image(&kernel, &contents, &folder).unwrap();
+    let mut board = Board::new("sound", image, folder);
+    board.qemu = qemu::for_virtual_time(&mut |_, _, _| {}).unwrap();
+    board.clock = Clock::Virtual { seed: 1 };
+
+    let (log, heard) = run(&board);
+
+    for take in [0, 2] {
+        let report = coded::compare(&takes[take], &heard, 4);
+        assert!(report.is_exact(), "take {take}: {report:?}\n{log}");
+    }
+    assert!(log.contains("guest: first 0"), "{log}");
 }

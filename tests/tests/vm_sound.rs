@@ -14,7 +14,7 @@ use hypervisor::vm::memory::create;
 use hypervisor::vm::{self, Exit};
 use system_tests::board::safety;
 use system_tests::coded;
-use system_tests::daemon::Daemon;
+use system_tests::daemon::{Daemon, program};
 use system_tests::process::until;
 
 const RAM: u64 = 16 << 20;
@@ -36,6 +36,22 @@ priority = 10
 [guests.bell]
 socket = "@FOLDER@/bell.sock"
 streams.media = { class = "media", zone = "cabin" }
+"#;
+
+const MANIFEST: &str = r#"
+version = 1
+name = "memory"
+[host]
+cpus = "0"
+[partitions.bell]
+role = "guest"
+cpus = "1"
+memory = "16M"
+kernel = "@KERNEL@"
+cmdline = "frames=@FRAMES@"
+restart = { policy = "never" }
+sound.socket = "@FOLDER@/bell.sock"
+sound.streams = [{ direction = "playback", formats = ["s16"], rates = [48000] }]
 "#;
 
 fn plan(transport: Transport, cmdline: &str) -> Plan {
@@ -160,8 +176,60 @@ fn a_bare_metal_partition_plays_over_pci_and_over_mmio() {
     }
 }
 
+/// Anonymous memory of a process in KiB: what it has beside its programs' files and the guest's RAM, which is a memfd.
+fn anonymous(process: u32) -> u64 {
+    let maps = std::fs::read_to_string(format!("/proc/{process}/smaps")).unwrap();
+    let sizes = maps
+        .lines()
+        .filter_map(|line| line.strip_prefix("Anonymous:")?.trim().strip_suffix(" kB"));
+    sizes.map(|size| size.trim().parse::<u64>().unwrap()).sum()
+}
+
+/// `hypervisor run` with the partition's sound from the daemon; looks at its VM's process after so many frames.
+fn own_memory(name: &str, frames: u32) -> u64 {
+    let folder = std::env::temp_dir().join(format!("carillon-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let place = folder.display().to_string();
+    let _daemon = Daemon::start(&folder, |bus| SYSTEM.replace("@BUS@", bus).replace("@FOLDER@", &place)).unwrap();
+    let manifest = folder.join("board.toml");
+    let kernel = safety::build().unwrap();
+    let text = MANIFEST
+        .replace("@FOLDER@", &place)
+        .replace("@KERNEL@", &kernel.display().to_string());
+    std::fs::write(&manifest, text.replace("@FRAMES@", &(frames + 480_000).to_string())).unwrap();
+    let run_dir = folder.join("run");
+    let mut command = std::process::Command::new(program("hypervisor").unwrap());
+    let mut parent = command
+        .arg("run")
+        .arg(&manifest)
+        .arg("--run-dir")
+        .arg(&run_dir)
+        .arg("--no-host-check")
+        .spawn()
+        .unwrap();
+    let said = || std::fs::read_to_string(run_dir.join("bell.console")).unwrap_or_default();
+    until("the stream runs", LIMIT, || said().contains("plays").then_some(())).unwrap();
+    let file = std::fs::read_to_string(run_dir.join("bell.pid")).unwrap();
+    let process = file.split_whitespace().next().unwrap().parse().unwrap();
+    std::thread::sleep(Duration::from_secs_f64(f64::from(frames) / 48_000.0));
+    let size = anonymous(process);
+    assert!(!said().contains("failed"), "{}", said());
+    // SAFETY: a signal to a child that isn't waited for yet.
+    unsafe { libc::kill(i32::try_from(parent.id()).unwrap(), libc::SIGTERM) };
+    parent.wait().unwrap();
+    size
+}
+
+#[test]
+fn a_vms_process_has_little_memory_beside_its_guests() {
+    let size = own_memory("memory", 48_000);
+
+    println!("{size} KiB anonymous");
+    assert!((1..=1024).contains(&size), "{size} KiB");
+}
+
 /// Plays until so many interrupts have come, each for a period that was played.
-fn leaves_its_guest_alone(name: &str, interrupts: u64) {
+pub fn leaves_its_guest_alone(name: &str, interrupts: u64) {
     let frames = 240 * (interrupts * 2 + 400);
     let rig = Rig::start(name, Transport::Pci, &format!("frames={frames} period=240 periods=16"));
     until("the stream runs", LIMIT, || {
@@ -195,5 +263,5 @@ fn leaves_its_guest_alone(name: &str, interrupts: u64) {
 
 #[test]
 fn a_running_stream_costs_its_guest_no_exit() {
-    leaves_its_guest_alone("exits", 500);
+    leaves_its_guest_alone("exits", 200);
 }

@@ -3,14 +3,13 @@
 //! ```text
 //!  guest's access        goes to
 //!  ────────────────      ─────────────────────────────────────────────────────────────────
-//!  configuration         the function (VFIO guards it), but for BARs, ROM, MSI and MSI-X, which are ours
-//!  memory BAR            a memory slot: no exit; pages with the MSI-X table are trapped
+//!  configuration         the function (VFIO guards it), but for BARs, ROM and MSI, which are ours
+//!  memory BAR            a memory slot: no exit
 //!  I/O BAR               trapped, read and written by VFIO
-//!  MSI, MSI-X            the device's interrupt is an eventfd which is KVM's irqfd: no exit
+//!  MSI                   the device's interrupt is an eventfd which is KVM's irqfd: no exit
 //!  INTx                  the same, level-triggered: KVM's resample eventfd is VFIO's unmask eventfd
 //!
-//!  interrupts:  Pin ◄──────────► Msi      (the pin is off while messages are on)
-//!                └──────────────► Msix
+//!  interrupts:  pin ◄── MSI enable bit ──► message      (one of them is on)
 //! ```
 //! By DMA the function reaches the regions that the plan marks `dma`, nothing else: guests' windows are never among them.
 
@@ -129,10 +128,9 @@ const ROM: std::ops::Range<u16> = 0x30..0x34;
 const PIN: u16 = 0x3d;
 const PAGE: u64 = 4096;
 
-/// A part of a BAR that the guest reaches without an exit.
+/// A BAR that the guest reaches without an exit.
 struct Piece {
     bar: u8,
-    offset: u64,
     size: u64,
     host: usize,
     slot: u32,
@@ -196,46 +194,29 @@ impl Passed {
         self.interrupts.pin()
     }
 
-    /// Maps what of the memory BARs can be mapped; what can't is trapped.
+    /// Maps the memory BARs that can be mapped; the others are trapped.
     fn map_pieces(&mut self) {
-        for bar in 0..6_u8 {
-            let region = self.regions[usize::from(bar)];
-            if !region.can_map() {
+        for (bar, region) in (0..6_u8).zip(&self.regions) {
+            let size = region.size;
+            if !region.can_map() || !size.is_multiple_of(PAGE) || size == 0 {
                 continue;
             }
-            let trapped = self.interrupts.table_pages(bar);
-            let parts = match trapped {
-                Some((first, end)) => vec![(0, first), (end, region.size.saturating_sub(end))],
-                None => vec![(0, region.size)],
-            };
-            for (offset, size) in parts.into_iter().filter(|(_, size)| *size >= PAGE && size % PAGE == 0) {
-                let (protection, fd) = (
-                    libc::PROT_READ | libc::PROT_WRITE,
-                    self.opened.device.file().as_raw_fd(),
-                );
-                let at = (region.offset + offset) as libc::off_t;
-                // SAFETY: a new mapping at an address of the kernel's choice.
-                let host = unsafe {
-                    libc::mmap(
-                        std::ptr::null_mut(),
-                        size as usize,
-                        protection,
-                        libc::MAP_SHARED,
-                        fd,
-                        at,
-                    )
-                };
-                if host != libc::MAP_FAILED {
-                    let (host, slot) = (host as usize, self.host.new_slot());
-                    self.pieces.push(Piece {
-                        bar,
-                        offset,
-                        size,
-                        host,
-                        slot,
-                        placed: None,
-                    });
-                }
+            let (protection, fd) = (
+                libc::PROT_READ | libc::PROT_WRITE,
+                self.opened.device.file().as_raw_fd(),
+            );
+            let (length, at) = (size as usize, region.offset as libc::off_t);
+            // SAFETY: a new mapping at an address of the kernel's choice.
+            let host = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, fd, at) };
+            if host != libc::MAP_FAILED {
+                let (host, slot) = (host as usize, self.host.new_slot());
+                self.pieces.push(Piece {
+                    bar,
+                    size,
+                    host,
+                    slot,
+                    placed: None,
+                });
             }
         }
     }
@@ -279,8 +260,9 @@ impl Function for Passed {
             data.copy_from_slice(&word[at..at + data.len()]);
         } else if ROM.contains(&offset) {
             data.fill(0);
-        } else if !self.interrupts.read(offset, data) {
+        } else {
             self.region_read(CONFIG_REGION, offset.into(), data);
+            self.interrupts.read(offset, data);
             if (offset..offset + data.len() as u16).contains(&PIN) && self.interrupts.pin().is_none() {
                 data[usize::from(PIN - offset)] = 0;
             }
@@ -317,7 +299,7 @@ impl Function for Passed {
     fn moved(&mut self, decoded: &[Decoded]) {
         for piece in &mut self.pieces {
             let range = decoded.iter().find(|range| range.bar == piece.bar && !range.is_port);
-            let now = range.map(|range| range.address + piece.offset);
+            let now = range.map(|range| range.address);
             if now == piece.placed {
                 continue;
             }
@@ -334,14 +316,10 @@ impl Function for Passed {
     }
 
     fn bar_read(&mut self, bar: u8, offset: u64, data: &mut [u8]) {
-        if !self.interrupts.table_read(bar, offset, data) {
-            self.region_read(bar.into(), offset, data);
-        }
+        self.region_read(bar.into(), offset, data);
     }
 
     fn bar_write(&mut self, bar: u8, offset: u64, data: &[u8]) {
-        if !self.interrupts.table_write(bar, offset, data) {
-            self.region_write(bar.into(), offset, data);
-        }
+        self.region_write(bar.into(), offset, data);
     }
 }

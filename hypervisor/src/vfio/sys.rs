@@ -35,8 +35,6 @@ pub enum Irq {
     Intx = 0,
     /// Messages, by the MSI capability.
     Msi = 1,
-    /// Messages, by the MSI-X table.
-    Msix = 2,
 }
 
 #[repr(C)]
@@ -226,12 +224,12 @@ impl DeviceFile {
         if result < 0 { 0 } else { info.count }
     }
 
-    /// These eventfds are signalled, one an interrupt.
+    /// This eventfd is signalled.
     ///
     /// # Errors
-    /// More than there are, or another kind is on.
-    pub fn enable(&self, irq: Irq, events: &[&EventFd]) -> io::Result<()> {
-        self.set_irqs(irq, IRQ_EVENTFD | IRQ_TRIGGER, events)
+    /// There is no such interrupt, or another kind is on.
+    pub fn enable(&self, irq: Irq, event: &EventFd) -> io::Result<()> {
+        self.set_irqs(irq, IRQ_EVENTFD | IRQ_TRIGGER, Some(event))
     }
 
     /// The pin is masked by the kernel when it fires; a signal of this eventfd unmasks it.
@@ -239,7 +237,7 @@ impl DeviceFile {
     /// # Errors
     /// The pin isn't on.
     pub fn unmask_by(&self, event: &EventFd) -> io::Result<()> {
-        self.set_irqs(Irq::Intx, IRQ_EVENTFD | IRQ_UNMASK, &[event])
+        self.set_irqs(Irq::Intx, IRQ_EVENTFD | IRQ_UNMASK, Some(event))
     }
 
     /// None of the kind is on.
@@ -247,13 +245,13 @@ impl DeviceFile {
     /// # Errors
     /// The kernel refused.
     pub fn disable(&self, irq: Irq) -> io::Result<()> {
-        self.set_irqs(irq, IRQ_NONE | IRQ_TRIGGER, &[])
+        self.set_irqs(irq, IRQ_NONE | IRQ_TRIGGER, None)
     }
 
-    fn set_irqs(&self, irq: Irq, flags: u32, events: &[&EventFd]) -> io::Result<()> {
-        let count = events.len() as u32;
+    fn set_irqs(&self, irq: Irq, flags: u32, event: Option<&EventFd>) -> io::Result<()> {
+        let count = u32::from(event.is_some());
         let mut words = vec![20 + 4 * count, flags, irq as u32, 0, count];
-        words.extend(events.iter().map(|event| event.as_raw_fd() as u32));
+        words.extend(event.map(|event| event.as_raw_fd() as u32));
         // SAFETY: the call reads as many bytes as the first word says, which are there.
         check(unsafe { ioctl_with_ptr(&self.0, DEVICE_SET_IRQS(), words.as_ptr()) }).map(drop)
     }

@@ -91,12 +91,6 @@ impl Msix {
         self.control | (self.entries.len() as u16).wrapping_sub(1) & 0x7ff
     }
 
-    /// Is MSI-X on?
-    #[must_use]
-    pub fn is_enabled(&self) -> bool {
-        self.control & CONTROL_ENABLE != 0
-    }
-
     /// Sets the guest's two bits.
     pub fn set_control(&mut self, value: u16) {
         self.control = value & (CONTROL_ENABLE | CONTROL_MASK);
