@@ -159,6 +159,11 @@ impl Reader<'_> {
                 );
             }
         }
+        self.zone_id(zone, primary, seen);
+    }
+
+    /// `audioZoneId`: 0 is the primary zone's, each once.
+    fn zone_id(&self, zone: El<'_>, primary: bool, seen: &mut Seen) {
         let Some(attr) = zone.attr("audioZoneId") else {
             if self.version > 1 && !primary {
                 let found = Diagnostic::error(code::MISSING_KEY, zone.span(), "this zone has no `audioZoneId`");
@@ -320,15 +325,10 @@ impl Reader<'_> {
             !self.too_early("`type`", attr.span, 4) && attr.word(&TYPES).unwrap_or(true)
         });
         if !fixed {
-            let why = "comes and goes with what is plugged in: a guest's streams are always there";
-            device.input.lost(device.at(), why);
-            if let Some(attr) = device.attr("type") {
-                attr.lost(why);
-            }
-            for context in device.all("context") {
-                context.input.lost(context.at(), why);
-            }
-            device.rest_lost(why);
+            gone(
+                device,
+                "comes and goes with what is plugged in: a guest's streams are always there",
+            );
             return;
         }
         let Some(address) = device.need("address", "name the bus, as `address=\"bus0_media_out\"`") else {
@@ -484,6 +484,18 @@ impl<'n> Config<'n> {
             devices: BTreeMap::new(),
         }
     }
+}
+
+/// A device that there can't be, with what it carries.
+fn gone(device: El<'_>, why: &str) {
+    device.input.lost(device.at(), why);
+    if let Some(attr) = device.attr("type") {
+        attr.lost(why);
+    }
+    for context in device.all("context") {
+        context.input.lost(context.at(), why);
+    }
+    device.rest_lost(why);
 }
 
 /// A name that our file may have to write otherwise.

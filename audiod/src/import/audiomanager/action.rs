@@ -367,45 +367,17 @@ impl Reading<'_, '_, '_> {
         })
     }
 
+    /// An attribute as a key and its value; one that ours doesn't have is passed over.
     fn extra(&self, attribute: &str, keys: &mut Vec<(&'static str, String)>) -> Result<(), String> {
         let Some(attr) = self.element.attr(attribute) else {
             return Ok(());
         };
-        let value = attr.value.trim();
+        const ORDERS: [&str; 4] = ["O_HIGH_PRIORITY", "O_LOW_PRIORITY", "O_NEWEST", "O_OLDEST"];
+        const STATES: [&str; 3] = ["CS_CONNECTED", "CS_DISCONNECTED", "CS_SUSPENDED"];
         let (key, text) = match attribute {
-            "order" => match words::enumerator(value) {
-                Some(word) => ("order", quoted(&word)),
-                None => {
-                    return self.unknown_word(
-                        &attr,
-                        "order",
-                        &["O_HIGH_PRIORITY", "O_LOW_PRIORITY", "O_NEWEST", "O_OLDEST"],
-                    );
-                }
-            },
-            "connectionState" => match words::enumerator(value) {
-                Some(word) => ("connection_state", quoted(&word)),
-                None => {
-                    return self.unknown_word(
-                        &attr,
-                        "connection state",
-                        &["CS_CONNECTED", "CS_DISCONNECTED", "CS_SUSPENDED"],
-                    );
-                }
-            },
-            "pattern" => match u32::from_str_radix(value.trim_start_matches("0x"), 16) {
-                Ok(mask) => ("pattern", format!("0x{mask:02x}")),
-                Err(_) => {
-                    let message = format!("`{value}` is no mask");
-                    attr.wrong(
-                        code::WRONG_TYPE,
-                        message.clone(),
-                        "up to 8 hexadecimal digits, as `01`",
-                        None,
-                    );
-                    return Err(message);
-                }
-            },
+            "order" => ("order", self.enumerator(&attr, "order", &ORDERS)?),
+            "connectionState" => ("connection_state", self.enumerator(&attr, "connection state", &STATES)?),
+            "pattern" => ("pattern", mask(&attr)?),
             "rampTime" => ("ramp_ms", self.number(&attr)?),
             "mainVolume" => ("main_volume", self.number(&attr)?),
             "mainVolumeStep" => ("main_volume_step", self.number(&attr)?),
@@ -424,7 +396,11 @@ impl Reading<'_, '_, '_> {
         Ok(())
     }
 
-    fn unknown_word(&self, attr: &Attr<'_>, what: &str, known: &[&'static str]) -> Result<(), String> {
+    /// One of our words; `known` are for who misspelt it.
+    fn enumerator(&self, attr: &Attr<'_>, what: &str, known: &[&'static str]) -> Result<String, String> {
+        if let Some(word) = words::enumerator(attr.value.trim()) {
+            return Ok(quoted(&word));
+        }
         let words: Vec<(&'static str, ())> = known.iter().map(|word| (*word, ())).collect();
         let _ = attr.word(&words);
         Err(format!("`{}` is no {what}", attr.value))
@@ -510,4 +486,17 @@ impl Reading<'_, '_, '_> {
         }
         self.element.rest_lost("this action doesn't have it here");
     }
+}
+
+/// A pattern: hexadecimal there.
+fn mask(attr: &Attr<'_>) -> Result<String, String> {
+    let value = attr.value.trim();
+    u32::from_str_radix(value.trim_start_matches("0x"), 16)
+        .map(|mask| format!("0x{mask:02x}"))
+        .map_err(|_| {
+            let message = format!("`{value}` is no mask");
+            let label = "up to 8 hexadecimal digits, as `01`";
+            attr.wrong(code::WRONG_TYPE, message.clone(), label, None);
+            message
+        })
 }

@@ -41,6 +41,15 @@ const ONLY_TOPOLOGIES: [&str; 2] = [
     "SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTES",
 ];
 
+const CLASS: [&str; 6] = [
+    "id",
+    "name",
+    "type",
+    "priority",
+    "isVolumePersistencySupported",
+    "defaultVolume",
+];
+
 /// A class of the file.
 struct ClassOf<'a> {
     ours: String,
@@ -150,17 +159,7 @@ impl<'a> Reader<'a> {
     }
 
     fn class(&mut self, class: El<'a>) {
-        class.known(
-            &[
-                "id",
-                "name",
-                "type",
-                "priority",
-                "isVolumePersistencySupported",
-                "defaultVolume",
-            ],
-            &["topology", "property"],
-        );
+        class.known(&CLASS, &["topology", "property"]);
         let Some(name) = class.need("name", "name it, as `name=\"BASE\"`") else {
             return;
         };
@@ -184,23 +183,12 @@ impl<'a> Reader<'a> {
             attr.mapped("the sign changes: there the lower is the higher one");
             attr.integer(-1000..=1000)
         });
-        if let Some(attr) = class.attr("id") {
-            attr.lost("numbers are given at run time; clients look names up");
-        }
-        if let Some(attr) = class.attr("defaultVolume") {
-            attr.lost("volumes are a zone's or a stream's");
-        }
         if let Some(attr) = class.attr("isVolumePersistencySupported") {
             ends::persistence(&attr, &mut self.draft);
         }
-        for property in class.all("property") {
-            property.rest_lost("classes have no properties");
-        }
-        let topologies = class
-            .all("topology")
-            .into_iter()
-            .filter_map(|it| Some((it, parsed(it)?)))
-            .collect();
+        passed_over(class);
+        let topologies = class.all("topology").into_iter();
+        let topologies = topologies.filter_map(|it| Some((it, parsed(it)?))).collect();
         let made = ClassOf {
             ours,
             capture,
@@ -324,6 +312,19 @@ impl<'a> Reader<'a> {
         input.approximated(element.at(), &*how);
         element.text_approximated(how);
         topology.sinks().is_none() && topology.sources().is_none()
+    }
+}
+
+/// What classes have there and not here.
+fn passed_over(class: El<'_>) {
+    if let Some(attr) = class.attr("id") {
+        attr.lost("numbers are given at run time; clients look names up");
+    }
+    if let Some(attr) = class.attr("defaultVolume") {
+        attr.lost("volumes are a zone's or a stream's");
+    }
+    for property in class.all("property") {
+        property.rest_lost("classes have no properties");
     }
 }
 
