@@ -214,6 +214,13 @@ impl<'a> Input<'a> {
         self.ledger.borrow_mut().refused(of, why);
     }
 
+    /// Lost, unless it has a fate already.
+    pub fn lost_if_open(&self, at: usize, why: &str) {
+        self.ledger
+            .borrow_mut()
+            .rest(at..at + 1, &mut |ledger, at| ledger.lost(at, why.to_owned()));
+    }
+
     /// See [`Input::mapped`].
     pub fn lost(&self, at: usize, why: impl Into<String>) {
         self.ledger.borrow_mut().lost(at, why.into());
@@ -401,6 +408,11 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 }
 
 impl Attr<'_> {
+    /// Its place on the ledger.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     /// It has a meaning here: `to` says which.
     pub fn mapped(&self, to: impl Into<String>) {
         self.input.mapped(self.at, to);

@@ -165,8 +165,8 @@ impl Reader<'_> {
         draft.classes = classes
             .map(|((name, _), from)| Class {
                 name: name.clone(),
-                priority: None,
                 from: from.clone(),
+                ..Class::default()
             })
             .collect();
         let (cells, unducked) = matrix::cells(&self.classes);

@@ -88,7 +88,7 @@ const ACTIONS: [(&str, &str, &[&str]); 20] = [
             "notificationConfigurationParam",
         ],
     ),
-    ("ACTION_REGISTER", "", &[]),
+    ("ACTION_REGISTER", "register", &[]),
     ("ACTION_TRANSFER", "", &[]),
     ("ACTION_UNKNOWN", "", &[]),
 ];
@@ -257,7 +257,7 @@ impl Reading<'_, '_, '_> {
         if let Some(attr) = self.element.attr("type") {
             attr.mapped(format!("`{}`", self.ours));
         }
-        if self.ours.is_empty() {
+        if self.ours.is_empty() || self.kind == "ACTION_REGISTER" && self.scope.reader.kept.is_empty() {
             return Err(match self.kind {
                 "ACTION_REGISTER" => "everything of the file is registered from the start",
                 "ACTION_UNKNOWN" => "does nothing there either",
@@ -289,6 +289,7 @@ impl Reading<'_, '_, '_> {
             ("className", "class", Of::Class),
             ("sourceName", "source", Of::Source),
             ("sinkName", "sink", Of::Sink),
+            ("gatewayName", "gateway", Of::Gateway),
             ("connectionName", "connection", Of::Connection),
             ("exceptClass", "except_class", Of::Class),
             ("exceptSource", "except_source", Of::Source),

@@ -14,19 +14,20 @@
 mod action;
 mod condition;
 mod curve;
+mod domains;
 mod elements;
 mod ends;
 mod policies;
 mod topology;
 mod translate;
+mod ways;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use policy::file::code;
-use policy::report::{Diagnostic, Span};
+use policy::report::Span;
 
-use super::draft::{Cells, Class, Draft, Rule};
+use super::draft::{Cells, Class, Draft};
 use super::ledger::BUILT_IN;
 use super::names::Names;
 use super::xml::El;
@@ -83,11 +84,13 @@ struct Reader<'a> {
     only_topologies: bool,
     /// Streams of all guests.
     streams: usize,
+    /// Domains that stay processes of their own.
+    kept: BTreeSet<String>,
     draft: Draft,
 }
 
 /// Reads a file; without a draft there is at least one mistake.
-pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
+pub(super) fn read(root: El<'_>, name: &str, kept: &[String]) -> Option<Draft> {
     if root.name() != "generic" {
         wrong_root(root, "c:generic", "configuration of the generic controller");
         return None;
@@ -104,6 +107,7 @@ pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
         gateways: BTreeMap::new(),
         only_topologies: true,
         streams: 0,
+        kept: kept.iter().cloned().collect(),
         draft: Draft {
             about: about(name),
             ..Draft::default()
@@ -114,6 +118,7 @@ pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
         .for_each(|section| reader.properties(*section));
     root.all("classes").iter().for_each(|section| reader.classes(*section));
     root.all("system").iter().for_each(|section| reader.system(*section));
+    reader.all_kept(root);
     reader.topologies();
     root.all("policies")
         .iter()
@@ -140,6 +145,11 @@ impl<'a> Reader<'a> {
             let kind = property.need("type", "say which, as `type=\"SYP_GLOBAL_LOG_THRESHOLD\"`");
             let value = property.need("value", "give its value, as `value=\"1\"`");
             let value = value.and_then(|attr| attr.integer(i16::MIN.into()..=i16::MAX.into()));
+            if let (Some(kind), Some(value)) = (kind, value)
+                && self.routing_property(property, kind.value, value)
+            {
+                continue;
+            }
             let only = kind.is_some_and(|kind| ONLY_TOPOLOGIES.contains(&kind.value));
             if let (true, Some(value)) = (only, value) {
                 self.only_topologies = value != 0;
@@ -188,7 +198,7 @@ impl<'a> Reader<'a> {
         }
         passed_over(class);
         let topologies = class.all("topology").into_iter();
-        let topologies = topologies.filter_map(|it| Some((it, parsed(it)?))).collect();
+        let topologies = topologies.filter_map(|it| Some((it, ways::parsed(it)?))).collect();
         let made = ClassOf {
             ours,
             capture,
@@ -200,7 +210,7 @@ impl<'a> Reader<'a> {
         self.classes.insert(name.value.to_owned(), made);
     }
 
-    /// The class that a source or sink names.
+    /// The class that a stream names.
     fn class_used(&mut self, name: &str) -> Option<&ClassOf<'a>> {
         let class = self.classes.get_mut(name)?;
         class.used |= !class.capture;
@@ -216,6 +226,7 @@ impl<'a> Reader<'a> {
             .map(|class| Class {
                 name: class.ours.clone(),
                 priority: Some(class.priority),
+                capture: class.capture,
                 from: class.element.map_or_else(
                     || "of what names no class".to_owned(),
                     |element| element.input.place(element.span()),
@@ -246,73 +257,6 @@ impl<'a> Reader<'a> {
             self.draft.cells.insert(0, mix("*", "*"));
         }
     }
-
-    /// A rule a class: what its topologies don't have is disconnected.
-    fn topologies(&mut self) {
-        let mut rules = Vec::new();
-        for class in self.classes.values() {
-            let mut allowed = Vec::new();
-            let mut open = false;
-            for (element, topology) in &class.topologies {
-                open |= self.pairs(*element, topology, class.capture, &mut allowed);
-            }
-            if class.topologies.is_empty() || class.capture || !class.used {
-                continue;
-            }
-            if !self.only_topologies || open {
-                continue;
-            }
-            rules.extend(topology_rule(class, &allowed));
-        }
-        self.draft.rules.extend(rules);
-    }
-
-    /// The pairs a topology has as names of our connections; true if it has all.
-    fn pairs(&self, element: El<'_>, topology: &Topology, capture: bool, allowed: &mut Vec<String>) -> bool {
-        let input = element.input;
-        let here = |names: Option<&[String]>, known: &BTreeMap<String, (Is, Span)>, gone: &mut Vec<String>| match names
-        {
-            None => known
-                .values()
-                .filter_map(|(is, _)| is.here())
-                .map(str::to_owned)
-                .collect::<Vec<_>>(),
-            Some(names) => {
-                let mut found = Vec::new();
-                for name in names {
-                    match known.get(name).and_then(|(is, _)| is.here()) {
-                        Some(ours) => found.push(ours.to_owned()),
-                        None => gone.push(name.clone()),
-                    }
-                }
-                found
-            }
-        };
-        let mut gone = Vec::new();
-        let sinks = here(topology.sinks(), &self.sinks, &mut gone);
-        let sources = here(topology.sources(), &self.sources, &mut gone);
-        allowed.extend(
-            sources
-                .iter()
-                .flat_map(|source| sinks.iter().map(move |sink| format!("{source}:{sink}"))),
-        );
-        let mut how = match self.only_topologies {
-            true => "a rule ends at once what has another sink; the call was answered with 0".to_owned(),
-            false => "not asked for: SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTE is 0".to_owned(),
-        };
-        if capture {
-            how = "what is recorded is the codec's input".to_owned();
-        }
-        if !topology.gateways.is_empty() {
-            how += "; no gateway is on the way";
-        }
-        if !gone.is_empty() && !capture {
-            how += &format!("; not here: {}", policy::file::listed(gone.iter().map(String::as_str)));
-        }
-        input.approximated(element.at(), &*how);
-        element.text_approximated(how);
-        topology.sinks().is_none() && topology.sources().is_none()
-    }
 }
 
 /// What classes have there and not here.
@@ -326,44 +270,6 @@ fn passed_over(class: El<'_>) {
     for property in class.all("property") {
         property.rest_lost("classes have no properties");
     }
-}
-
-fn parsed(element: El<'_>) -> Option<Topology> {
-    element.known(&[], &["text()"]);
-    let Some((text, span)) = element.text() else {
-        element.approximated("says nothing");
-        return None;
-    };
-    match topology::parse(text) {
-        Ok(topology) => Some(topology),
-        Err(cause) => {
-            let found = Diagnostic::error(code::EXPRESSION, span, format!("`{text}` is no topology")).label(cause);
-            element
-                .input
-                .push(found.help("as `SinkA^SinkB=Gateway(SourceA^SourceB)^SourceC`"));
-            None
-        }
-    }
-}
-
-fn topology_rule(class: &ClassOf<'_>, allowed: &[String]) -> Option<Rule> {
-    let first = class.topologies.first()?.0;
-    let list: Vec<String> = allowed.iter().map(|pair| format!("\"{pair}\"")).collect();
-    let range = first.range().start..class.topologies.last().map_or(first.range().end, |it| it.0.range().end);
-    Some(Rule {
-        name: super::names::plain(&format!("topology-{}", class.ours)),
-        on: vec!["user.connection_request".to_owned()],
-        when: vec![
-            format!("request.class == \"{}\"", class.ours),
-            format!("[{}] lacks name(request.connection)", list.join(", ")),
-        ],
-        then: vec!["{ disconnect = { source = \"request.source\", sink = \"request.sink\" } }".to_owned()],
-        priority: Some(-1000),
-        last: true,
-        from: first.input.place(first.span()),
-        of: range,
-        ..Rule::default()
-    })
 }
 
 impl Is {
