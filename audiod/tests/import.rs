@@ -146,7 +146,7 @@ fn the_policies_are_word_for_word_those_kept() {
 #[test]
 fn the_policies_behave_as_the_scenarios_say() {
     let scenarios = files(&folder().join("scenarios"), "toml");
-    assert!(scenarios.len() >= 8);
+    assert!(scenarios.len() >= 9);
     let desk = Folder::new("scenarios");
     for (kind, name) in [("audiomanager", "generic"), ("aaos", "car_audio_configuration")] {
         let input = examples().join(format!("{name}.xml"));
@@ -195,7 +195,14 @@ fn a_domain_may_stay_a_process_of_its_own_with_its_gateways_and_topologies() {
         (gateway.sink.as_str(), gateway.source.as_str()),
         ("GatewayIn", "GatewayOut")
     );
-    assert!(rules.only_topologies && rules.registration_ms == 5000);
+    assert!(rules.only_topologies);
+    let properties: Vec<(i16, i16)> = loaded
+        .model
+        .system_properties
+        .iter()
+        .map(|it| (it.kind, it.value))
+        .collect();
+    assert_eq!(properties, [(61_569_u16 as i16, 5000), (61_696_u16 as i16, 1)]);
     let over: Vec<String> = vec!["GW_Amp".to_owned()];
     assert_eq!(
         rules.ways("GUIDANCE", "Head-Unit.Traffic", "Cabin"),
@@ -387,7 +394,7 @@ fn the_command_writes_policy_and_list_where_it_says() {
     assert_eq!(shown.status.code(), Some(0));
     assert_eq!(text(&shown.stdout), std::fs::read_to_string(&file).unwrap());
     assert_eq!(text(&shown.stderr), text(&written.stdout));
-    assert!(text(&written.stdout).ends_with("20 items = 17 mapped + 3 approximated + 0 lost\n"));
+    assert!(text(&written.stdout).ends_with("20 items = 18 mapped + 2 approximated + 0 lost\n"));
     assert_eq!(again.status.code(), Some(5));
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["counts"]["all"], 20);

@@ -104,6 +104,12 @@ pub(super) struct Draft {
     pub matrix_about: Vec<String>,
     pub cells: Vec<Cells>,
     pub guests: Vec<Guest>,
+    /// `[volume_groups.NAME]`.
+    pub groups: Vec<Lines>,
+    /// `[[activation]]`.
+    pub windows: Vec<Lines>,
+    /// `[[system_properties]]`.
+    pub properties: Vec<Lines>,
     /// Lines of `[routing]`.
     pub routing: Vec<String>,
     pub domains: Vec<Domain>,
@@ -156,7 +162,7 @@ impl Draft {
         for guest in &self.guests {
             write_guest(guest, &mut out);
         }
-        self.write_domains(&mut out);
+        self.write_more(&mut out);
         let mut rules = Vec::new();
         for rule in &self.rules {
             let first = lines(&out);
@@ -209,8 +215,17 @@ impl Draft {
         }
     }
 
-    /// What other processes have.
-    fn write_domains(&self, out: &mut String) {
+    /// Groups, windows, properties, and what other processes have.
+    fn write_more(&self, out: &mut String) {
+        for group in &self.groups {
+            write_lines(&format!("[volume_groups.{}]", group.name), group, out);
+        }
+        for window in &self.windows {
+            write_lines("[[activation]]", window, out);
+        }
+        for property in &self.properties {
+            write_lines("[[system_properties]]", property, out);
+        }
         if !self.routing.is_empty() {
             let _ = write!(out, "\n[routing]\n{}\n", self.routing.join("\n"));
         }

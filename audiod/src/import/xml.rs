@@ -369,6 +369,12 @@ impl<'a> El<'a> {
             });
     }
 
+    /// Everything in it that has no fate yet means the same.
+    pub fn rest_mapped(&self, to: &str) {
+        let mut told = |ledger: &mut Ledger, at| ledger.mapped(at, to.to_owned());
+        self.input.ledger.borrow_mut().rest(self.node.range(), &mut told);
+    }
+
     /// Everything in it that has no fate yet is lost.
     pub fn rest_lost(&self, why: &str) {
         self.input

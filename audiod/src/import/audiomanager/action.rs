@@ -76,7 +76,11 @@ const ACTIONS: [(&str, &str, &[&str]); 20] = [
         &["propertyType", "propertyValue"],
     ),
     ("ACTION_SET_PROPERTIES", "", &[]),
-    ("ACTION_SET_SYSTEM_PROPERTY", "", &[]),
+    (
+        "ACTION_SET_SYSTEM_PROPERTY",
+        "set_system_property",
+        &["propertyType", "propertyValue"],
+    ),
     ("ACTION_SET_SYSTEM_PROPERTIES", "", &[]),
     ("ACTION_DEBUG", "", &[]),
     (

@@ -38,22 +38,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reserved system properties that say how domains are treated.
-    pub(super) fn routing_property(&mut self, property: El<'a>, kind: &str, value: i64) -> bool {
-        if self.kept.is_empty() {
-            return false;
-        }
-        let line = match (kind, value) {
-            ("SYP_REGISTRATION_DOMAIN_TIMEOUT", 100..) => format!("registration_ms = {value}"),
-            ("SYP_REGISTRATION_ALLOW_UNKNOWN_ELEMENT", 0) => "unknown = \"refuse\"".to_owned(),
-            ("SYP_REGISTRATION_ALLOW_UNKNOWN_ELEMENT", _) => "unknown = \"accept\"".to_owned(),
-            _ => return false,
-        };
-        property.rest_approximated("`[routing]`; it is no property that clients see");
-        self.draft.routing.push(line);
-        true
-    }
-
     /// A domain of the bus.
     pub(super) fn kept_domain(&mut self, domain: El<'a>, chain: &Chain<'a>, name: &Attr<'a>) {
         name.mapped("the name it registers by");

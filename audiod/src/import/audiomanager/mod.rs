@@ -27,21 +27,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::report::Span;
 
-use super::draft::{Cells, Class, Draft};
+use super::draft::{Cells, Class, Draft, Lines};
 use super::ledger::BUILT_IN;
 use super::names::Names;
-use super::xml::El;
+use super::xml::{Attr, El};
 use super::{twice, wrong_root};
 use topology::Topology;
 
 /// The class of what names none.
 const DEFAULT_CLASS: &str = "default";
 /// Its reserved system property for topology-only routes.
-const ONLY_TOPOLOGIES: [&str; 2] = [
-    "SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTE",
-    "SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTES",
-];
-
+const ONLY_TOPOLOGIES: i64 = 61_696;
+/// Attributes of a class.
 const CLASS: [&str; 6] = [
     "id",
     "name",
@@ -145,19 +142,44 @@ impl<'a> Reader<'a> {
             let kind = property.need("type", "say which, as `type=\"SYP_GLOBAL_LOG_THRESHOLD\"`");
             let value = property.need("value", "give its value, as `value=\"1\"`");
             let value = value.and_then(|attr| attr.integer(i16::MIN.into()..=i16::MAX.into()));
-            if let (Some(kind), Some(value)) = (kind, value)
-                && self.routing_property(property, kind.value, value)
-            {
-                continue;
+            if let (Some(kind), Some(value)) = (kind, value) {
+                self.property(property, &kind, value);
             }
-            let only = kind.is_some_and(|kind| ONLY_TOPOLOGIES.contains(&kind.value));
-            if let (true, Some(value)) = (only, value) {
-                self.only_topologies = value != 0;
-                property
-                    .rest_approximated("decides whether topologies become rules; it is no property that clients see");
-            }
-            property.rest_lost("system properties are not part of the file: clients set those they need");
         }
+    }
+
+    fn property(&mut self, property: El<'a>, kind: &Attr<'_>, value: i64) {
+        let number = words::number(kind.value).or_else(|| kind.value.trim().parse().ok());
+        let Some(number) = number.filter(|number| (1..=u16::MAX.into()).contains(number)) else {
+            property.rest_lost("no number is known for this type: a project's own stands in its own schema");
+            return;
+        };
+        if self.draft.properties.iter().any(|it| it.name == number.to_string()) {
+            property.rest_lost("given before");
+            return;
+        }
+        if number == ONLY_TOPOLOGIES {
+            self.only_topologies = value != 0;
+        }
+        let mut keys = vec![format!("type = {number}"), format!("value = {value}")];
+        if let Some(attr) = property.attr("isPersistenceSupported") {
+            attr.mapped("`lasting`");
+            if attr.boolean() == Some(true) {
+                self.draft.keep_state = true;
+                keys.push("lasting = true".to_owned());
+            }
+        }
+        match number {
+            61_440 | 61_568 => {
+                property.rest_approximated("[[system_properties]]: shown to clients, else without effect")
+            }
+            _ => property.rest_mapped("[[system_properties]]"),
+        }
+        self.draft.properties.push(Lines {
+            name: number.to_string(),
+            keys,
+            from: kind.value.to_owned(),
+        });
     }
 
     fn classes(&mut self, section: El<'a>) {
