@@ -204,7 +204,8 @@ fn a_domain_may_stay_a_process_of_its_own_with_its_gateways_and_topologies() {
         .collect();
     assert_eq!(properties, [(61_569_u16 as i16, 5000), (61_696_u16 as i16, 1)]);
     let vias: Vec<&[String]> = known.topologies.iter().map(|it| it.via.as_slice()).collect();
-    assert_eq!(vias, [["GW_Amp".to_owned()]; 3]);
+    let over = vec!["GW_Amp".to_owned()];
+    assert_eq!(vias, vec![over.as_slice(); 3]);
 }
 
 #[test]
