@@ -3,6 +3,7 @@
 # last the hook of the configuration.
 #   /etc/carillon/            system.toml, chimes, rc (a shell script): in the image, or on the read-only disk config=/dev/vda
 #   /etc/modules.order        modules: those of the first part, an empty line, the others
+#   /run/carillon/doorbell    memory of the doorbell, if this VM has one
 # On the console: service: core UPTIME | service: ready UPTIME | service: end STATUS UPTIME
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=dumb
 /bin/busybox --install -s /bin
@@ -36,6 +37,22 @@ if ! grep -qw nocard /proc/cmdline; then
 fi
 mkdir /run/carillon
 chown audiod:audiod /run/carillon
+windows() {
+    for dax in /sys/bus/dax/devices/dax*; do
+        [ -e "$dax" ] && echo "${dax##*/}" > /sys/bus/dax/drivers/device_dax/new_id
+    done
+    for function in /sys/bus/pci/devices/*; do
+        if [ "$(cat "$function/vendor" "$function/device" | tr '\n' ' ')" = '0x1af4 0x10fd ' ]; then
+            echo 1 > "$function/enable"
+            ln -s "$function/resource0" /run/carillon/doorbell
+        fi
+    done
+}
+# Windows are opened at audiod's start.
+if grep -q window /etc/carillon/system.toml; then
+    load
+    windows
+fi
 ulimit -l unlimited
 mkfifo /run/ready
 core() {

@@ -38,6 +38,8 @@ enum What {
     Mix(mix::Options),
     /// Calls, connections and starts on the bus, beside what they can't be without
     Dbus(dbus::Options),
+    /// A stock guest's boot under our hypervisor beside QEMU's q35 and microvm, nested on the emulated board. Exit code 1: not ahead
+    Boot(BootOptions),
 }
 
 #[derive(clap::Args)]
@@ -80,7 +82,37 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         What::Vds(options) => beside_the_peer(options),
         What::Mix(options) => mix::run(options),
         What::Dbus(options) => dbus::run(options),
+        What::Boot(options) => boot(options),
     }
+}
+
+#[derive(clap::Args)]
+struct BootOptions {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn boot(options: &BootOptions) -> anyhow::Result<()> {
+    crate::setup::ensure()?;
+    crate::board::build_hypervisor()?;
+    let boots = system_tests::board::boot::compare(
+        &directory().join("bench-boot"),
+        &directory().join("../release/hypervisor"),
+    )?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&boots)?);
+    } else {
+        println!("seconds from the VMM's start to the guest's first process, on the emulated board, free-running");
+        boots
+            .iter()
+            .for_each(|boot| println!("  {:8} {:6.2}", boot.vmm, boot.seconds));
+    }
+    let ours = boots.first().map_or(f64::INFINITY, |boot| boot.seconds);
+    if boots.len() != 3 || boots.iter().skip(1).any(|other| other.seconds <= ours) {
+        bail!("not ahead of QEMU");
+    }
+    Ok(())
 }
 
 fn beside_the_peer(options: &VdsOptions) -> anyhow::Result<()> {

@@ -1,13 +1,14 @@
 //! `cargo xtask board`: the emulated dev board, with its console on this terminal.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use system_tests::board::{self, Board, Clock, Contents, Image};
+use system_tests::board::{self, Board, Clock, Contents, Image, System};
 use system_tests::guest::Kernel;
+use system_tests::nested::Linux;
 
 use crate::image::directory;
 
@@ -17,6 +18,11 @@ const SAY_EACH: Duration = Duration::from_secs(15);
 /// Options of `cargo xtask board`.
 #[derive(clap::Args)]
 pub struct Options {
+    /// A manifest to start on the board; its images are `images/` vmlinuz, audio.cpio, guest.cpio, chime (built here), or beside it
+    manifest: Option<PathBuf>,
+    /// The service VM's /etc/carillon, for audio.cpio: system.toml, chimes, rc
+    #[arg(long, value_name = "FOLDER")]
+    service: Option<PathBuf>,
     /// One instruction is one nanosecond, the same from run to run; builds the QEMU for it once (some minutes)
     #[arg(long)]
     virtual_time: bool,
@@ -43,16 +49,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder.join("../kernel"))?;
     std::fs::create_dir_all(&folder)?;
     let kernel = Kernel::fetch("6.12", &folder.join("../kernel"))?;
-    let scenario = options.script.as_ref().map(std::fs::read_to_string).transpose()?;
-    let contents = Contents {
-        modules: board::HDA.to_vec(),
-        programs: ["aplay", "amixer"].map(str::to_owned).to_vec(),
-        trees: vec!["/usr/share/alsa".into()],
-        scenario,
-        ..Contents::default()
+    let script = options.script.as_ref().map(std::fs::read_to_string).transpose()?;
+    let mut board = match &options.manifest {
+        Some(manifest) => system(&kernel, manifest, options, script, folder)?,
+        None => plain(&kernel, script, folder)?,
     };
-    let image = Image::build(&kernel, &contents, &folder.join("board.cpio"))?;
-    let mut board = Board::new("board", image, folder);
     board.cpus = options.cpus;
     if options.virtual_time {
         board.qemu = qemu()?;
@@ -60,7 +61,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     board.terminal = true;
     if options.script.is_none() {
-        board.append = "shell".to_owned();
+        if options.manifest.is_none() {
+            board.append = "shell".to_owned();
+        }
         println!(
             "A shell on the board; its codec plays into {}. `poweroff -f` or Ctrl-A X ends it.",
             board.wav().display()
@@ -70,6 +73,104 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         Some(status) if status != 0 => bail!("the board's script ended with {status}"),
         _ => Ok(()),
     }
+}
+
+/// A board that only plays by itself.
+fn plain(kernel: &Kernel, scenario: Option<String>, folder: PathBuf) -> anyhow::Result<Board> {
+    let contents = Contents {
+        modules: board::HDA.to_vec(),
+        programs: ["aplay", "amixer"].map(str::to_owned).to_vec(),
+        trees: vec!["/usr/share/alsa".into()],
+        scenario,
+        ..Contents::default()
+    };
+    let image = Image::build(kernel, &contents, &folder.join("board.cpio"))?;
+    Ok(Board::new("board", image, folder))
+}
+
+/// A board that runs a manifest: its consoles are files outside, and the script or a shell is in the board.
+fn system(
+    kernel: &Kernel,
+    manifest: &Path,
+    options: &Options,
+    script: Option<String>,
+    folder: PathBuf,
+) -> anyhow::Result<Board> {
+    build_hypervisor()?;
+    let text = std::fs::read_to_string(manifest).with_context(|| format!("reading {}", manifest.display()))?;
+    let parsed: toml::Table = text.parse().with_context(|| manifest.display().to_string())?;
+    let partitions = parsed.get("partitions").and_then(toml::Value::as_table);
+    let names: Vec<String> = partitions.into_iter().flatten().map(|(name, _)| name.clone()).collect();
+    let beside = manifest.parent().unwrap_or(Path::new("."));
+    let mut images = Vec::new();
+    for name in ["vmlinuz", "audio.cpio", "guest.cpio", "chime"] {
+        if !text.contains(&format!("images/{name}")) {
+            continue;
+        }
+        let own = beside.join("images").join(name);
+        let path = if own.exists() {
+            own
+        } else {
+            built(name, kernel, options, &folder)?
+        };
+        images.push((path, name.to_owned()));
+    }
+    let system = System {
+        manifest: text,
+        images,
+        hypervisor: crate::image::directory().join("../release/hypervisor"),
+        consoles: names.clone(),
+        script: script.unwrap_or_else(|| "setsid cttyhack sh; stop".to_owned()),
+        codec: true,
+        options: String::new(),
+    };
+    println!(
+        "Consoles: {}/NAME.log for {}, hypervisor",
+        folder.display(),
+        names.join(", ")
+    );
+    Ok(system.board("board", kernel, folder)?)
+}
+
+/// An image that the manifest names and nobody put beside it.
+fn built(name: &str, kernel: &Kernel, options: &Options, folder: &Path) -> anyhow::Result<PathBuf> {
+    let path = folder.join(name);
+    match name {
+        "vmlinuz" => return Ok(kernel.image.clone()),
+        "chime" => return Ok(board::safety::build()?),
+        "audio.cpio" => {
+            let service = options.service.as_ref().context(
+                "the manifest has a service VM: name the folder of its configuration by --service (it has system.toml)",
+            )?;
+            crate::image::service_with(kernel, service, &path)?;
+        }
+        _ => {
+            let guest = Linux {
+                modules: vec!["virtio_pci", "virtio_snd"],
+                programs: vec!["aplay", "amixer", "speaker-test"],
+                scenario: "card && timeout 30 speaker-test -D hw:0,0 -c 2 -t sine -l 1".to_owned(),
+                ..Linux::default()
+            };
+            std::fs::write(&path, guest.initramfs(kernel)?)?;
+        }
+    }
+    Ok(path)
+}
+
+/// Builds the hypervisor for the board.
+///
+/// # Errors
+/// It does not build.
+pub fn build_hypervisor() -> anyhow::Result<()> {
+    let status = std::process::Command::new("cargo")
+        .args(["build", "--quiet", "--release", "-p", "hypervisor"])
+        .current_dir(directory().join("../.."))
+        .status()
+        .context("starting cargo")?;
+    if !status.success() {
+        bail!("cargo build --release -p hypervisor failed ({status})");
+    }
+    Ok(())
 }
 
 fn probe(qemu: &std::path::Path) -> anyhow::Result<()> {

@@ -108,14 +108,28 @@ fn service(options: &Options, folder: &Path) -> anyhow::Result<(system_tests::bo
     let flavour = if options.rt { Flavour::RealTime } else { Flavour::Stock };
     let kernel = Kernel::fetch_flavour(&options.kernel, flavour, &out.join("kernel"))?;
     let image = service::build(&kernel, &programs, &[], &out.join("audio.cpio"))?;
-    let mut configuration = Vec::new();
-    collect(folder, folder, &mut configuration)?;
-    if !configuration.iter().any(|(place, _)| place == "system.toml") {
-        bail!("{}: no system.toml in it; `audiod init` writes one", folder.display());
-    }
+    let configuration = configuration(folder)?;
     let disk = out.join("audio.img");
     std::fs::write(&disk, service::disk(&configuration)).with_context(|| format!("writing {}", disk.display()))?;
     Ok((image, disk))
+}
+
+/// The audio service VM with its configuration in the image itself.
+///
+/// # Errors
+/// Something does not build, or the folder has no system.toml.
+pub fn service_with(kernel: &Kernel, folder: &Path, initrd: &Path) -> anyhow::Result<()> {
+    service::build(kernel, &release()?, &configuration(folder)?, initrd)?;
+    Ok(())
+}
+
+fn configuration(folder: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let mut found = Vec::new();
+    collect(folder, folder, &mut found)?;
+    if !found.iter().any(|(place, _)| place == "system.toml") {
+        bail!("{}: no system.toml in it; `audiod init` writes one", folder.display());
+    }
+    Ok(found)
 }
 
 /// Builds `audiod` and `audioctl` for the image.

@@ -53,6 +53,11 @@ pub fn bell_message() -> (u64, u32) {
     (MEMORY | u64::from(id) << 12, u32::from(BELL))
 }
 
+/// Ticks so far.
+pub fn ticks() -> u32 {
+    TICKS.load(Relaxed)
+}
+
 /// Interrupts of the sound device so far.
 pub fn bells() -> u32 {
     BELLS.load(Relaxed)

@@ -1,4 +1,4 @@
-//! From the PVH entry (32-bit, no paging, EBX = start info) to [`crate::main`] in long mode: 4 GiB mapped as they are in
+//! From the PVH entry (32-bit, no paging, EBX = start info) to the program's `partition` in long mode: 4 GiB mapped as they are in
 //! pages of 2 MiB, one stack, an interrupt table with the two interrupts we use; anything else ends the partition.
 
 use core::arch::{asm, global_asm};
@@ -59,7 +59,7 @@ long_entry:
     movq $stack_top, %rsp
     xorl %ebp, %ebp
     movl %edi, %edi
-    call {main}
+    call partition
 3:  cli
     hlt
     jmp 3b
@@ -130,7 +130,6 @@ level2: .skip 4 * 4096
 stack_top:
     .text
     "#,
-    main = sym crate::main,
     tick = sym crate::apic::tick,
     bell = sym crate::apic::bell,
     fault = sym crate::fault,

@@ -13,13 +13,20 @@ use crate::transport::Transport;
 
 const CONTROL: u16 = 0;
 const TX: u16 = 2;
-const PCM_INFO: u32 = 0x0100;
-const SET_PARAMS: u32 = 0x0101;
-const PREPARE: u32 = 0x0102;
-const RELEASE: u32 = 0x0103;
-const START: u32 = 0x0104;
-const STOP: u32 = 0x0105;
-const OK: u32 = 0x8000;
+/// Requests and the good answer (virtio 1.x, 5.14.6).
+pub const PCM_INFO: u32 = 0x0100;
+/// See [`PCM_INFO`].
+pub const SET_PARAMS: u32 = 0x0101;
+/// See [`PCM_INFO`].
+pub const PREPARE: u32 = 0x0102;
+/// See [`PCM_INFO`].
+pub const RELEASE: u32 = 0x0103;
+/// See [`PCM_INFO`].
+pub const START: u32 = 0x0104;
+/// See [`PCM_INFO`].
+pub const STOP: u32 = 0x0105;
+/// See [`PCM_INFO`].
+pub const OK: u32 = 0x8000;
 const OUTPUT: u8 = 0;
 const S16: u8 = 5;
 const RATE_48000: u8 = 7;
@@ -29,6 +36,9 @@ const INFO_BYTES: u64 = 32;
 const MOST_STREAMS: u32 = 16;
 /// Chain of a PCM message: header, data, status.
 const CHAIN: u16 = 3;
+const IO_ERR: u32 = 0x8003;
+/// How often a request is repeated, one or two ticks apart.
+const AWAY_TICKS: u32 = 300;
 /// For an answer or a period; a device that takes longer is broken.
 const LIMIT_MS: u32 = 10_000;
 
@@ -96,30 +106,59 @@ impl Sound {
         })
     }
 
-    /// Sends `words` and waits for the status; `more` bytes of answer follow it.
-    fn command(&mut self, words: &[u32], more: u64) -> Result<(), &'static str> {
+    /// Masks or unmasks the device's interrupt; false where it has none.
+    pub fn mask(&self, masked: bool) -> bool {
+        self.transport.mask(masked)
+    }
+
+    /// Sends `words` and waits for the answer without its interrupt.
+    pub fn ask_polled(&mut self, words: &[u32]) -> Result<u32, &'static str> {
+        self.offer(words, 4 * words.len() as u32, 0);
+        apic::wait(LIMIT_MS, false, || self.control.ready()).map_err(|_| "a control message did not come back")?;
+        self.control.take();
+        Ok(self.answer.get::<u32>(0))
+    }
+
+    /// Sends `words` and waits for OK; `more` bytes of answer follow the status. An I/O error is what a stand-in says while the
+    /// audio service is away: asked again, for about a minute.
+    pub fn command(&mut self, words: &[u32], more: u64) -> Result<(), &'static str> {
+        for _ in 0..AWAY_TICKS {
+            match self.ask(words, 4 * words.len() as u32, more)? {
+                OK => return Ok(()),
+                IO_ERR => {
+                    // Only the clock ends this wait.
+                    let _ = apic::wait(apic::TICK_MS, true, || false);
+                }
+                _ => return Err("a control message was refused"),
+            }
+        }
+        Err("the audio service stayed away")
+    }
+
+    /// Sends the first `bytes` of `words`; returns the status word.
+    pub fn ask(&mut self, words: &[u32], bytes: u32, more: u64) -> Result<u32, &'static str> {
+        self.offer(words, bytes, more);
+        let halting = self.transport.interrupts();
+        apic::wait(LIMIT_MS, halting, || self.control.ready()).map_err(|_| "a control message did not come back")?;
+        self.control.take();
+        Ok(self.answer.get::<u32>(0))
+    }
+
+    fn offer(&mut self, words: &[u32], bytes: u32, more: u64) {
         for (offset, word) in (0..).step_by(4).zip(words) {
             self.request.set(offset, *word);
         }
         self.answer.set(0, 0_u32);
-        let bytes = 4 * words.len() as u32;
         let pieces = [
             (self.request.address(), bytes, false),
             (self.answer.address(), 4 + more as u32, true),
         ];
         self.control.add(0, &pieces);
         self.control.kick();
-        let halting = self.transport.interrupts();
-        apic::wait(LIMIT_MS, halting, || self.control.ready()).map_err(|_| "a control message did not come back")?;
-        self.control.take();
-        match self.answer.get::<u32>(0) {
-            OK => Ok(()),
-            _ => Err("a control message was refused"),
-        }
     }
 
     /// The first output stream that takes S16 at 48 kHz.
-    fn stream(&mut self) -> Result<u32, &'static str> {
+    pub fn stream(&mut self) -> Result<u32, &'static str> {
         let streams = self.transport.config(4).min(MOST_STREAMS);
         if streams == 0 {
             return Err("the device has no stream");

@@ -125,6 +125,47 @@ impl Transport {
         good
     }
 
+    /// The device's features, bits 0 to 63.
+    pub fn offered(self) -> u64 {
+        let [select, offered, ..] = self.features();
+        let half = |index: u32| {
+            write32(select, index);
+            u64::from(read32(offered))
+        };
+        half(0) | half(1) << 32
+    }
+
+    /// Resets the device and offers it to accept these; whether it does. It is to be reset again after that.
+    pub fn accepts(self, features: u64) -> bool {
+        self.set_status(0);
+        if apic::wait(1000, false, || self.status() == 0).is_err() {
+            return false;
+        }
+        self.set_status(ACKNOWLEDGE | DRIVER);
+        let [_, _, select, accepted] = self.features();
+        for half in [0, 1] {
+            write32(select, half);
+            write32(accepted, (features >> (32 * half)) as u32);
+        }
+        self.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);
+        self.status() & FEATURES_OK != 0
+    }
+
+    /// Resets it; whether it comes to an end.
+    pub fn reset(self) -> bool {
+        self.set_status(0);
+        apic::wait(1000, false, || self.status() == 0).is_ok()
+    }
+
+    /// Masks or unmasks the queues' vector; false where there is none.
+    pub fn mask(self, masked: bool) -> bool {
+        let Self::Pci(Registers { table: Some(table), .. }) = self else {
+            return false;
+        };
+        write32(table + 12, u32::from(masked));
+        true
+    }
+
     /// One vector for all queues.
     pub fn route_interrupts(self) {
         let Self::Pci(Registers {

@@ -12,6 +12,7 @@
 //! [`Clock::Virtual`]: one instruction is one nanosecond, the same from run to run; it needs the QEMU
 //! of [`qemu::for_virtual_time`].
 
+pub mod boot;
 mod image;
 mod log;
 mod machine;

@@ -15,6 +15,18 @@ pub const GOOD: i32 = 0x10 << 1 | 1;
 /// # Errors
 /// The compiler lacks the target and rustup can't add it, or the build failed.
 pub fn build() -> Result<PathBuf, GuestError> {
+    Ok(programs()?.join("chime"))
+}
+
+/// The guest that tests the partition contract from inside and prints TAP.
+///
+/// # Errors
+/// As [`build`].
+pub fn contract() -> Result<PathBuf, GuestError> {
+    Ok(programs()?.join("contract"))
+}
+
+fn programs() -> Result<PathBuf, GuestError> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/safety-guest");
     let target = cache().join("safety-guest");
     std::fs::create_dir_all(&target).map_err(at(&target))?;
@@ -31,7 +43,7 @@ pub fn build() -> Result<PathBuf, GuestError> {
         cargo.env_remove(name);
     }
     output_of(&mut cargo)?;
-    Ok(target.join(TARGET).join("release/chime"))
+    Ok(target.join(TARGET).join("release"))
 }
 
 fn has_target() -> Result<bool, GuestError> {

@@ -7,35 +7,17 @@
 #![no_std]
 #![no_main]
 
-mod apic;
-mod boot;
-mod options;
-mod pci;
-mod pool;
-mod port;
-mod queue;
-mod sound;
-mod tone;
-mod transport;
+use safety_guest::options::Options;
+use safety_guest::pool::Pool;
+use safety_guest::sound::{Played, Sound};
+use safety_guest::transport::Transport;
+use safety_guest::{pci, port, say};
 
-use options::Options;
-use pool::Pool;
-use sound::{Played, Sound};
-use transport::Transport;
-
-/// `hvm_start_info.magic`.
-const MAGIC: u32 = 0x336e_c578;
-
-extern "C" fn main(info: *const u32) -> ! {
-    boot::load_table();
-    apic::start();
-    // SAFETY: the loader's start info: six words and more, in the first 4 GiB.
-    let (magic, command_line) = unsafe { (info.read(), info.add(6).cast::<u64>().read_unaligned()) };
-    if magic != MAGIC {
-        say!("chime: failed: no PVH start info ({magic:#x})");
-        port::power_off(false);
-    }
-    let options = Options::read(command_line);
+/// Called by the entry.
+#[unsafe(no_mangle)]
+extern "C" fn partition(info: *const u32) -> ! {
+    // SAFETY: called by the entry, with what it was given.
+    let options = unsafe { safety_guest::begin(info) };
     match run(&options) {
         Ok(played) => {
             let Played {
@@ -70,16 +52,4 @@ fn run(options: &Options) -> Result<Played, &'static str> {
     let mut sound = Sound::new(transport, Pool::new(options.pool))?;
     say!("chime: plays {} frames", options.take.frames);
     sound.play(&options.take)
-}
-
-/// An exception: said, and the end.
-pub extern "C" fn fault(vector: u32, first: u64, second: u64) -> ! {
-    say!("chime: failed: exception {vector} ({first:#x} {second:#x})");
-    port::power_off(false)
-}
-
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo) -> ! {
-    say!("chime: failed: {info}");
-    port::power_off(false)
 }

@@ -1,0 +1,130 @@
+//! How long a stock guest takes from its VMM's start to its own first process: ours, QEMU's q35 and QEMU's microvm, one after
+//! the other on one board, by the board's clock.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Board, Codec, Contents, Image};
+use crate::guest::{GuestError, at};
+use crate::nested::{self, Linux};
+
+const LIMIT: Duration = Duration::from_secs(240);
+const FIRMWARE: [&str; 5] = [
+    "bios-256k.bin",
+    "bios-microvm.bin",
+    "linuxboot_dma.bin",
+    "kvmvapic.bin",
+    "pvh.bin",
+];
+const MANIFEST: &str = r#"
+version = 1
+name = "boot"
+[host]
+cpus = "0"
+[partitions.guest]
+cpus = "1"
+memory = "128M"
+kernel = "/vmlinuz"
+initrd = "/guest.cpio"
+cmdline = "console=ttyS0 quiet panic=-1 reboot=t"
+restart = { policy = "never" }
+"#;
+/// The same kernel, initramfs, memory and command line for each; a guest's first line ends its time.
+const SCENARIO: &str = r#"
+until_up() {
+    until grep -q 'guest: up' "$2" 2> /dev/null; do
+        [ -d "/proc/$vmm" ] || { echo "board: $1 ended without a guest"; cat "$2" "/tmp/$1.err"; exit 1; }
+        sleep 0.01
+    done
+    echo "boot: $1 $began $(uptime_s)"
+    kill "$vmm"
+    wait "$vmm"
+}
+qemu() {
+    began=$(uptime_s)
+    qemu-system-x86_64 -L /firmware -accel kvm -cpu host -machine "$2" -m 128 -nodefaults -no-user-config -display none -no-reboot \
+        -serial "file:/tmp/$1" -kernel /vmlinuz -initrd /guest.cpio -append "console=ttyS0 quiet panic=-1 reboot=t" \
+        > "/tmp/$1.err" 2>&1 &
+    vmm=$!
+    until_up "$1" "/tmp/$1"
+}
+began=$(uptime_s)
+hypervisor run --no-host-check --run-dir /run/hv /board.toml > /tmp/ours.err 2>&1 &
+vmm=$!
+until_up ours /run/hv/guest.console
+qemu q35 q35
+qemu microvm microvm
+"#;
+
+/// A VMM and its guest's boot, seconds.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Boot {
+    /// `ours`, `q35`, `microvm`.
+    pub vmm: String,
+    /// From the VMM's start to the guest's first process.
+    pub seconds: f64,
+}
+
+/// Boots all three in `folder`.
+///
+/// # Errors
+/// Something is not built or installed, or a guest did not come up.
+pub fn compare(folder: &Path, hypervisor: &Path) -> Result<Vec<Boot>, GuestError> {
+    std::fs::create_dir_all(folder).map_err(at(folder))?;
+    let kernel = nested::kernel()?;
+    let guest = Linux {
+        scenario: "sleep 60".to_owned(),
+        ..Linux::default()
+    };
+    let firmware = FIRMWARE.map(|name| {
+        let places = super::machine::FIRMWARE.map(|place| Path::new(place).join(name));
+        let found = places.into_iter().find(|path| path.exists());
+        found
+            .map(|path| (path, format!("firmware/{name}")))
+            .ok_or_else(|| GuestError::Missing(name.to_owned()))
+    });
+    let mut copies: Vec<(PathBuf, String)> = firmware.into_iter().collect::<Result<_, _>>()?;
+    copies.push((kernel.image.clone(), "vmlinuz".to_owned()));
+    let contents = Contents {
+        programs: vec!["qemu-system-x86_64".to_owned()],
+        built: vec![(hypervisor.to_path_buf(), "usr/bin/hypervisor".to_owned())],
+        copies,
+        files: vec![
+            ("board.toml".to_owned(), MANIFEST.into(), 0o644),
+            ("guest.cpio".to_owned(), guest.initramfs(&kernel)?, 0o644),
+        ],
+        scenario: Some(SCENARIO.to_owned()),
+        ..Contents::default()
+    };
+    let image = Image::build(&kernel, &contents, &folder.join("board.cpio"))?;
+    let mut board = Board::new("boot", image, folder.to_path_buf());
+    board.codec = Codec::None;
+    let log = board.log("board");
+    board.start()?.finish(LIMIT)?;
+    Ok(log.text().lines().filter_map(boot).collect())
+}
+
+/// `boot: VMM BEGAN UP`
+fn boot(line: &str) -> Option<Boot> {
+    let mut words = line.split("boot: ").nth(1)?.split(' ');
+    let vmm = words.next()?.to_owned();
+    let mut time = || words.next()?.trim().parse::<f64>().ok();
+    let (began, up) = (time()?, time()?);
+    Some(Boot {
+        vmm,
+        seconds: up - began,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_is_the_difference_of_two_times_of_one_clock() {
+        let boot = boot("x boot: q35 10.50 14.00").map(|boot| (boot.vmm, boot.seconds));
+
+        assert_eq!(boot, Some(("q35".to_owned(), 3.5)));
+        assert_eq!(super::boot("board: ready 3.0"), None);
+    }
+}
