@@ -169,4 +169,27 @@ mod tests {
         assert_eq!(names.len(), super::cases::all().count());
         assert!(names.len() >= 120, "{}", names.len());
     }
+
+    #[test]
+    fn each_test_that_the_table_of_defects_names_is_there() {
+        let parity = include_str!("../../../docs/audiomanager-parity.md");
+        let routing = include_str!("../../../dbus-api/tests/routing.rs");
+        let names: BTreeSet<&str> = super::cases::all().map(|case| case.name).collect();
+        let table = parity.split("## Defects").nth(1).unwrap();
+
+        let named = table
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|it| it.contains('_') && !it.contains(['…', '.', ' ']));
+        let named: Vec<&str> = named.collect();
+
+        assert!(named.len() > 25, "{named:?}");
+        for name in named {
+            assert!(
+                names.contains(name) || routing.contains(&format!("fn {name}(")),
+                "{name}"
+            );
+        }
+    }
 }
