@@ -48,6 +48,15 @@ fn the_simple_car_is_read_as_it_says() {
 }
 
 #[test]
+fn the_simple_car_is_thirty_lines() {
+    let text = std::fs::read_to_string(example("simple-car.toml")).unwrap();
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    assert!(lines.count() <= 30);
+}
+
+#[test]
 fn every_example_passes_without_a_warning() {
     let entries = std::fs::read_dir(example("")).unwrap();
     let files: Vec<PathBuf> = entries

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::config;
 use crate::doctor;
 use crate::failure::Failure;
 use crate::import::Format;
@@ -63,6 +64,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the JSON schema of the file, for editors and tools: every key, with its description, type and range
+    Schema,
     /// Print the bus's own policy (dbus-daemon XML) that says the same as [access] of a file
     BusPolicy {
         /// The file
@@ -111,13 +114,7 @@ enum Command {
 enum Import {
     /// GENIVI AudioManager: the generic controller's configuration (generic.xml)
     #[command(name = "audiomanager")]
-    AudioManager {
-        #[command(flatten)]
-        arguments: ImportArguments,
-        /// A domain that stays a process of its own on the bus; without, all become guests and zones. May be given several times
-        #[arg(long = "domain", value_name = "NAME")]
-        domains: Vec<String>,
-    },
+    AudioManager(ImportArguments),
     /// Android Automotive: car_audio_configuration.xml, versions 1 to 4
     Aaos(ImportArguments),
 }
@@ -154,15 +151,18 @@ pub fn main() -> ExitCode {
             ..
         } => prove::run(&file, states, seconds, json),
         Command::Check { file, json, .. } => check::run(&file, json),
+        Command::Schema => to_json(&config::schema::schema().0)
+            .and_then(|text| print(&text))
+            .map(|()| ExitCode::SUCCESS),
         Command::BusPolicy { file } => bus_policy::run(&file),
         Command::Simulate { scenario, json, svg } => simulate::run(&scenario, json, svg.as_deref()),
         Command::Init { guests, card, output } => init::run(&guests, card.as_deref(), output.as_deref()),
         Command::Import { of } => {
             let (format, arguments) = match of {
-                Import::AudioManager { arguments, domains } => (Format::AudioManager(domains), arguments),
+                Import::AudioManager(arguments) => (Format::AudioManager, arguments),
                 Import::Aaos(arguments) => (Format::Aaos, arguments),
             };
-            import::run(&format, &arguments.file, arguments.output.as_deref(), arguments.json)
+            import::run(format, &arguments.file, arguments.output.as_deref(), arguments.json)
         }
         Command::Doctor { codec, json } => doctor(codec, json),
     };

@@ -8,6 +8,7 @@
 //! | [`guests`] | `[guests.NAME]` with streams and jacks |
 //! | [`chimes`] | `[chimes.NAME]` |
 //! | [`keep`] | `state`, `[restore]` |
+//! | [`schema`] | the JSON schema of all of it |
 //! | [`swap`] | whether a new file can take the old one's place while it runs |
 //! | [`offer`] | what the streams' offers make of a stock driver |
 //! | [`words`] | formats, rates and channel positions by name |
@@ -21,6 +22,7 @@ pub mod codecs;
 pub mod guests;
 pub mod keep;
 pub mod offer;
+pub mod schema;
 pub mod swap;
 pub mod words;
 
@@ -118,16 +120,10 @@ impl Context {
 }
 
 fn read(text: &str, path: &Path, files: bool) -> Result<Loaded, Report> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let context = Context {
-        base: absolute.parent().unwrap_or(Path::new("/")).to_owned(),
-        file: absolute.clone(),
-        files,
-    };
+    let context = context(path, files);
+    let absolute = context.file.clone();
     let document = Document::parse(text);
-    let model = policy::file::read(&document);
-    let system = system(&document, &context, &model);
-    let keep = keep::keep(&document.root(), &context, &system);
+    let (model, system, keep) = read_all(&document, &context);
     let report = document.finish(&path.display().to_string());
     if report.errors() > 0 {
         return Err(report);
@@ -140,6 +136,22 @@ fn read(text: &str, path: &Path, files: bool) -> Result<Loaded, Report> {
         text: text.to_owned(),
         path: absolute,
     })
+}
+
+fn context(path: &Path, files: bool) -> Context {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Context {
+        base: absolute.parent().unwrap_or(Path::new("/")).to_owned(),
+        file: absolute,
+        files,
+    }
+}
+
+fn read_all(document: &Document<'_>, context: &Context) -> (Model, System, keep::Keep) {
+    let model = policy::file::read(document);
+    let system = system(document, context, &model);
+    let keep = keep::keep(&document.root(), context, &system);
+    (model, system, keep)
 }
 
 fn system(document: &Document<'_>, context: &Context, model: &Model) -> System {

@@ -452,7 +452,7 @@ fn some_of(table: &Table<'_>, key: &'static str, (what, plural): (&str, &str), n
     let Some(value) = table.get(key) else {
         return known::Names::All;
     };
-    if value.is_text() && value.text().is_some_and(|text| text.value == "*") {
+    if value.is_star() {
         return known::Names::All;
     }
     if value.items().is_empty() {

@@ -119,7 +119,7 @@ fn without_effect(table: &Table<'_>, action: Holder) {
 
 fn side(table: &Table<'_>, key: &'static str, names: &Names<'_>, model: &Model) -> Option<Side> {
     let value = table.need(key, &format!("name a class, a list of classes, or `{key} = \"*\"`"))?;
-    if value.is_text() && value.text()?.value == "*" {
+    if value.is_star() {
         let every = (0..model.classes.len()).map(|class| Found {
             value: class,
             span: value.span,

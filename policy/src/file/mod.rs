@@ -13,6 +13,7 @@ mod placed;
 mod properties;
 mod routing;
 mod rules;
+mod schema;
 mod suggest;
 mod table;
 mod usage;
@@ -28,6 +29,7 @@ pub use changes::{Change, changes};
 pub use model::{is_capture, read};
 #[cfg(test)]
 pub(crate) use rules::read as read_rules;
+use schema::{Naming, Seen, Shape};
 pub use suggest::{closest, did_you_mean, listed};
 pub use table::{Entry, Found, Table, Value};
 
@@ -101,6 +103,8 @@ struct Notes {
     asked: BTreeMap<usize, Option<BTreeSet<&'static str>>>,
     /// The text was not TOML.
     broken: bool,
+    /// What was asked for, if somebody watches.
+    seen: Option<Seen>,
 }
 
 fn address(table: &DeTable<'_>) -> usize {
@@ -129,6 +133,13 @@ impl<'i> Document<'i> {
                 ..Notes::default()
             }),
         }
+    }
+
+    /// As [`Self::parse`], and what readers ask for is noted: see [`Self::schema`].
+    pub fn watched(text: &'i str) -> Self {
+        let document = Self::parse(text);
+        document.notes.borrow_mut().seen = Some(Seen::default());
+        document
     }
 
     /// The outermost table.
@@ -166,6 +177,19 @@ impl<'i> Document<'i> {
         }
     }
 
+    fn note_shape(&self, value: &DeValue<'_>, shape: impl FnOnce() -> Shape) {
+        if let Some(seen) = &mut self.notes.borrow_mut().seen {
+            let shapes = seen.shapes.entry(std::ptr::from_ref(value).addr()).or_default();
+            shapes.insert(shape());
+        }
+    }
+
+    fn note_needed(&self, table: &DeTable<'_>, key: &'static str) {
+        if let Some(seen) = &mut self.notes.borrow_mut().seen {
+            seen.needed.entry(address(table)).or_default().insert(key);
+        }
+    }
+
     fn note_table(&self, table: &DeTable<'_>) {
         let mut notes = self.notes.borrow_mut();
         notes
@@ -174,8 +198,12 @@ impl<'i> Document<'i> {
             .or_insert_with(|| Some(BTreeSet::new()));
     }
 
-    fn note_open(&self, table: &DeTable<'_>) {
-        self.notes.borrow_mut().asked.insert(address(table), None);
+    fn note_open(&self, table: &DeTable<'_>, naming: Naming) {
+        let mut notes = self.notes.borrow_mut();
+        notes.asked.insert(address(table), None);
+        if let Some(seen) = &mut notes.seen {
+            seen.naming.insert(address(table), naming);
+        }
     }
 
     /// Looks for keys that nobody asked for and gives everything that was found, without what may only be its consequence:
@@ -185,6 +213,7 @@ impl<'i> Document<'i> {
             mut findings,
             asked,
             broken,
+            seen: _,
         } = self.notes.into_inner();
         unknown_keys(&self.root, &asked, &mut findings);
         let causes = [code::UNKNOWN_NAME, code::MISSING_KEY, code::WRONG_TYPE];

@@ -349,6 +349,10 @@ impl<'d> ActionReader<'_, 'd, '_> {
         if key == Key::Properties {
             return properties(value);
         }
+        value.may_be_text();
+        if wants.list {
+            value.may_be_list();
+        }
         if value.is_text() {
             return self.text(value, wants);
         }

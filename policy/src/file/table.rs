@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Document, MAX_ELEMENT, MAX_ENTRIES, MAX_NAME, MAX_TABLES, code, did_you_mean, listed};
+use super::{Document, MAX_ELEMENT, MAX_ENTRIES, MAX_NAME, MAX_TABLES, Naming, Shape, code, did_you_mean, listed};
 use crate::report::{Diagnostic, Span};
 use crate::{Db10, MUTE};
 
@@ -92,6 +92,7 @@ impl<'d> Table<'d> {
 
     /// The value of a key that must be there; `cure` is what to write.
     pub fn need(&self, key: &'static str, cure: &str) -> Option<Value<'d>> {
+        self.doc.note_needed(self.map, key);
         let value = self.get(key);
         if value.is_none() {
             self.doc.push(
@@ -137,19 +138,19 @@ impl<'d> Table<'d> {
 
     /// Named tables under a key, in the order of the file. Names are checked.
     pub fn entries(&self, key: &'static str) -> Vec<Entry<'d>> {
-        self.named(key, Self::check_name)
+        self.named(key, Self::check_name, Naming::Plain)
     }
 
     /// As [`Self::entries`], with the names that other programs have: any characters but control characters.
     pub fn elements(&self, key: &'static str) -> Vec<Entry<'d>> {
-        self.named(key, Self::check_element)
+        self.named(key, Self::check_element, Naming::Element)
     }
 
-    fn named(&self, key: &'static str, check: fn(&Self, &str, Span)) -> Vec<Entry<'d>> {
+    fn named(&self, key: &'static str, check: fn(&Self, &str, Span), naming: Naming) -> Vec<Entry<'d>> {
         let Some(table) = self.get(key).and_then(|value| value.table()) else {
             return Vec::new();
         };
-        self.doc.note_open(table.map);
+        self.doc.note_open(table.map, naming);
         if table.map.len() > MAX_ENTRIES {
             let message = format!("{} {key}: there is room for {MAX_ENTRIES}", table.map.len());
             let span = self.key_span(key).unwrap_or(self.span);
@@ -214,6 +215,7 @@ impl<'d> Table<'d> {
         let Some(value) = self.get(key) else {
             return Vec::new();
         };
+        self.doc.note_shape(value.value, || Shape::List);
         match value.value {
             DeValue::Array(items) => {
                 if let Some(surplus) = items.get(MAX_TABLES) {
@@ -272,11 +274,37 @@ impl<'d> Value<'d> {
 
     /// A string that is not empty.
     pub fn text(&self) -> Option<Found<&'d str>> {
+        self.note(|| Shape::Text);
+        self.plain_text()
+    }
+
+    fn note(&self, shape: impl FnOnce() -> Shape) {
+        self.doc.note_shape(self.value, shape);
+    }
+
+    fn plain_text(&self) -> Option<Found<&'d str>> {
         match self.value {
             DeValue::String(text) if text.is_empty() => self.out_of_range("an empty string says nothing", "empty"),
             DeValue::String(text) => self.found(text.as_ref()),
             _ => self.wrong("a string"),
         }
+    }
+
+    /// Whether it is `"*"`, where a name or a list of names goes too.
+    pub fn is_star(&self) -> bool {
+        self.note(|| Shape::Text);
+        self.note(|| Shape::Items);
+        matches!(self.value, DeValue::String(text) if text == "*")
+    }
+
+    /// It may be a string, whatever it is: an expression.
+    pub(super) fn may_be_text(&self) {
+        self.note(|| Shape::Text);
+    }
+
+    /// It may be a list of what it is.
+    pub(super) fn may_be_list(&self) {
+        self.note(|| Shape::Items);
     }
 
     /// Whether it is a string.
@@ -286,6 +314,7 @@ impl<'d> Value<'d> {
 
     /// An integer within a range.
     pub fn integer(&self, range: RangeInclusive<i64>) -> Option<Found<i64>> {
+        self.note(|| Shape::Integer(*range.start(), *range.end()));
         let DeValue::Integer(digits) = self.value else {
             return self.wrong("an integer");
         };
@@ -298,6 +327,7 @@ impl<'d> Value<'d> {
 
     /// `true` or `false`.
     pub fn boolean(&self) -> Option<Found<bool>> {
+        self.note(|| Shape::Boolean);
         match self.value {
             DeValue::Boolean(value) => self.found(*value),
             _ => self.wrong("`true` or `false`"),
@@ -316,6 +346,7 @@ impl<'d> Value<'d> {
 
     /// A number within a range, in thousandths, that may be less than 0.
     pub fn thousandths_signed(&self, range: RangeInclusive<f64>) -> Option<Found<i32>> {
+        self.note(|| Shape::number(&range));
         let number = self.number()?;
         if range.contains(&number) {
             return self.found((number * 1000.0).round() as i32);
@@ -326,6 +357,7 @@ impl<'d> Value<'d> {
 
     /// A number within a range, in thousandths.
     pub fn thousandths(&self, range: RangeInclusive<f64>) -> Option<Found<u32>> {
+        self.note(|| Shape::number(&range));
         let number = self.number()?;
         if range.contains(&number) {
             self.found((number * 1000.0).round() as u32)
@@ -337,6 +369,7 @@ impl<'d> Value<'d> {
 
     /// A gain in dB, -100 to 0, or `"mute"`.
     pub fn gain(&self) -> Option<Found<Db10>> {
+        self.note(|| Shape::Gain);
         if matches!(self.value, DeValue::String(word) if word == "mute") {
             return self.found(MUTE);
         }
@@ -355,7 +388,8 @@ impl<'d> Value<'d> {
 
     /// One of some words.
     pub fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<Found<T>> {
-        let text = self.text()?;
+        self.note(|| Shape::Words(words.iter().map(|(word, _)| (*word).to_owned()).collect()));
+        let text = self.plain_text()?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
             return self.found(*value);
         }
@@ -392,6 +426,7 @@ impl<'d> Value<'d> {
 
     /// The values of a list; a single value is a list of one.
     pub fn items(&self) -> Vec<Value<'d>> {
+        self.note(|| Shape::Items);
         match self.value {
             DeValue::Array(items) => items.iter().map(|item| Value::new(self.doc, item)).collect(),
             _ => vec![*self],
@@ -400,14 +435,16 @@ impl<'d> Value<'d> {
 
     /// The values of a list, which it must be.
     pub fn list(&self, wanted: &str) -> Option<Vec<Value<'d>>> {
+        self.note(|| Shape::List);
         match self.value {
-            DeValue::Array(_) => Some(self.items()),
+            DeValue::Array(items) => Some(items.iter().map(|item| Value::new(self.doc, item)).collect()),
             _ => self.wrong(wanted),
         }
     }
 
     /// The table it is.
     pub fn table(&self) -> Option<Table<'d>> {
+        self.note(|| Shape::Table);
         match self.value {
             DeValue::Table(map) => {
                 // Known from now on, so that keys nobody asks for are found even when nobody asks for any.

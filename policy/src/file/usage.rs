@@ -271,7 +271,7 @@ fn window(table: &Table<'_>, names: &Names<'_>, model: &Model) -> Option<Window>
 /// Indices of names; all of them for `"*"` or if nothing is said.
 fn all_or(value: Option<Value<'_>>, (what, plural): (&str, &str), names: &[&str]) -> Vec<usize> {
     match value {
-        Some(value) if !(value.is_text() && value.text().is_some_and(|it| it.value == "*")) => {
+        Some(value) if !value.is_star() => {
             let found = value.names_of(what, plural, names);
             found.into_iter().map(|it| it.value).collect()
         }

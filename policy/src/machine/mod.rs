@@ -127,8 +127,7 @@ impl Machine {
         Self::with_state(model, state)
     }
 
-    fn with_state(mut model: Model, state: State) -> Self {
-        model.compile();
+    fn with_state(model: Model, state: State) -> Self {
         let mut machine = Self {
             model,
             state,

@@ -14,23 +14,19 @@
 //! | @DOMAIN `ack` \[E\] the oldest request, `ack-all`, `forget` the oldest, `hook` …, `early` SOURCE SINK, `leave`, `deregister` KIND NAME | domains |
 //! | `wait` MS, `rundown`, `restart` (control dies), `boot` (the store), `boot-lost` (it is damaged) | the rest |
 
-#[path = "domains.rs"]
-mod domains;
-#[path = "words.rs"]
-mod words;
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use domains::result_of;
-use policy::command::Call;
-use policy::effect::{Effect, Heard};
+use policy::command::{Call, Reply, ReplyBody, Signal};
+use policy::effect::{EXTERNAL, Effect, Heard};
 use policy::file::{Document, read};
 use policy::model::Restore;
-use policy::routing::BUILT_IN;
-use policy::routing_command::{DomainRequest, End, Kind, RoutingCall};
-use policy::{Event, Machine, Model, Time};
-use words::{db, routing_reply};
+use policy::routing::{BUILT_IN, Hop};
+use policy::routing_command::{
+    AckResult, CrossfaderData, DomainData, DomainRequest, End, GatewayData, Kind, Lists, RoutingCall, RoutingReply,
+    SinkData, SourceData,
+};
+use policy::{Event, MUTE, Machine, Model, Time};
 
 /// What most items add to: two zones, a media stream and a radio, a prompt and a phone, a chime.
 const CAR: &str = include_str!("car.toml");
@@ -388,6 +384,166 @@ impl Run {
         said
     }
 
+    fn routing(&self, domain: &str, words: &[&str]) -> RoutingCall {
+        let keys: BTreeMap<&str, &str> = words.iter().filter_map(|it| it.split_once('=')).collect();
+        let key = |key: &str, default: i16| keys.get(key).map_or(default, |it| number(it));
+        let own = self.domains.get(domain).copied().unwrap_or(0);
+        match *words {
+            ["domain", ..] => RoutingCall::RegisterDomain(DomainData {
+                name: keys.get("name").copied().unwrap_or(domain).to_owned(),
+                bus_name: format!("org.example.{domain}"),
+                path: "/".to_owned(),
+                interface: "org.example.domain".to_owned(),
+                early: key("early", 0) == 1,
+                complete: key("complete", 0) == 1,
+                state: key("state", 1),
+                ..DomainData::default()
+            }),
+            ["source", name, ..] => RoutingCall::RegisterSource(SourceData {
+                id: key("id", 0) as u16,
+                domain: own,
+                name: name.to_owned(),
+                class: self.class(keys.get("class").copied()),
+                state: key("state", 2),
+                volume: key("volume", 0),
+                visible: key("visible", 1) == 1,
+                availability: (key("available", 1), 0),
+                interrupt: 1,
+                lists: lists(&keys),
+            }),
+            ["sink", name, ..] => RoutingCall::RegisterSink(SinkData {
+                id: key("id", 0) as u16,
+                domain: own,
+                name: name.to_owned(),
+                class: self.class(keys.get("class").copied()),
+                volume: key("volume", 0),
+                visible: key("visible", 1) == 1,
+                availability: (key("available", 1), 0),
+                mute: key("mute", 2),
+                main_volume: key("main", 10),
+                lists: lists(&keys),
+            }),
+            ["gateway", ref rest @ ..] => RoutingCall::RegisterGateway(self.bridge(own, rest)),
+            ["converter", ref rest @ ..] => RoutingCall::RegisterConverter(self.bridge(own, rest)),
+            ["crossfader", name, a, b, source] => RoutingCall::RegisterCrossfader(CrossfaderData {
+                id: 0,
+                name: name.to_owned(),
+                sink_a: self.id(Kind::Sink, a),
+                sink_b: self.id(Kind::Sink, b),
+                source: self.id(Kind::Source, source),
+                hot_sink: 1,
+            }),
+            ["deregister", kind, name] => {
+                let kind = kind_named(kind);
+                RoutingCall::Deregister {
+                    kind,
+                    id: self.id(kind, name),
+                }
+            }
+            ["peek", kind, name] => RoutingCall::Peek {
+                kind: kind_named(kind),
+                name: name.to_owned(),
+            },
+            ["early", source, sink] => {
+                let (source, sink) = (self.id(Kind::Source, source), self.id(Kind::Sink, sink));
+                let hop = Hop {
+                    domain: own,
+                    source,
+                    sink,
+                    format: 2,
+                };
+                RoutingCall::RegisterEarlyConnection {
+                    domain: own,
+                    source,
+                    sink,
+                    state: policy::command::ConnectionState::Connected,
+                    route: vec![hop],
+                }
+            }
+            ["hook", ref what @ ..] => self.hook(own, what),
+            _ => panic!("unknown call {words:?}"),
+        }
+    }
+
+    fn hook(&self, domain: u16, words: &[&str]) -> RoutingCall {
+        match *words {
+            ["ready"] => RoutingCall::ConfirmRoutingReady { domain },
+            ["complete"] => RoutingCall::HookDomainRegistrationComplete { domain },
+            ["state", state] => RoutingCall::HookDomainStateChange {
+                domain,
+                state: number(state),
+            },
+            ["interrupt", source, state] => RoutingCall::HookInterruptStatusChange {
+                source: self.id(Kind::Source, source),
+                state: number(state),
+            },
+            ["available", end, state, reason] => RoutingCall::HookAvailabilityStatusChange {
+                end: self.end(end),
+                availability: (number(state), number(reason)),
+            },
+            ["notify", end, kind, value] => RoutingCall::HookNotificationDataChange {
+                end: self.end(end),
+                payload: (kind_of(kind), number(value)),
+            },
+            ["timing", connection, delay] => RoutingCall::HookTimingInformationChanged {
+                connection: number(connection) as u16,
+                delay: number(delay),
+            },
+            ["changed", end, kind, value] => RoutingCall::SendChangedData {
+                volumes: Vec::new(),
+                properties: vec![(self.end(end), (kind_of(kind), number(value)))],
+            },
+            _ => panic!("unknown hook {words:?}"),
+        }
+    }
+
+    fn class(&self, name: Option<&str>) -> u16 {
+        let index = self.model.classes.iter().position(|it| Some(it.name.as_str()) == name);
+        match index {
+            Some(index) => 101 + u16::try_from(index).expect("few classes"),
+            None => name.map_or(0, |it| number(it) as u16),
+        }
+    }
+
+    fn bridge(&self, control_domain: u16, words: &[&str]) -> GatewayData {
+        let [name, sink, source, rest @ ..] = words else {
+            panic!("NAME SINK SOURCE, not {words:?}");
+        };
+        let (sink_name, source_name) = (*sink, *source);
+        let (sink, source) = (self.id(Kind::Sink, sink), self.id(Kind::Source, source));
+        let registry = self.machine.registry();
+        let domain = |kind, id, name: &str| match registry.domain_of(kind, id) {
+            Some(domain) => domain,
+            None if self.model.sources.iter().any(|it| it.name == name) => BUILT_IN,
+            None if self.model.sinks.iter().any(|it| it.name == name) => BUILT_IN,
+            None => 0,
+        };
+        let formats: Vec<(u16, u16)> = match rest {
+            [] => vec![(1, 1), (2, 2)],
+            rest => rest
+                .iter()
+                .filter_map(|it| it.split_once('>'))
+                .map(|(from, to)| (number(from) as u16, number(to) as u16))
+                .collect(),
+        };
+        let matrix = formats
+            .iter()
+            .enumerate()
+            .flat_map(|(row, _)| (0..formats.len()).map(move |column| row == column));
+        GatewayData {
+            id: 0,
+            name: (*name).to_owned(),
+            sink,
+            source,
+            domain_sink: domain(Kind::Sink, sink, sink_name),
+            domain_source: domain(Kind::Source, source, source_name),
+            control_domain,
+            sink_formats: formats.iter().map(|it| it.0).collect(),
+            source_formats: formats.iter().map(|it| it.1).collect(),
+            matrix: matrix.collect(),
+        }
+    }
+
     fn step(&mut self, event: Event) -> Vec<String> {
         let effects = self.machine.step(event, self.now);
         self.learn();
@@ -429,6 +585,266 @@ impl Run {
         acted.extend(said);
         acted
     }
+
+    fn differences(&self, before: &Heard) -> Vec<String> {
+        let mut said = Vec::new();
+        for (source, row) in self.heard.sources.iter().enumerate() {
+            for (sink, tap) in row.taps.iter().enumerate() {
+                let was = before
+                    .sources
+                    .get(source)
+                    .and_then(|it| it.taps.get(sink))
+                    .map_or(MUTE, |it| it.gain);
+                if was == tap.gain {
+                    continue;
+                }
+                let why = tap.causes.first().map_or(String::new(), |cause| {
+                    let by = cause.kind.by().and_then(|by| self.by(by));
+                    format!(
+                        ", {}{}",
+                        cause.kind.name(),
+                        by.map_or(String::new(), |by| format!(" by {by}"))
+                    )
+                });
+                let (source, sink) = (&self.model.sources[source].name, &self.model.sinks[sink].name);
+                said.push(format!(
+                    "heard: {source} at {sink} {} in {} ms{why}",
+                    db(tap.gain),
+                    tap.ramp_ms
+                ));
+            }
+        }
+        said
+    }
+
+    fn by(&self, index: usize) -> Option<String> {
+        match index.checked_sub(EXTERNAL) {
+            Some(id) => Some(self.name(Kind::Source, u16::try_from(id).ok()?)),
+            None => self.model.sources.get(index).map(|it| it.name.clone()),
+        }
+    }
+
+    fn reply(&self, reply: &Reply) -> Vec<String> {
+        let error = reply.error;
+        let mut said = Vec::new();
+        match &reply.body {
+            ReplyBody::Nothing => said.push(format!("reply {error}")),
+            ReplyBody::Connection(id) => said.push(format!("reply {error}, connection {id}")),
+            ReplyBody::Volume(volume) => said.push(format!("reply {error}, volume {volume}")),
+            ReplyBody::Delay(delay) => said.push(format!("reply {error}, delay {delay}")),
+            ReplyBody::Connections(all) => {
+                said.push(format!("reply {error}"));
+                said.extend(all.iter().map(|it| {
+                    let (source, sink) = (self.name(Kind::Source, it.source), self.name(Kind::Sink, it.sink));
+                    format!("- {} {source} > {sink} {:?} delay {}", it.id, it.state, it.delay)
+                }));
+            }
+            ReplyBody::Sinks(all) => {
+                said.push(format!("reply {error}"));
+                said.extend(all.iter().map(|it| {
+                    format!(
+                        "- {} {} {:?} volume {} mute {} class {}",
+                        it.id, it.name, it.availability, it.volume, it.mute, it.class
+                    )
+                }));
+            }
+            ReplyBody::Sources(all) => {
+                said.push(format!("reply {error}"));
+                said.extend(
+                    all.iter()
+                        .map(|it| format!("- {} {} {:?} class {}", it.id, it.name, it.availability, it.class)),
+                );
+            }
+            ReplyBody::Properties(all) => said.push(format!("reply {error}, {}", properties(all))),
+            ReplyBody::Classes(all) => {
+                said.push(format!("reply {error}"));
+                said.extend(
+                    all.iter()
+                        .map(|it| format!("- {} {} {:?}", it.id, it.name, it.properties)),
+                );
+            }
+            ReplyBody::Notifications(all) => said.push(format!("reply {error}, {all:?}")),
+        }
+        said
+    }
+
+    fn signal(&self, signal: &Signal) -> String {
+        let sink = |id: &u16| self.name(Kind::Sink, *id);
+        let source = |id: &u16| self.name(Kind::Source, *id);
+        match signal {
+            Signal::NewMainConnection(it) => format!(
+                "NewMainConnection {} {} > {}",
+                it.id,
+                source(&it.source),
+                sink(&it.sink)
+            ),
+            Signal::RemovedMainConnection { connection } => format!("RemovedMainConnection {connection}"),
+            Signal::MainConnectionStateChanged { connection, state } => {
+                format!("MainConnectionStateChanged {connection} {state:?}")
+            }
+            Signal::TimingInformationChanged { connection, delay } => {
+                format!("TimingInformationChanged {connection} {delay}")
+            }
+            Signal::SinkAdded(it) => format!(
+                "SinkAdded {} {} volume {} mute {} class {}",
+                it.id, it.name, it.volume, it.mute, it.class
+            ),
+            Signal::SourceAdded(it) => format!("SourceAdded {} {} class {}", it.id, it.name, it.class),
+            Signal::SinkRemoved { sink: it } => format!("SinkRemoved {}", sink(it)),
+            Signal::SourceRemoved { source: it } => format!("SourceRemoved {}", source(it)),
+            Signal::MainSinkSoundPropertyChanged { sink: it, property } => {
+                format!("MainSinkSoundPropertyChanged {} {}", sink(it), properties(&[*property]))
+            }
+            Signal::MainSourceSoundPropertyChanged { source: it, property } => {
+                format!(
+                    "MainSourceSoundPropertyChanged {} {}",
+                    source(it),
+                    properties(&[*property])
+                )
+            }
+            Signal::VolumeChanged { sink: it, volume } => format!("VolumeChanged {} {volume}", sink(it)),
+            Signal::SinkMuteStateChanged { sink: it, state } => format!("SinkMuteStateChanged {} {state}", sink(it)),
+            Signal::SystemPropertyChanged { property } => format!("SystemPropertyChanged {}", properties(&[*property])),
+            Signal::SinkNotification { sink: it, payload } => {
+                format!("SinkNotification {} {}", sink(it), properties(&[*payload]))
+            }
+            Signal::SourceNotification { source: it, payload } => {
+                format!("SourceNotification {} {}", source(it), properties(&[*payload]))
+            }
+            Signal::SinkAvailabilityChanged { sink: it, availability } => {
+                format!("SinkAvailabilityChanged {} {availability:?}", sink(it))
+            }
+            Signal::SourceAvailabilityChanged {
+                source: it,
+                availability,
+            } => {
+                format!("SourceAvailabilityChanged {} {availability:?}", source(it))
+            }
+            Signal::SinkMainNotificationConfigurationChanged { sink: it, notification } => {
+                format!("SinkMainNotificationConfigurationChanged {} {notification:?}", sink(it))
+            }
+            Signal::SourceMainNotificationConfigurationChanged {
+                source: it,
+                notification,
+            } => {
+                format!(
+                    "SourceMainNotificationConfigurationChanged {} {notification:?}",
+                    source(it)
+                )
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn request(&self, request: &DomainRequest) -> String {
+        let sink = |id: &u16| self.name(Kind::Sink, *id);
+        let source = |id: &u16| self.name(Kind::Source, *id);
+        let handle = request.handle();
+        match request {
+            DomainRequest::Connect {
+                connection,
+                source: from,
+                sink: to,
+                format,
+                ..
+            } => {
+                format!(
+                    "#{handle} connect {connection} {} > {} format {format}",
+                    source(from),
+                    sink(to)
+                )
+            }
+            DomainRequest::Disconnect { connection, .. } => format!("#{handle} disconnect {connection}"),
+            DomainRequest::SetSourceState { source: of, state, .. } => {
+                let state = ["unknown", "on", "off", "paused"].get(*state as usize).unwrap_or(&"?");
+                format!("#{handle} state {} {state}", source(of))
+            }
+            DomainRequest::SetSinkVolume {
+                sink: of,
+                volume,
+                ramp,
+                time_ms,
+                ..
+            } => {
+                format!(
+                    "#{handle} volume of sink {} {} ramp {ramp} {time_ms} ms",
+                    sink(of),
+                    db(*volume)
+                )
+            }
+            DomainRequest::SetSourceVolume {
+                source: of,
+                volume,
+                ramp,
+                time_ms,
+                ..
+            } => {
+                format!(
+                    "#{handle} volume of source {} {} ramp {ramp} {time_ms} ms",
+                    source(of),
+                    db(*volume)
+                )
+            }
+            DomainRequest::SetSinkSoundProperty { sink: of, property, .. } => {
+                format!("#{handle} property of sink {} {}", sink(of), properties(&[*property]))
+            }
+            DomainRequest::SetSourceSoundProperty {
+                source: of, property, ..
+            } => {
+                format!(
+                    "#{handle} property of source {} {}",
+                    source(of),
+                    properties(&[*property])
+                )
+            }
+            DomainRequest::SetSinkSoundProperties {
+                sink: of,
+                properties: all,
+                ..
+            } => {
+                format!("#{handle} properties of sink {} {}", sink(of), properties(all))
+            }
+            DomainRequest::SetSourceSoundProperties {
+                source: of,
+                properties: all,
+                ..
+            } => {
+                format!("#{handle} properties of source {} {}", source(of), properties(all))
+            }
+            DomainRequest::SetSinkNotificationConfiguration {
+                sink: of, notification, ..
+            } => {
+                format!("#{handle} notification of sink {} {notification:?}", sink(of))
+            }
+            DomainRequest::SetSourceNotificationConfiguration {
+                source: of,
+                notification,
+                ..
+            } => {
+                format!("#{handle} notification of source {} {notification:?}", source(of))
+            }
+            DomainRequest::CrossFade {
+                crossfader, hot_sink, ..
+            } => {
+                format!(
+                    "#{handle} cross-fade {} to {hot_sink}",
+                    self.name(Kind::Crossfader, *crossfader)
+                )
+            }
+            DomainRequest::TransferConnection { route, state, .. } => {
+                format!("#{handle} transfer {route:?} state {state}")
+            }
+            DomainRequest::SetDomainState { state, .. } => format!("domain state {state}"),
+            DomainRequest::Abort { handle } => format!("abort #{handle}"),
+            DomainRequest::SetVolumes { volumes, .. } => {
+                let all: Vec<String> = volumes
+                    .iter()
+                    .map(|it| format!("{:?} {}", it.end, db(it.volume)))
+                    .collect();
+                format!("#{handle} volumes {}", all.join(", "))
+            }
+        }
+    }
 }
 
 fn number(text: &str) -> i16 {
@@ -448,6 +864,92 @@ fn pairs(words: &[&str]) -> Vec<(i16, i16)> {
         .collect()
 }
 
+fn properties(all: &[(i16, i16)]) -> String {
+    let all: Vec<String> = all
+        .iter()
+        .map(|(kind, value)| format!("{}={value}", *kind as u16))
+        .collect();
+    all.join(" ")
+}
+
+fn db(gain: i16) -> String {
+    match gain {
+        MUTE => "silent".to_owned(),
+        gain => format!("{:.1} dB", f64::from(gain) / 10.0),
+    }
+}
+
 fn peer(domain: &str) -> String {
     format!(":{domain}")
+}
+
+fn kind_named(name: &str) -> Kind {
+    match name {
+        "domain" => Kind::Domain,
+        "source" => Kind::Source,
+        "sink" => Kind::Sink,
+        "gateway" => Kind::Gateway,
+        "converter" => Kind::Converter,
+        "crossfader" => Kind::Crossfader,
+        other => panic!("no kind {other}"),
+    }
+}
+
+/// `formats=1,2`, `sound=1:0,2:0`, `main=…` is the volume, `mainsound=…`, `nc=8:1:80`, `mainnc=…`.
+fn lists(keys: &BTreeMap<&str, &str>) -> Lists {
+    let list = |key: &str| {
+        keys.get(key)
+            .map(|it| it.split(',').collect::<Vec<_>>())
+            .unwrap_or_default()
+    };
+    let parts = |text: &str| text.split(':').map(number).collect::<Vec<_>>();
+    let pairs = |key: &str| list(key).into_iter().map(|it| (parts(it)[0], parts(it)[1])).collect();
+    let triples = |key: &str| {
+        list(key)
+            .into_iter()
+            .map(|it| (parts(it)[0], parts(it)[1], parts(it)[2]))
+            .collect()
+    };
+    let formats: Vec<u16> = list("formats").into_iter().map(|it| number(it) as u16).collect();
+    Lists {
+        formats: if formats.is_empty() { vec![1, 2] } else { formats },
+        sound: pairs("sound"),
+        main_sound: pairs("mainsound"),
+        notifications: triples("nc"),
+        main_notifications: triples("mainnc"),
+    }
+}
+
+fn result_of(request: &DomainRequest) -> AckResult {
+    match *request {
+        DomainRequest::Connect { connection, .. } => AckResult::Connect { connection },
+        DomainRequest::Disconnect { connection, .. } => AckResult::Disconnect { connection },
+        DomainRequest::SetSourceState { .. } => AckResult::SourceState,
+        DomainRequest::SetSinkVolume { volume, .. } => AckResult::SinkVolume { volume },
+        DomainRequest::SetSourceVolume { volume, .. } => AckResult::SourceVolume { volume },
+        DomainRequest::SetSinkSoundProperty { .. } | DomainRequest::SetSinkSoundProperties { .. } => {
+            AckResult::SinkSoundProperty
+        }
+        DomainRequest::SetSourceSoundProperty { .. } | DomainRequest::SetSourceSoundProperties { .. } => {
+            AckResult::SourceSoundProperty
+        }
+        DomainRequest::SetSinkNotificationConfiguration { .. } => AckResult::SinkNotification,
+        DomainRequest::SetSourceNotificationConfiguration { .. } => AckResult::SourceNotification,
+        DomainRequest::TransferConnection { .. } => AckResult::TransferConnection,
+        DomainRequest::CrossFade { hot_sink, .. } => AckResult::CrossFading { hot_sink },
+        DomainRequest::SetVolumes { .. } => AckResult::SetVolumes,
+        DomainRequest::SetDomainState { .. } | DomainRequest::Abort { .. } => panic!("has no ack"),
+    }
+}
+
+fn routing_reply(reply: &RoutingReply) -> Option<String> {
+    match reply {
+        RoutingReply::Nothing => None,
+        RoutingReply::Error(error) => Some(format!("reply {error}")),
+        RoutingReply::Id { id, error } => Some(format!("reply {error}, ID {id}")),
+        RoutingReply::Early { id, connections, error } => {
+            Some(format!("reply {error}, connection {id} of segments {connections:?}"))
+        }
+        RoutingReply::Ready(ready) => Some(format!("ready: {ready}")),
+    }
 }

@@ -102,6 +102,7 @@ pub(super) fn note_of(part: &str) -> &'static str {
         | "mainNotificationConfiguration"
         | "notificationConfigurations"
         | "mainNotificationConfigurations" => "streams and zones notify by their signals only",
+        "conversionMatrix" => "the mixer converts formats itself",
         _ => "the mixer has no tone controls",
     }
 }
@@ -364,7 +365,7 @@ impl<'a> Reader<'a> {
         range
     }
 
-    pub(super) fn curve(&mut self, end: &End<'a, '_>) -> Vec<(i64, Option<i64>)> {
+    fn curve(&mut self, end: &End<'a, '_>) -> Vec<(i64, Option<i64>)> {
         let main = self.scale(
             end,
             "listMainVolumesToNormalizedVolumes",
@@ -433,7 +434,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn main_volume(&self, end: &End<'_, '_>, curve: &[(i64, Option<i64>)]) -> Option<i64> {
+    fn main_volume(&self, end: &End<'_, '_>, curve: &[(i64, Option<i64>)]) -> Option<i64> {
         let attr = end.chain.attr("mainVolume")?;
         let volume = attr.integer(i16::MIN.into()..=i16::MAX.into())?;
         let (least, most) = match (curve.first(), curve.last()) {

@@ -1,27 +1,31 @@
 //! Topologies: `SinkA^SinkB=Gateway(SourceA^SourceB)^SourceC`, with `*` for any.
+//!
+//! Gateways say which way a route takes; whose ends it has is all that counts where the mixer reaches every zone itself.
 
 /// Deepest nesting of gateways.
-const MAX_DEPTH: usize = 12;
+const MAX_DEPTH: usize = 16;
 
-/// An end of a route, and the gateways it stands behind, from the end on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Way {
-    /// A source or sink, or `*`.
-    pub end: String,
-    pub gateways: Vec<String>,
-}
-
-/// The ends of a class's routes.
+/// The ends of a class's routes; an empty side = any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Topology {
-    pub sinks: Vec<Way>,
-    pub sources: Vec<Way>,
+    pub sinks: Vec<String>,
+    pub sources: Vec<String>,
+    /// Names of gateways on the way.
+    pub gateways: Vec<String>,
+    any_sink: bool,
+    any_source: bool,
 }
 
-/// Names of a side, `None` = any.
-pub(super) fn names(side: &[Way]) -> Option<Vec<&str>> {
-    let any = side.iter().any(|way| way.end == "*");
-    (!any).then(|| side.iter().map(|way| way.end.as_str()).collect())
+impl Topology {
+    /// The sinks, `None` = any.
+    pub fn sinks(&self) -> Option<&[String]> {
+        (!self.any_sink).then_some(&self.sinks)
+    }
+
+    /// The sources, `None` = any.
+    pub fn sources(&self) -> Option<&[String]> {
+        (!self.any_source).then_some(&self.sources)
+    }
 }
 
 /// Parses one; else the cause.
@@ -29,29 +33,43 @@ pub(super) fn parse(text: &str) -> Result<Topology, String> {
     let Some((left, right)) = text.split_once('=') else {
         return Err("there is no `=` between sinks and sources".to_owned());
     };
-    let (sinks, sources) = (side(left)?, side(right)?);
-    Ok(Topology { sinks, sources })
+    let mut topology = Topology::default();
+    let Topology {
+        sinks,
+        gateways,
+        any_sink,
+        ..
+    } = &mut topology;
+    side(left, sinks, gateways, any_sink)?;
+    let Topology {
+        sources,
+        gateways,
+        any_source,
+        ..
+    } = &mut topology;
+    side(right, sources, gateways, any_source)?;
+    Ok(topology)
 }
 
-fn side(text: &str) -> Result<Vec<Way>, String> {
-    let mut ways: Vec<Way> = Vec::new();
-    let mut inside: Vec<String> = Vec::new();
+fn side(text: &str, ends: &mut Vec<String>, gateways: &mut Vec<String>, any: &mut bool) -> Result<(), String> {
+    let mut depth = 0_usize;
     let mut name = String::new();
     let mut after_group = false;
-    let end = |name: &mut String, inside: &[String]| {
-        let gateways = inside.iter().rev().cloned().collect();
-        taken(name).map(|end| Way { end, gateways })
-    };
     for c in text.chars() {
         match c {
-            '(' if inside.len() == MAX_DEPTH => return Err(format!("gateways are nested deeper than {MAX_DEPTH}")),
-            '(' => inside.push(taken(&mut name)?),
+            '(' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(format!("gateways are nested deeper than {MAX_DEPTH}"));
+                }
+                gateways.push(taken(&mut name)?);
+            }
             ')' | '^' => {
                 if !after_group {
-                    ways.push(end(&mut name, &inside)?);
+                    end(&mut name, ends, any)?;
                 }
-                if c == ')' && inside.pop().is_none() {
-                    return Err("a `)` without its `(`".to_owned());
+                if c == ')' {
+                    depth = depth.checked_sub(1).ok_or("a `)` without its `(`")?;
                 }
                 after_group = c == ')';
             }
@@ -60,13 +78,18 @@ fn side(text: &str) -> Result<Vec<Way>, String> {
             c => name.push(c),
         }
     }
-    if !inside.is_empty() {
+    if depth > 0 {
         return Err("a `(` without its `)`".to_owned());
     }
-    if !after_group {
-        ways.push(end(&mut name, &inside)?);
+    if after_group { Ok(()) } else { end(&mut name, ends, any) }
+}
+
+fn end(name: &mut String, ends: &mut Vec<String>, any: &mut bool) -> Result<(), String> {
+    match taken(name)? {
+        star if star == "*" => *any = true,
+        name => ends.push(name),
     }
-    Ok(ways)
+    Ok(())
 }
 
 fn taken(name: &mut String) -> Result<String, String> {
@@ -82,23 +105,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_source_has_its_way() {
+    fn gateways_are_looked_through() {
         let read = parse("Amp^Rear=GW1(GW2(Tuner)^CD)^Media").unwrap();
 
-        assert_eq!(names(&read.sinks), Some(vec!["Amp", "Rear"]));
-        assert_eq!(names(&read.sources), Some(vec!["Tuner", "CD", "Media"]));
-        let ways: Vec<&[String]> = read.sources.iter().map(|way| way.gateways.as_slice()).collect();
-        assert_eq!(
-            ways,
-            [&["GW2".to_owned(), "GW1".to_owned()][..], &["GW1".to_owned()], &[]]
-        );
+        assert_eq!(read.sinks(), Some(["Amp".to_owned(), "Rear".to_owned()].as_slice()));
+        assert_eq!(read.sources, ["Tuner", "CD", "Media"]);
+        assert_eq!(read.gateways, ["GW1", "GW2"]);
     }
 
     #[test]
     fn a_star_is_any() {
         let read = parse("*=Media").unwrap();
 
-        assert_eq!((names(&read.sinks), read.sources.len()), (None, 1));
+        assert_eq!((read.sinks(), read.sources.len()), (None, 1));
     }
 
     #[test]

@@ -44,7 +44,6 @@ mod register;
 mod remembered;
 mod requests;
 mod ruled;
-mod settings;
 mod settle;
 mod state;
 mod states;
