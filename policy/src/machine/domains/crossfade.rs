@@ -15,6 +15,8 @@ use super::state::{Goal, Main, Target, What};
 use crate::command::ConnectionState;
 use crate::effect::Effect;
 use crate::machine::Machine;
+#[cfg(test)]
+use crate::machine::tests::mutant::{self, Mutant};
 use crate::routing::{BUILT_IN, Hop};
 use crate::routing_command::hot_sink::{INTERMEDIATE, SINK_A, SINK_B};
 use crate::routing_command::source_state::{ON, UNKNOWN};
@@ -108,6 +110,10 @@ impl Machine {
 
     /// Fades where another input is to be heard than the one that is.
     pub(super) fn settle_crossfaders(&mut self, effects: &mut Vec<Effect>) -> bool {
+        #[cfg(test)]
+        if mutant::is(Mutant::NeverFades) {
+            return false;
+        }
         let all = self.state.routing.registry.crossfaders.iter();
         let all: Vec<(u16, u16, i16)> = all.map(|(id, it)| (*id, it.domain, it.hot_sink)).collect();
         let mut moved = false;

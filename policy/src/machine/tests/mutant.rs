@@ -59,6 +59,8 @@ pub(in crate::machine) enum Mutant {
     RulesMuteForGood,
     /// Rules that ran out of steps are not undone.
     KeepsWhatRanAway,
+    /// Nothing is faded. (Not of [`DOMAINS`]: the crossfaders' own property notices it.)
+    NeverFades,
     /// After a reload, what the new matrix forbids is still there. (Not of [`ALL`]: the reload's own property notices it.)
     KeepsWhatIsIllegal,
 }

@@ -1,8 +1,14 @@
 //! Crossfaders, several volumes and properties at once, and domains' states.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
 use super::rig::*;
 use crate::command::{Call, ConnectionState, Signal};
 use crate::machine::tests::fixture::cell;
+use crate::machine::tests::mutant::{self, Mutant};
+use crate::machine::tests::properties::runner;
 use crate::model::{Holder, Newcomer};
 use crate::routing_command::hot_sink::{INTERMEDIATE, SINK_A, SINK_B};
 use crate::routing_command::{
@@ -388,4 +394,121 @@ fn a_message_about_a_state_counts_only_from_the_domain_itself() {
     let reply = rig.routing(":1.2", RoutingCall::HookDomainStateChange { domain, state });
     assert_eq!(reply, RoutingReply::Nothing);
     assert_eq!(rig.machine.domain(domain).unwrap().state, domain_state::CONTROLLED);
+}
+
+/// What happens at the desk, by small numbers.
+#[derive(Clone, Debug)]
+enum Act {
+    Connect(bool),
+    Disconnect(bool),
+    Ack(u16),
+    AckAll,
+    Wait,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        4 => any::<bool>().prop_map(Act::Connect),
+        2 => any::<bool>().prop_map(Act::Disconnect),
+        6 => Just(Act::Ack(0)),
+        1 => Just(Act::Ack(7)),
+        2 => Just(Act::AckAll),
+        1 => Just(Act::Wait),
+    ];
+    vec(act, 0..40)
+}
+
+/// Whoever is connected over the crossfader is heard through it, once nothing is under way; and all of it can be taken down.
+fn faded(holder: Holder, acts: &[Act]) -> Result<(), TestCaseError> {
+    let mut model = empty_car();
+    let cell = cell(holder, Newcomer::Play);
+    model.cells.insert((CLASS_MEDIA, CLASS_PHONE), cell);
+    model.cells.insert((CLASS_PHONE, CLASS_MEDIA), cell);
+    let mut desk = desk(model);
+    for act in acts {
+        let source = |other: &bool| if *other { desk.radio } else { desk.music };
+        match act {
+            Act::Connect(other) => drop(desk.rig.connect(source(other), desk.speakers)),
+            Act::Disconnect(other) => {
+                let id = source(other);
+                let ids: Vec<u16> = desk.rig.machine.domain_connections().collect();
+                let of_source = |it: &u16| {
+                    desk.rig
+                        .machine
+                        .domain_connection(*it)
+                        .is_some_and(|it| it.source == id)
+                };
+                if let Some(connection) = ids.into_iter().find(of_source) {
+                    desk.rig.call(Call::Disconnect { connection });
+                }
+            }
+            Act::Ack(error) if !desk.rig.open.is_empty() => drop(desk.rig.ack_with(*error)),
+            Act::Ack(_) => {}
+            Act::AckAll => {
+                desk.rig.ack_all();
+                desk.at_rest()?;
+            }
+            Act::Wait if desk.rig.machine.next_deadline().is_some() => drop(desk.rig.wait()),
+            Act::Wait => {}
+        }
+    }
+    for connection in desk.rig.machine.domain_connections().collect::<Vec<_>>() {
+        desk.rig.call(Call::Disconnect { connection });
+    }
+    for _ in 0..20 {
+        desk.rig.ack_all();
+        // What was given up is over only in its time.
+        if desk.rig.machine.next_deadline().is_none() {
+            break;
+        }
+        desk.rig.wait();
+    }
+    prop_assert_eq!(desk.rig.machine.domain_connections().count(), 0);
+    Ok(())
+}
+
+impl Desk {
+    fn at_rest(&mut self) -> Result<(), TestCaseError> {
+        if self.rig.machine.next_deadline().is_some() {
+            return Ok(());
+        }
+        let inputs = [(self.music, SINK_A), (self.radio, SINK_B)];
+        let ids: Vec<u16> = self.rig.machine.domain_connections().collect();
+        for id in ids {
+            let Some(main) = self.rig.machine.domain_connection(id) else {
+                continue;
+            };
+            let settled = [ConnectionState::Connected, ConnectionState::Suspended];
+            prop_assert!(settled.contains(&main.state), "{id} is left {:?}", main.state);
+            // Which input a source has depends on who came first: of two that are heard both must be hot.
+            let heard = main.state == ConnectionState::Connected && inputs.iter().any(|it| it.0 == main.source);
+            let others = self
+                .rig
+                .machine
+                .domain_connections()
+                .filter_map(|it| self.rig.machine.domain_connection(it));
+            let connected = others.filter(|it| it.state == ConnectionState::Connected).count();
+            prop_assert!(
+                !heard || connected < 2 || self.hot() == INTERMEDIATE,
+                "{id} is not heard"
+            );
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn whoever_is_connected_over_a_crossfader_is_heard_whatever_happens() {
+    for holder in [Holder::Mix, Holder::Pause, Holder::Stop] {
+        let mut runner = runner(100);
+        runner.run(&acts(), |acts| faded(holder, &acts)).unwrap();
+    }
+}
+
+#[test]
+fn that_property_notices_a_machine_that_never_fades() {
+    let noticed = mutant::with(Mutant::NeverFades, || {
+        runner(100).run(&acts(), |acts| faded(Holder::Stop, &acts)).is_err()
+    });
+    assert!(noticed);
 }
