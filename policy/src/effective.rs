@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::Model;
 use crate::matrix::Arrival;
 use crate::model::{Duck, Holder};
+use crate::rules::decisions::Decision;
 
 /// What becomes of one side of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -191,6 +192,30 @@ fn words(model: &Model, (holder, newcomer): (usize, usize), origin: Origin, line
         (Origin::Safety, Some(line)) => format!("{line}; the holder is safety"),
         (Origin::Safety, None) => format!("priority {coming}; the holder is safety"),
     }
+}
+
+/// The rules, which come after the matrix, in the order in which they are looked at; nothing where there are none. The model is
+/// compiled.
+pub fn rules(model: &Model) -> Option<String> {
+    let rules = model.rules.decisions().filter_map(|decision| match decision {
+        Decision::Rule(rule) => Some(rule),
+        Decision::Pair { .. } => None,
+    });
+    let rows: Vec<[String; 5]> = rules
+        .map(|rule| {
+            let on: Vec<&str> = rule.on.iter().map(|trigger| trigger.name()).collect();
+            let overrides = if rule.overrides { "overrides" } else { "-" };
+            [
+                rule.priority.to_string(),
+                rule.name.clone(),
+                on.join(", "),
+                overrides.to_owned(),
+                format!("line {}", rule.line),
+            ]
+        })
+        .collect();
+    let head = ["PRIORITY", "RULE", "ON", "DUCKS", "FROM"];
+    (!rows.is_empty()).then(|| crate::text::aligned(head, rows))
 }
 
 /// As a table.

@@ -15,6 +15,7 @@
 
 use crate::Model;
 use crate::model::{Cell, Duck, Holder, Newcomer};
+use crate::rules::decisions::Pair;
 
 /// What becomes of a newcomer because of one holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +74,26 @@ impl Model {
         Verdict { action, ..verdict }
     }
 
+    /// Compiles the matrix into the list of decisions: see [`crate::rules::decisions`]. Cells that are written later count only once it
+    /// is compiled again.
+    pub fn compile(&mut self) {
+        let mut rules = std::mem::take(&mut self.rules);
+        rules.drop_pairs();
+        rules.put_pairs(self.classes.len(), |holder, newcomer| Pair {
+            pressure: self.written_pressure(holder, newcomer),
+            arrival: self.written_arrival(holder, newcomer),
+        });
+        self.rules = rules;
+    }
+
     /// [`Model::pressure`] for sources of two classes, neither protected.
     pub fn class_pressure(&self, holder: usize, newcomer: usize) -> Verdict<Holder> {
+        let compiled = self.rules.pair(holder, newcomer).map(|pair| pair.pressure);
+        compiled.unwrap_or_else(|| self.written_pressure(holder, newcomer))
+    }
+
+    /// From the cells and priorities.
+    fn written_pressure(&self, holder: usize, newcomer: usize) -> Verdict<Holder> {
         let cell = self.cell(holder, newcomer);
         Verdict::new(cell.holder, cell)
     }
@@ -86,6 +105,11 @@ impl Model {
 
     /// [`Model::arrival`] for sources of two classes.
     pub fn class_arrival(&self, held: usize, coming: usize) -> Verdict<Arrival> {
+        let compiled = self.rules.pair(held, coming).map(|pair| pair.arrival);
+        compiled.unwrap_or_else(|| self.written_arrival(held, coming))
+    }
+
+    fn written_arrival(&self, held: usize, coming: usize) -> Verdict<Arrival> {
         let cell = self.cell(held, coming);
         if let Some(written) = self.cells.get(&(held, coming)) {
             let action = match written.newcomer {

@@ -4,6 +4,7 @@
 use policy::Model;
 use policy::effective::{Fate, Origin, matrix, table};
 use policy::file::{self, Document};
+use policy::rules::decisions::Decision;
 
 const CAR: &str = r#"version = 1
 [zones.cabin]
@@ -107,4 +108,64 @@ fn the_table_names_every_pair_once_in_aligned_columns() {
         ),
         "{shown}"
     );
+}
+
+#[test]
+fn matrix_and_rules_are_one_list_pairs_first_then_rules_by_priority_then_in_the_order_of_the_file() {
+    let rule = |name: &str, priority: i32| {
+        format!(
+            "[[rules]]\nname = \"{name}\"\npriority = {priority}\non = \"user.set_volume\"\ndo = [{{ mute = {{ sink = \"cabin\", sticky = true }} }}]\n"
+        )
+    };
+    let text = [
+        CAR.to_owned(),
+        rule("third", 9),
+        rule("first", -1),
+        rule("fourth", 9),
+        rule("second", 3),
+    ]
+    .concat();
+    let mut model = file::read(&Document::parse(&text));
+    let written: Vec<_> = (0..25)
+        .map(|at| {
+            (
+                model.class_pressure(at / 5, at % 5),
+                model.class_arrival(at / 5, at % 5),
+            )
+        })
+        .collect();
+    model.compile();
+
+    let list: Vec<Decision<'_>> = model.rules.decisions().collect();
+    assert_eq!(list.len(), 29);
+    for (at, (decision, (pressure, arrival))) in list.iter().zip(&written).enumerate() {
+        let Decision::Pair { holder, newcomer, pair } = decision else {
+            panic!("{at} is no pair");
+        };
+        assert_eq!((*holder, *newcomer), (at / 5, at % 5));
+        assert_eq!(
+            (pair.pressure, pair.arrival),
+            (*pressure, *arrival),
+            "as the matrix says"
+        );
+    }
+    let rules: Vec<&str> = list[25..]
+        .iter()
+        .filter_map(|it| match it {
+            Decision::Rule(rule) => Some(rule.name.as_str()),
+            Decision::Pair { .. } => None,
+        })
+        .collect();
+    assert_eq!(rules, ["first", "second", "third", "fourth"]);
+    let table = policy::effective::rules(&model).unwrap();
+    assert!(table.starts_with("PRIORITY  RULE"), "{table}");
+    assert_eq!(table.lines().count(), 5);
+}
+
+#[test]
+fn a_machine_decides_by_the_compiled_list() {
+    let model = file::read(&Document::parse(CAR));
+    assert_eq!(model.rules.decisions().count(), 0, "not compiled");
+    let machine = policy::Machine::new(model);
+    assert_eq!(machine.model().rules.decisions().count(), 25);
 }

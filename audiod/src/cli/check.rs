@@ -66,6 +66,9 @@ pub(super) fn matrix(file: &Path, json: bool) -> Result<ExitCode, Failure> {
         print(&to_json(&Matrix { file, matrix })?)?;
     } else {
         print(&effective::table(&matrix))?;
+        if let Some(rules) = effective::rules(&loaded.model) {
+            print(&format!("\n{rules}"))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

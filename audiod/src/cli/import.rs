@@ -24,7 +24,7 @@ struct Outcome<'a> {
     listing: &'a Listing,
 }
 
-pub(super) fn run(format: Format, file: &Path, output: Option<&Path>, json: bool) -> Result<ExitCode, Failure> {
+pub(super) fn run(format: &Format, file: &Path, output: Option<&Path>, json: bool) -> Result<ExitCode, Failure> {
     let read = config::read_text(file).map_err(Failed::from);
     let imported = match read.and_then(|text| import::import(format, &text, file)) {
         Ok(imported) => imported,

@@ -114,7 +114,13 @@ enum Command {
 enum Import {
     /// GENIVI AudioManager: the generic controller's configuration (generic.xml)
     #[command(name = "audiomanager")]
-    AudioManager(ImportArguments),
+    AudioManager {
+        #[command(flatten)]
+        arguments: ImportArguments,
+        /// A domain that stays a process of its own on the bus; without, all become guests and zones. May be given several times
+        #[arg(long = "domain", value_name = "NAME")]
+        domains: Vec<String>,
+    },
     /// Android Automotive: car_audio_configuration.xml, versions 1 to 4
     Aaos(ImportArguments),
 }
@@ -159,10 +165,10 @@ pub fn main() -> ExitCode {
         Command::Init { guests, card, output } => init::run(&guests, card.as_deref(), output.as_deref()),
         Command::Import { of } => {
             let (format, arguments) = match of {
-                Import::AudioManager(arguments) => (Format::AudioManager, arguments),
+                Import::AudioManager { arguments, domains } => (Format::AudioManager(domains), arguments),
                 Import::Aaos(arguments) => (Format::Aaos, arguments),
             };
-            import::run(format, &arguments.file, arguments.output.as_deref(), arguments.json)
+            import::run(&format, &arguments.file, arguments.output.as_deref(), arguments.json)
         }
         Command::Doctor { codec, json } => doctor(codec, json),
     };

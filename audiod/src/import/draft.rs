@@ -24,6 +24,7 @@ pub(super) struct Zone {
 pub(super) struct Class {
     pub name: String,
     pub priority: Option<i64>,
+    pub capture: bool,
     pub from: String,
 }
 
@@ -58,6 +59,22 @@ pub(super) struct Guest {
     pub from: String,
 }
 
+/// A table and its lines `key = value`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lines {
+    pub name: String,
+    pub keys: Vec<String>,
+    pub from: String,
+}
+
+/// A domain of another process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Domain {
+    pub table: Lines,
+    pub sources: Vec<Lines>,
+    pub sinks: Vec<Lines>,
+}
+
 /// A rule.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rule {
@@ -87,6 +104,18 @@ pub(super) struct Draft {
     pub matrix_about: Vec<String>,
     pub cells: Vec<Cells>,
     pub guests: Vec<Guest>,
+    /// `[volume_groups.NAME]`.
+    pub groups: Vec<Lines>,
+    /// `[[activation]]`.
+    pub windows: Vec<Lines>,
+    /// `[[system_properties]]`.
+    pub properties: Vec<Lines>,
+    /// Lines of `[routing]`.
+    pub routing: Vec<String>,
+    pub domains: Vec<Domain>,
+    pub gateways: Vec<Lines>,
+    /// Without names.
+    pub topologies: Vec<Lines>,
     pub rules: Vec<Rule>,
 }
 
@@ -101,7 +130,8 @@ pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-fn list(texts: &[String]) -> String {
+/// A text, or a list of several.
+pub(super) fn list(texts: &[String]) -> String {
     match texts {
         [one] => quoted(one),
         many => format!(
@@ -132,6 +162,7 @@ impl Draft {
         for guest in &self.guests {
             write_guest(guest, &mut out);
         }
+        self.write_more(&mut out);
         let mut rules = Vec::new();
         for rule in &self.rules {
             let first = lines(&out);
@@ -184,11 +215,45 @@ impl Draft {
         }
     }
 
+    /// Groups, windows, properties, and what other processes have.
+    fn write_more(&self, out: &mut String) {
+        for group in &self.groups {
+            write_lines(&format!("[volume_groups.{}]", group.name), group, out);
+        }
+        for window in &self.windows {
+            write_lines("[[activation]]", window, out);
+        }
+        for property in &self.properties {
+            write_lines("[[system_properties]]", property, out);
+        }
+        if !self.routing.is_empty() {
+            let _ = write!(out, "\n[routing]\n{}\n", self.routing.join("\n"));
+        }
+        for domain in &self.domains {
+            write_lines(&format!("[domains.{}]", key(&domain.table.name)), &domain.table, out);
+            for (kind, ends) in [("sources", &domain.sources), ("sinks", &domain.sinks)] {
+                for end in ends {
+                    let keys = end.keys.join(", ");
+                    let _ = write!(out, "{kind}.{} = {{ {keys} }}{}", key(&end.name), comment(&end.from));
+                }
+            }
+        }
+        for gateway in &self.gateways {
+            write_lines(&format!("[gateways.{}]", key(&gateway.name)), gateway, out);
+        }
+        for topology in &self.topologies {
+            write_lines("[[topologies]]", topology, out);
+        }
+    }
+
     fn roles(&self, out: &mut String) {
         for class in &self.classes {
             let _ = write!(out, "\n[classes.{}]{}", class.name, comment(&class.from));
             if let Some(priority) = class.priority {
                 let _ = writeln!(out, "priority = {priority}");
+            }
+            if class.capture {
+                out.push_str("capture = true\n");
             }
         }
         if let Some(depth) = self.depth {
@@ -213,6 +278,27 @@ impl Draft {
             );
         }
     }
+}
+
+fn write_lines(head: &str, lines: &Lines, out: &mut String) {
+    let _ = write!(out, "\n{head}{}", comment(&lines.from));
+    for line in &lines.keys {
+        let _ = writeln!(out, "{line}");
+    }
+}
+
+/// A name as a key: in quotes where it has to be.
+fn key(name: &str) -> String {
+    let bare = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    if bare { name.to_owned() } else { quoted_key(name) }
+}
+
+fn quoted_key(name: &str) -> String {
+    let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", escaped.replace(char::is_control, " "))
 }
 
 fn lines(text: &str) -> u32 {

@@ -45,10 +45,11 @@ pub struct Imported {
 }
 
 /// What importers read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// GENIVI AudioManager's generic controller.
-    AudioManager,
+    /// GENIVI AudioManager's generic controller. These of its domains stay processes of their own on the bus; the others become
+    /// guests and zones.
+    AudioManager(Vec<String>),
     /// Android Automotive's car audio.
     Aaos,
 }
@@ -78,7 +79,7 @@ impl From<Unaccounted> for Failed {
 ///
 /// # Errors
 /// See [`Failed`].
-pub fn import(format: Format, text: &str, path: &Path) -> Result<Imported, Failed> {
+pub fn import(format: &Format, text: &str, path: &Path) -> Result<Imported, Failed> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let document = xml::parse(text, path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -86,7 +87,7 @@ pub fn import(format: Format, text: &str, path: &Path) -> Result<Imported, Faile
     let input = Input::new(&document, text, &file);
     let root = input.element(document.root_element());
     let draft = match format {
-        Format::AudioManager => audiomanager::read(root, &name),
+        Format::AudioManager(domains) => audiomanager::read(root, &name, domains),
         Format::Aaos => aaos::read(root, &name),
     };
     if let Some(draft) = draft.as_ref().filter(|_| input.report().errors() == 0) {

@@ -214,6 +214,13 @@ impl<'a> Input<'a> {
         self.ledger.borrow_mut().refused(of, why);
     }
 
+    /// Lost, unless it has a fate already.
+    pub fn lost_if_open(&self, at: usize, why: &str) {
+        self.ledger
+            .borrow_mut()
+            .rest(at..at + 1, &mut |ledger, at| ledger.lost(at, why.to_owned()));
+    }
+
     /// See [`Input::mapped`].
     pub fn lost(&self, at: usize, why: impl Into<String>) {
         self.ledger.borrow_mut().lost(at, why.into());
@@ -362,6 +369,12 @@ impl<'a> El<'a> {
             });
     }
 
+    /// Everything in it that has no fate yet means the same.
+    pub fn rest_mapped(&self, to: &str) {
+        let mut told = |ledger: &mut Ledger, at| ledger.mapped(at, to.to_owned());
+        self.input.ledger.borrow_mut().rest(self.node.range(), &mut told);
+    }
+
     /// Everything in it that has no fate yet is lost.
     pub fn rest_lost(&self, why: &str) {
         self.input
@@ -401,6 +414,11 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 }
 
 impl Attr<'_> {
+    /// Its place on the ledger.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     /// It has a meaning here: `to` says which.
     pub fn mapped(&self, to: impl Into<String>) {
         self.input.mapped(self.at, to);

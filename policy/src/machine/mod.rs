@@ -127,7 +127,8 @@ impl Machine {
         Self::with_state(model, state)
     }
 
-    fn with_state(model: Model, state: State) -> Self {
+    fn with_state(mut model: Model, state: State) -> Self {
+        model.compile();
         let mut machine = Self {
             model,
             state,

@@ -39,8 +39,9 @@ impl Machine {
     ///
     /// # Errors
     /// Its sources or sinks are others, or others are protected.
-    pub fn reload(&mut self, model: Model, now: Time) -> Result<Vec<Effect>, ReloadError> {
+    pub fn reload(&mut self, mut model: Model, now: Time) -> Result<Vec<Effect>, ReloadError> {
         self.fits(&model)?;
+        model.compile();
         self.state.now = self.state.now.max(now);
         let mut effects = Vec::new();
         self.expire(&mut effects);

@@ -259,7 +259,8 @@ impl Machine {
     ///
     /// # Errors
     /// The snapshot is unreadable, of another version, or contradicts itself.
-    pub fn restore(model: Model, snapshot: &[u8]) -> Result<Self, RestoreError> {
+    pub fn restore(mut model: Model, snapshot: &[u8]) -> Result<Self, RestoreError> {
+        model.compile();
         let header: Header = serde_json::from_slice(snapshot)?;
         if header.version != VERSION {
             return Err(RestoreError::Version { found: header.version });

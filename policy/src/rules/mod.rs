@@ -6,6 +6,7 @@
 //! | `parse`, [`ast`], `check` | from text to a tree to a checked expression: names resolved, types right |
 //! | [`view`] | what rules can see, and what set them off |
 //! | `eval`, [`action`] | what expressions are worth, and what a step comes to |
+//! | [`decisions`] | matrix and rules in one form: the ordered list that the machine decides by |
 //! | [`drive`] | rules that set off rules, bounded |
 //!
 //! ```text
@@ -25,6 +26,7 @@
 pub mod action;
 pub mod ast;
 pub mod catalogue;
+pub mod decisions;
 pub mod drive;
 pub mod keys;
 pub mod kind;
@@ -65,9 +67,11 @@ pub struct Rule {
     pub last: bool,
 }
 
-/// All rules, in the order in which they are looked at.
+/// The matrix, once compiled, and all rules: in the order in which they are looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Program {
+    /// Compiled by [`crate::Model::compile`].
+    pairs: decisions::Pairs,
     rules: Vec<Rule>,
 }
 
@@ -86,7 +90,8 @@ impl Program {
     /// Of rules in the order of the file.
     pub fn new(mut rules: Vec<Rule>) -> Self {
         rules.sort_by_key(|rule| rule.priority);
-        Self { rules }
+        let pairs = decisions::Pairs::default();
+        Self { pairs, rules }
     }
 
     /// In the order in which they are looked at.

@@ -13,7 +13,7 @@ mod matrix;
 mod parts;
 mod zones;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use policy::file::{code, listed};
 use policy::report::{Diagnostic, Span};
@@ -23,6 +23,7 @@ use super::names::Names;
 use super::wrong_root;
 use super::xml::El;
 use matrix::{CONTEXTS, Contexts};
+use parts::Window;
 
 /// Depth of every duck: the file leaves it to the audio HAL.
 const DEPTH_DB: f64 = -14.0;
@@ -33,7 +34,7 @@ struct Reader<'a> {
     /// Contexts that devices may name, in lower case, and what they are by the service's tables.
     contexts: BTreeMap<String, Contexts>,
     /// Windows that groups may name.
-    activations: BTreeSet<String>,
+    activations: BTreeMap<String, Window<'a>>,
     /// Contexts of the file have other names than the service's.
     own_contexts: bool,
     /// The classes so far, in order of their first use.
@@ -68,7 +69,7 @@ pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
             .enumerate()
             .map(|(index, name)| ((*name).to_owned(), Contexts::from([index])))
             .collect(),
-        activations: BTreeSet::new(),
+        activations: BTreeMap::new(),
         own_contexts: false,
         classes: Vec::new(),
         class_names: Names::default(),
@@ -90,6 +91,7 @@ pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
         ..Draft::default()
     };
     reader.zones(&mut draft)?;
+    reader.windows_told();
     reader.roles(&mut draft);
     Some(draft)
 }
@@ -118,7 +120,7 @@ fn version(root: El<'_>) -> Option<i64> {
     Some(version)
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// Reports a thing that this version doesn't have.
     fn too_early(&self, what: &str, at: Span, since: i64) -> bool {
         if self.version >= since {
@@ -165,8 +167,8 @@ impl Reader<'_> {
         draft.classes = classes
             .map(|((name, _), from)| Class {
                 name: name.clone(),
-                priority: None,
                 from: from.clone(),
+                ..Class::default()
             })
             .collect();
         let (cells, unducked) = matrix::cells(&self.classes);

@@ -24,7 +24,7 @@ const SETTINGS: [(&str, &str); 4] = [
     ),
 ];
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     pub(super) fn oem_contexts(&mut self, section: El<'_>) {
         section.known(&[], &["oemContext"]);
         section.mapped("[classes]");
@@ -89,13 +89,14 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn activations(&mut self, section: El<'_>) {
+    pub(super) fn activations(&mut self, section: El<'a>) {
         section.known(&[], &["activationVolumeConfig"]);
+        section.mapped("see its parts");
         let mut places: BTreeMap<String, Span> = BTreeMap::new();
         for window in section.all("activationVolumeConfig") {
             window.known(&["name"], &["activationVolumeConfigEntry"]);
             let entries = window.all("activationVolumeConfigEntry");
-            entries.iter().for_each(entry);
+            let read: Vec<Window<'a>> = entries.iter().map(|it| entry(window, it)).collect();
             if let Some(second) = entries.get(1) {
                 let first = entries.first().map_or(second.span(), El::span);
                 twice(
@@ -105,24 +106,59 @@ impl Reader<'_> {
                     "an activation volume has one entry".to_owned(),
                 );
             }
-            if let Some(name) = window.need("name", "name it, as `name=\"on_boot\"`") {
-                if let Some(first) = places.insert(name.value.to_owned(), name.span) {
-                    twice(
-                        window.input,
-                        name.span,
-                        first,
-                        format!("two activation volumes are called `{}`", name.value),
-                    );
+            let Some(name) = window.need("name", "name it, as `name=\"on_boot\"`") else {
+                continue;
+            };
+            if let Some(first) = places.insert(name.value.to_owned(), name.span) {
+                let message = format!("two activation volumes are called `{}`", name.value);
+                twice(window.input, name.span, first, message);
+            }
+            let whole = Window {
+                element: window,
+                on: "playback",
+                least: 0,
+                most: 100,
+                used: false,
+            };
+            self.activations
+                .insert(name.value.to_owned(), read.into_iter().next().unwrap_or(whole));
+        }
+    }
+
+    /// What became of the windows, once all groups are read.
+    pub(super) fn windows_told(&self) {
+        for window in self.activations.values() {
+            match window.used {
+                true => {
+                    window
+                        .element
+                        .approximated("[[activation]] of the zone's mainVolume: groups have no scale");
+                    window
+                        .element
+                        .rest_approximated("[[activation]], percent of the zone's volumes");
                 }
-                self.activations.insert(name.value.to_owned());
+                false => window.element.rest_lost("no group names it, or it bounds nothing"),
             }
         }
-        section.rest_lost("there are no activation windows: a zone starts at its `volume`");
     }
 }
 
-/// One entry: checked, whatever becomes of it.
-fn entry(entry: &El<'_>) {
+/// An activation volume.
+#[derive(Clone, Copy)]
+pub(super) struct Window<'a> {
+    element: El<'a>,
+    /// Our word for when.
+    pub on: &'static str,
+    /// Percent.
+    pub least: i64,
+    /// Percent.
+    pub most: i64,
+    /// Made a window of.
+    pub used: bool,
+}
+
+/// One entry of a window.
+fn entry<'a>(window: El<'a>, entry: &El<'a>) -> Window<'a> {
     entry.known(
         &[
             "invocationType",
@@ -146,8 +182,18 @@ fn entry(entry: &El<'_>) {
         let found = Diagnostic::error(code::CONFLICT, entry.span(), message);
         entry.input.push(found.label("the minimum has to be below the maximum"));
     }
-    if let Some(kind) = entry.attr("invocationType") {
-        let _ = kind.word(&[("onBoot", ()), ("onSourceChanged", ()), ("onPlaybackChanged", ())]);
+    let kinds = [
+        ("onBoot", "boot"),
+        ("onSourceChanged", "source"),
+        ("onPlaybackChanged", "playback"),
+    ];
+    let on = entry.attr("invocationType").and_then(|kind| kind.word(&kinds));
+    Window {
+        element: window,
+        on: on.unwrap_or("playback"),
+        least: least.unwrap_or(0),
+        most: most.unwrap_or(100),
+        used: false,
     }
 }
 

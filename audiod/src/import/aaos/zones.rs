@@ -6,7 +6,7 @@ use policy::file::{code, did_you_mean, listed};
 use policy::report::{Diagnostic, Span};
 use vhost_sound::block::MAX_STREAMS;
 
-use super::super::draft::{Draft, Guest, Stream, Zone};
+use super::super::draft::{Draft, Guest, Lines, Stream, Zone, list, quoted};
 use super::super::names::Names;
 use super::super::twice;
 use super::super::xml::{Attr, El};
@@ -44,6 +44,10 @@ struct Seen {
     /// Streams by address: name, and the zone (by number) it is of.
     addresses: BTreeMap<String, (String, usize, Span)>,
     made: Vec<Stream>,
+    group_names: Names,
+    /// Name, streams and place of each group.
+    groups: Vec<(String, Vec<String>, String)>,
+    windows: Vec<Lines>,
     /// The zone at hand.
     number: usize,
 }
@@ -56,7 +60,7 @@ struct Config<'n> {
     devices: BTreeMap<String, Span>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// `None` when there is a mistake that leaves no zone.
     pub(super) fn zones(&mut self, draft: &mut Draft) -> Option<()> {
         let sections = self.root.all("zones");
@@ -84,6 +88,23 @@ impl Reader<'_> {
             );
         }
         draft.guests = guests(seen.made);
+        let full = |stream: &String| {
+            let guest = draft
+                .guests
+                .iter()
+                .find(|guest| guest.streams.iter().any(|it| it.name == *stream));
+            format!("{}.{stream}", guest.map_or("android", |guest| guest.name.as_str()))
+        };
+        let group = |(name, streams, from): (String, Vec<String>, String)| Lines {
+            name,
+            keys: vec![format!(
+                "sources = {}",
+                list(&streams.iter().map(full).collect::<Vec<_>>())
+            )],
+            from,
+        };
+        draft.groups = seen.groups.into_iter().map(group).collect();
+        draft.windows = seen.windows;
         Some(())
     }
 
@@ -98,7 +119,7 @@ impl Reader<'_> {
         self.identity(zone, seen);
         let wanted = zone.attr("name").map_or("", |attr| attr.value);
         let room = draft.zones.len() < MAX_ZONES;
-        let streams = seen.made.len();
+        let (streams, groups, windows) = (seen.made.len(), seen.groups.len(), seen.windows.len());
         let name = match room {
             true => seen.zones.take(wanted, "zone"),
             false => String::new(),
@@ -122,6 +143,8 @@ impl Reader<'_> {
             zone.rest_lost(&why);
             zone.input.refused(zone.range(), &why);
             seen.made.truncate(streams);
+            seen.groups.truncate(groups);
+            seen.windows.truncate(windows);
             return;
         }
         zone.mapped(format!("[zones.{name}]"));
@@ -159,6 +182,11 @@ impl Reader<'_> {
                 );
             }
         }
+        self.zone_id(zone, primary, seen);
+    }
+
+    /// `audioZoneId`: 0 is the primary zone's, each once.
+    fn zone_id(&self, zone: El<'_>, primary: bool, seen: &mut Seen) {
         let Some(attr) = zone.attr("audioZoneId") else {
             if self.version > 1 && !primary {
                 let found = Diagnostic::error(code::MISSING_KEY, zone.span(), "this zone has no `audioZoneId`");
@@ -281,7 +309,7 @@ impl Reader<'_> {
                     .push(found.help("write `isDefault=\"true\"`, or add <audioAttributes>"));
             }
         }
-        fades.rest_lost("its times stand in another file: set `attack_ms` and `release_ms` of the [[matrix]]");
+        fades.rest_lost("its times stand in another file: set `fade_in_ms` and `fade_out_ms` of the classes");
     }
 
     fn groups(&mut self, groups: El<'_>, config: &mut Config<'_>, seen: &mut Seen) {
@@ -289,26 +317,77 @@ impl Reader<'_> {
         groups.mapped("streams");
         for group in groups.all("group") {
             group.known(&["name", "activationConfig"], &["device"]);
-            group.approximated("no volume group: each stream has its gain, the zone its mainVolume");
-            if let Some(name) = group.attr("name") {
-                name.lost("there are no volume groups to name");
-            }
-            if let Some(window) = group.attr("activationConfig") {
-                window.lost("there are no activation windows");
-                if !self.too_early("`activationConfig`", window.span, 4) && !self.activations.contains(window.value) {
-                    let names = self.activations.iter().map(String::as_str);
-                    window.wrong(
-                        code::UNKNOWN_NAME,
-                        format!("there is no activation volume `{}`", window.value),
-                        format!("known: {}", listed(names.clone())),
-                        did_you_mean(window.value, names),
-                    );
-                }
-            }
+            let before = seen.made.len();
             for device in group.all("device") {
                 self.device(device, config, seen);
             }
+            let members = seen.made.get(before..).unwrap_or_default().to_vec();
+            self.group(group, &members, config.zone, seen);
+            if let Some(window) = group.attr("activationConfig") {
+                self.activation(&window, &members, seen);
+            }
         }
+    }
+
+    /// Streams of one gain and mute.
+    fn group(&self, group: El<'_>, members: &[Stream], zone: &str, seen: &mut Seen) {
+        let name = group.attr("name");
+        if members.len() < 2 {
+            group.mapped("of one stream: that one's gain");
+            if let Some(name) = name {
+                name.lost("a group of one needs no name");
+            }
+            return;
+        }
+        let wanted = name.map_or_else(
+            || format!("{zone}-{}", seen.groups.len() + 1),
+            |name| name.value.to_owned(),
+        );
+        let ours = seen.group_names.take(&wanted, "group");
+        group.mapped(format!("[volume_groups.{ours}]"));
+        if let Some(name) = name {
+            renamed(&name, &ours);
+        }
+        let members = members.iter().map(|stream| stream.name.clone()).collect();
+        seen.groups.push((ours, members, group.input.place(group.span())));
+    }
+
+    /// The window of a group.
+    fn activation(&mut self, attr: &Attr<'_>, members: &[Stream], seen: &mut Seen) {
+        attr.approximated("[[activation]] of the zone's mainVolume: groups have no scale");
+        if self.too_early("`activationConfig`", attr.span, 4) {
+            return;
+        }
+        let Some(window) = self.activations.get_mut(attr.value) else {
+            let names = self.activations.keys().map(String::as_str);
+            let label = format!("known: {}", listed(names.clone()));
+            let message = format!("there is no activation volume `{}`", attr.value);
+            attr.wrong(code::UNKNOWN_NAME, message, label, did_you_mean(attr.value, names));
+            return;
+        };
+        let mut classes: Vec<String> = members.iter().filter_map(|it| it.class.clone()).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        let Some(zone) = members.iter().find_map(|it| it.zone.clone()) else {
+            attr.lost("its streams have no zone");
+            return;
+        };
+        if (window.least, window.most) == (0, 100) {
+            attr.lost("bounds nothing");
+            return;
+        }
+        window.used = true;
+        seen.windows.push(Lines {
+            name: String::new(),
+            keys: vec![
+                format!("on = {}", quoted(window.on)),
+                format!("zone = {}", quoted(&zone)),
+                format!("class = {}", list(&classes)),
+                format!("min_volume = {}", window.least),
+                format!("max_volume = {}", window.most),
+            ],
+            from: String::new(),
+        });
     }
 
     fn device(&mut self, device: El<'_>, config: &mut Config<'_>, seen: &mut Seen) {
@@ -320,15 +399,10 @@ impl Reader<'_> {
             !self.too_early("`type`", attr.span, 4) && attr.word(&TYPES).unwrap_or(true)
         });
         if !fixed {
-            let why = "comes and goes with what is plugged in: a guest's streams are always there";
-            device.input.lost(device.at(), why);
-            if let Some(attr) = device.attr("type") {
-                attr.lost(why);
-            }
-            for context in device.all("context") {
-                context.input.lost(context.at(), why);
-            }
-            device.rest_lost(why);
+            gone(
+                device,
+                "comes and goes with what is plugged in: a guest's streams are always there",
+            );
             return;
         }
         let Some(address) = device.need("address", "name the bus, as `address=\"bus0_media_out\"`") else {
@@ -484,6 +558,18 @@ impl<'n> Config<'n> {
             devices: BTreeMap::new(),
         }
     }
+}
+
+/// A device that there can't be, with what it carries.
+fn gone(device: El<'_>, why: &str) {
+    device.input.lost(device.at(), why);
+    if let Some(attr) = device.attr("type") {
+        attr.lost(why);
+    }
+    for context in device.all("context") {
+        context.input.lost(context.at(), why);
+    }
+    device.rest_lost(why);
 }
 
 /// A name that our file may have to write otherwise.

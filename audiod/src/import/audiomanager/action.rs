@@ -76,7 +76,11 @@ const ACTIONS: [(&str, &str, &[&str]); 20] = [
         &["propertyType", "propertyValue"],
     ),
     ("ACTION_SET_PROPERTIES", "", &[]),
-    ("ACTION_SET_SYSTEM_PROPERTY", "", &[]),
+    (
+        "ACTION_SET_SYSTEM_PROPERTY",
+        "set_system_property",
+        &["propertyType", "propertyValue"],
+    ),
     ("ACTION_SET_SYSTEM_PROPERTIES", "", &[]),
     ("ACTION_DEBUG", "", &[]),
     (
@@ -88,7 +92,7 @@ const ACTIONS: [(&str, &str, &[&str]); 20] = [
             "notificationConfigurationParam",
         ],
     ),
-    ("ACTION_REGISTER", "", &[]),
+    ("ACTION_REGISTER", "register", &[]),
     ("ACTION_TRANSFER", "", &[]),
     ("ACTION_UNKNOWN", "", &[]),
 ];
@@ -257,7 +261,7 @@ impl Reading<'_, '_, '_> {
         if let Some(attr) = self.element.attr("type") {
             attr.mapped(format!("`{}`", self.ours));
         }
-        if self.ours.is_empty() {
+        if self.ours.is_empty() || self.kind == "ACTION_REGISTER" && self.scope.reader.kept.is_empty() {
             return Err(match self.kind {
                 "ACTION_REGISTER" => "everything of the file is registered from the start",
                 "ACTION_UNKNOWN" => "does nothing there either",
@@ -289,6 +293,7 @@ impl Reading<'_, '_, '_> {
             ("className", "class", Of::Class),
             ("sourceName", "source", Of::Source),
             ("sinkName", "sink", Of::Sink),
+            ("gatewayName", "gateway", Of::Gateway),
             ("connectionName", "connection", Of::Connection),
             ("exceptClass", "except_class", Of::Class),
             ("exceptSource", "except_source", Of::Source),
@@ -367,45 +372,17 @@ impl Reading<'_, '_, '_> {
         })
     }
 
+    /// An attribute as a key and its value; one that ours doesn't have is passed over.
     fn extra(&self, attribute: &str, keys: &mut Vec<(&'static str, String)>) -> Result<(), String> {
         let Some(attr) = self.element.attr(attribute) else {
             return Ok(());
         };
-        let value = attr.value.trim();
+        const ORDERS: [&str; 4] = ["O_HIGH_PRIORITY", "O_LOW_PRIORITY", "O_NEWEST", "O_OLDEST"];
+        const STATES: [&str; 3] = ["CS_CONNECTED", "CS_DISCONNECTED", "CS_SUSPENDED"];
         let (key, text) = match attribute {
-            "order" => match words::enumerator(value) {
-                Some(word) => ("order", quoted(&word)),
-                None => {
-                    return self.unknown_word(
-                        &attr,
-                        "order",
-                        &["O_HIGH_PRIORITY", "O_LOW_PRIORITY", "O_NEWEST", "O_OLDEST"],
-                    );
-                }
-            },
-            "connectionState" => match words::enumerator(value) {
-                Some(word) => ("connection_state", quoted(&word)),
-                None => {
-                    return self.unknown_word(
-                        &attr,
-                        "connection state",
-                        &["CS_CONNECTED", "CS_DISCONNECTED", "CS_SUSPENDED"],
-                    );
-                }
-            },
-            "pattern" => match u32::from_str_radix(value.trim_start_matches("0x"), 16) {
-                Ok(mask) => ("pattern", format!("0x{mask:02x}")),
-                Err(_) => {
-                    let message = format!("`{value}` is no mask");
-                    attr.wrong(
-                        code::WRONG_TYPE,
-                        message.clone(),
-                        "up to 8 hexadecimal digits, as `01`",
-                        None,
-                    );
-                    return Err(message);
-                }
-            },
+            "order" => ("order", self.enumerator(&attr, "order", &ORDERS)?),
+            "connectionState" => ("connection_state", self.enumerator(&attr, "connection state", &STATES)?),
+            "pattern" => ("pattern", mask(&attr)?),
             "rampTime" => ("ramp_ms", self.number(&attr)?),
             "mainVolume" => ("main_volume", self.number(&attr)?),
             "mainVolumeStep" => ("main_volume_step", self.number(&attr)?),
@@ -424,7 +401,11 @@ impl Reading<'_, '_, '_> {
         Ok(())
     }
 
-    fn unknown_word(&self, attr: &Attr<'_>, what: &str, known: &[&'static str]) -> Result<(), String> {
+    /// One of our words; `known` are for who misspelt it.
+    fn enumerator(&self, attr: &Attr<'_>, what: &str, known: &[&'static str]) -> Result<String, String> {
+        if let Some(word) = words::enumerator(attr.value.trim()) {
+            return Ok(quoted(&word));
+        }
         let words: Vec<(&'static str, ())> = known.iter().map(|word| (*word, ())).collect();
         let _ = attr.word(&words);
         Err(format!("`{}` is no {what}", attr.value))
@@ -510,4 +491,17 @@ impl Reading<'_, '_, '_> {
         }
         self.element.rest_lost("this action doesn't have it here");
     }
+}
+
+/// A pattern: hexadecimal there.
+fn mask(attr: &Attr<'_>) -> Result<String, String> {
+    let value = attr.value.trim();
+    u32::from_str_radix(value.trim_start_matches("0x"), 16)
+        .map(|mask| format!("0x{mask:02x}"))
+        .map_err(|_| {
+            let message = format!("`{value}` is no mask");
+            let label = "up to 8 hexadecimal digits, as `01`";
+            attr.wrong(code::WRONG_TYPE, message.clone(), label, None);
+            message
+        })
 }

@@ -10,20 +10,21 @@ use super::super::names::Names;
 use super::super::twice;
 use super::super::xml::{Attr, El};
 use super::ends::{self, End, Kind};
-use super::{Is, Reader};
+use super::{Is, Reader, domains};
 use crate::blocks::MAX_GUESTS;
 
 /// Most templates one is based on by way of others.
 const MAX_CHAIN: usize = 8;
 /// Templates that are lists of a name.
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 5] = [
     "soundProperties",
     "mainSoundProperties",
     "notificationConfigurations",
     "mainNotificationConfigurations",
     "listmapMSPToSP",
-    "conversionMatrix",
 ];
+/// Templates that are a text of a name.
+const TEXTS: [&str; 3] = ["connectionFormat", "scaleConversionMap", "conversionMatrix"];
 /// Elements that may be based on another of their kind.
 const KINDS: [&str; 4] = ["domain", "source", "sink", "gateway"];
 const DOMAIN: [&str; 9] = [
@@ -72,7 +73,9 @@ impl<'a> Reader<'a> {
         for templates in section.all("templates") {
             self.templates(templates);
         }
-        let internal = gateway_ends(section);
+        let outer = domains::outer_ends(section, &self.kept);
+        let mut internal = gateway_ends(section);
+        internal.retain(|name| !outer.contains(name));
         let mut guests = Guests::default();
         for domain in section.all("domain") {
             self.domain(domain, &internal, &mut guests);
@@ -92,17 +95,10 @@ impl<'a> Reader<'a> {
     }
 
     fn templates(&mut self, section: El<'a>) {
-        section.known(
-            &[],
-            &[&KINDS[..], &LISTS[..], &["connectionFormat", "scaleConversionMap"]].concat(),
-        );
+        section.known(&[], &[&KINDS[..], &LISTS[..], &TEXTS[..]].concat());
         section.mapped("what elements are based on is written out in each of them");
         for template in section.children() {
-            let Some(kind) = KINDS
-                .iter()
-                .chain(&["connectionFormat", "scaleConversionMap"])
-                .find(|it| **it == template.name())
-            else {
+            let Some(kind) = KINDS.iter().chain(&TEXTS).find(|it| **it == template.name()) else {
                 if LISTS.contains(&template.name()) {
                     template.rest_lost(ends::note_of(template.name()));
                 }
@@ -186,7 +182,11 @@ impl<'a> Reader<'a> {
         let Some(name) = domain.need("name", "name it, as `name=\"PulseAudio\"`") else {
             return;
         };
-        let guest = guests.names.take(name.value, "guest");
+        let kept = self.kept.contains(name.value);
+        let guest = match kept {
+            true => name.value.to_owned(),
+            false => guests.names.take(name.value, "guest"),
+        };
         if let Some((_, first)) = self.domains.insert(name.value.to_owned(), (guest.clone(), name.span)) {
             twice(
                 domain.input,
@@ -195,30 +195,10 @@ impl<'a> Reader<'a> {
                 format!("two domains are called `{}`", name.value),
             );
         }
-        ends::renamed(&name, &guest);
-        domain.approximated(format!(
-            "guest `{guest}`, where it has sources that play: its process is no domain of its own"
-        ));
-        for element in &chain.0 {
-            for (key, note) in [
-                ("id", "numbers are given at run time; clients look names up"),
-                ("busName", "a guest is known by its socket"),
-                ("nodeName", "a guest is known by its socket"),
-                ("state", "a guest is there or not"),
-                ("early", "a guest's streams are decided when they start"),
-                ("complete", "what a guest has is in this file"),
-                ("registrationType", "guests and streams are there as the file says"),
-            ] {
-                if let Some(attr) = element.attr(key) {
-                    attr.lost(note);
-                }
-            }
+        match kept {
+            true => self.kept_domain(domain, &chain, &name),
+            false => as_guest(domain, &chain, &name, guest, guests),
         }
-        guests.made.push(Guest {
-            name: guest,
-            from: domain.input.place(domain.span()),
-            ..Guest::default()
-        });
         for end in domain.children() {
             self.end(end, Some(name.value), internal, guests);
         }
@@ -253,7 +233,15 @@ impl<'a> Reader<'a> {
             );
             return;
         }
-        let is = if internal.contains(name.value) {
+        let is = if self.kept.contains(&domain) {
+            let end = End {
+                element,
+                chain: &chain,
+                name,
+                kind,
+            };
+            self.kept_end(&end, &domain)
+        } else if internal.contains(name.value) {
             let why = "an end of a gateway: inside the mixer";
             chain.0.iter().for_each(|part| part.rest_approximated(why));
             Is::Gone(why.to_owned())
@@ -342,12 +330,43 @@ impl<'a> Reader<'a> {
         if let Some(attr) = chain.attr("conversionMatrix") {
             matrix(&attr);
         }
+        if self.kept_gateway(gateway, &chain, &name) {
+            return;
+        }
         for part in &chain.0 {
             part.rest_approximated(
                 "no route needs it: the mixer reaches every zone itself, and converts formats and rates",
             );
         }
     }
+}
+
+/// A domain as a guest.
+fn as_guest(domain: El<'_>, chain: &Chain<'_>, name: &Attr<'_>, guest: String, guests: &mut Guests) {
+    ends::renamed(name, &guest);
+    domain.approximated(format!(
+        "guest `{guest}`, where it has sources that play: its process is no domain of its own"
+    ));
+    for element in &chain.0 {
+        for (key, note) in [
+            ("id", "numbers are given at run time; clients look names up"),
+            ("busName", "a guest is known by its socket"),
+            ("nodeName", "a guest is known by its socket"),
+            ("state", "a guest is there or not"),
+            ("early", "a guest's streams are decided when they start"),
+            ("complete", "what a guest has is in this file"),
+            ("registrationType", "guests and streams are there as the file says"),
+        ] {
+            if let Some(attr) = element.attr(key) {
+                attr.lost(note);
+            }
+        }
+    }
+    guests.made.push(Guest {
+        name: guest,
+        from: domain.input.place(domain.span()),
+        ..Guest::default()
+    });
 }
 
 fn name_input<'a>(element: &El<'a>) -> &'a super::super::xml::Input<'a> {
@@ -375,7 +394,7 @@ fn matrix(attr: &Attr<'_>) {
 }
 
 /// All gateways, wherever they stand.
-fn gateways(section: El<'_>) -> Vec<El<'_>> {
+pub(super) fn gateways(section: El<'_>) -> Vec<El<'_>> {
     let mut found = Vec::new();
     let mut open: Vec<El<'_>> = section.children().filter(|it| it.name() != "templates").collect();
     open.reverse();

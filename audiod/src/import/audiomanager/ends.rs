@@ -102,7 +102,6 @@ pub(super) fn note_of(part: &str) -> &'static str {
         | "mainNotificationConfiguration"
         | "notificationConfigurations"
         | "mainNotificationConfigurations" => "streams and zones notify by their signals only",
-        "conversionMatrix" => "the mixer converts formats itself",
         _ => "the mixer has no tone controls",
     }
 }
@@ -365,7 +364,7 @@ impl<'a> Reader<'a> {
         range
     }
 
-    fn curve(&mut self, end: &End<'a, '_>) -> Vec<(i64, Option<i64>)> {
+    pub(super) fn curve(&mut self, end: &End<'a, '_>) -> Vec<(i64, Option<i64>)> {
         let main = self.scale(
             end,
             "listMainVolumesToNormalizedVolumes",
@@ -434,7 +433,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn main_volume(&self, end: &End<'_, '_>, curve: &[(i64, Option<i64>)]) -> Option<i64> {
+    pub(super) fn main_volume(&self, end: &End<'_, '_>, curve: &[(i64, Option<i64>)]) -> Option<i64> {
         let attr = end.chain.attr("mainVolume")?;
         let volume = attr.integer(i16::MIN.into()..=i16::MAX.into())?;
         let (least, most) = match (curve.first(), curve.last()) {

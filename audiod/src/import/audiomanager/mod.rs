@@ -14,31 +14,38 @@
 mod action;
 mod condition;
 mod curve;
+mod domains;
 mod elements;
 mod ends;
 mod policies;
 mod topology;
 mod translate;
+mod ways;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use policy::file::code;
-use policy::report::{Diagnostic, Span};
+use policy::report::Span;
 
-use super::draft::{Cells, Class, Draft, Rule};
+use super::draft::{Cells, Class, Draft, Lines};
 use super::ledger::BUILT_IN;
 use super::names::Names;
-use super::xml::El;
+use super::xml::{Attr, El};
 use super::{twice, wrong_root};
 use topology::Topology;
 
 /// The class of what names none.
 const DEFAULT_CLASS: &str = "default";
 /// Its reserved system property for topology-only routes.
-const ONLY_TOPOLOGIES: [&str; 2] = [
-    "SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTE",
-    "SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTES",
+const ONLY_TOPOLOGIES: i64 = 61_696;
+/// Attributes of a class.
+const CLASS: [&str; 6] = [
+    "id",
+    "name",
+    "type",
+    "priority",
+    "isVolumePersistencySupported",
+    "defaultVolume",
 ];
 
 /// A class of the file.
@@ -74,11 +81,13 @@ struct Reader<'a> {
     only_topologies: bool,
     /// Streams of all guests.
     streams: usize,
+    /// Domains that stay processes of their own.
+    kept: BTreeSet<String>,
     draft: Draft,
 }
 
 /// Reads a file; without a draft there is at least one mistake.
-pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
+pub(super) fn read(root: El<'_>, name: &str, kept: &[String]) -> Option<Draft> {
     if root.name() != "generic" {
         wrong_root(root, "c:generic", "configuration of the generic controller");
         return None;
@@ -95,6 +104,7 @@ pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
         gateways: BTreeMap::new(),
         only_topologies: true,
         streams: 0,
+        kept: kept.iter().cloned().collect(),
         draft: Draft {
             about: about(name),
             ..Draft::default()
@@ -105,6 +115,7 @@ pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
         .for_each(|section| reader.properties(*section));
     root.all("classes").iter().for_each(|section| reader.classes(*section));
     root.all("system").iter().for_each(|section| reader.system(*section));
+    reader.all_kept(root);
     reader.topologies();
     root.all("policies")
         .iter()
@@ -131,14 +142,44 @@ impl<'a> Reader<'a> {
             let kind = property.need("type", "say which, as `type=\"SYP_GLOBAL_LOG_THRESHOLD\"`");
             let value = property.need("value", "give its value, as `value=\"1\"`");
             let value = value.and_then(|attr| attr.integer(i16::MIN.into()..=i16::MAX.into()));
-            let only = kind.is_some_and(|kind| ONLY_TOPOLOGIES.contains(&kind.value));
-            if let (true, Some(value)) = (only, value) {
-                self.only_topologies = value != 0;
-                property
-                    .rest_approximated("decides whether topologies become rules; it is no property that clients see");
+            if let (Some(kind), Some(value)) = (kind, value) {
+                self.property(property, &kind, value);
             }
-            property.rest_lost("system properties are not part of the file: clients set those they need");
         }
+    }
+
+    fn property(&mut self, property: El<'a>, kind: &Attr<'_>, value: i64) {
+        let number = words::number(kind.value).or_else(|| kind.value.trim().parse().ok());
+        let Some(number) = number.filter(|number| (1..=u16::MAX.into()).contains(number)) else {
+            property.rest_lost("no number is known for this type: a project's own stands in its own schema");
+            return;
+        };
+        if self.draft.properties.iter().any(|it| it.name == number.to_string()) {
+            property.rest_lost("given before");
+            return;
+        }
+        if number == ONLY_TOPOLOGIES {
+            self.only_topologies = value != 0;
+        }
+        let mut keys = vec![format!("type = {number}"), format!("value = {value}")];
+        if let Some(attr) = property.attr("isPersistenceSupported") {
+            attr.mapped("`lasting`");
+            if attr.boolean() == Some(true) {
+                self.draft.keep_state = true;
+                keys.push("lasting = true".to_owned());
+            }
+        }
+        match number {
+            61_440 | 61_568 => {
+                property.rest_approximated("[[system_properties]]: shown to clients, else without effect")
+            }
+            _ => property.rest_mapped("[[system_properties]]"),
+        }
+        self.draft.properties.push(Lines {
+            name: number.to_string(),
+            keys,
+            from: kind.value.to_owned(),
+        });
     }
 
     fn classes(&mut self, section: El<'a>) {
@@ -150,17 +191,7 @@ impl<'a> Reader<'a> {
     }
 
     fn class(&mut self, class: El<'a>) {
-        class.known(
-            &[
-                "id",
-                "name",
-                "type",
-                "priority",
-                "isVolumePersistencySupported",
-                "defaultVolume",
-            ],
-            &["topology", "property"],
-        );
+        class.known(&CLASS, &["topology", "property"]);
         let Some(name) = class.need("name", "name it, as `name=\"BASE\"`") else {
             return;
         };
@@ -184,23 +215,12 @@ impl<'a> Reader<'a> {
             attr.mapped("the sign changes: there the lower is the higher one");
             attr.integer(-1000..=1000)
         });
-        if let Some(attr) = class.attr("id") {
-            attr.lost("numbers are given at run time; clients look names up");
-        }
-        if let Some(attr) = class.attr("defaultVolume") {
-            attr.lost("volumes are a zone's or a stream's");
-        }
         if let Some(attr) = class.attr("isVolumePersistencySupported") {
             ends::persistence(&attr, &mut self.draft);
         }
-        for property in class.all("property") {
-            property.rest_lost("classes have no properties");
-        }
-        let topologies = class
-            .all("topology")
-            .into_iter()
-            .filter_map(|it| Some((it, parsed(it)?)))
-            .collect();
+        passed_over(class);
+        let topologies = class.all("topology").into_iter();
+        let topologies = topologies.filter_map(|it| Some((it, ways::parsed(it)?))).collect();
         let made = ClassOf {
             ours,
             capture,
@@ -212,7 +232,7 @@ impl<'a> Reader<'a> {
         self.classes.insert(name.value.to_owned(), made);
     }
 
-    /// The class that a source or sink names.
+    /// The class that a stream names.
     fn class_used(&mut self, name: &str) -> Option<&ClassOf<'a>> {
         let class = self.classes.get_mut(name)?;
         class.used |= !class.capture;
@@ -228,6 +248,7 @@ impl<'a> Reader<'a> {
             .map(|class| Class {
                 name: class.ours.clone(),
                 priority: Some(class.priority),
+                capture: class.capture,
                 from: class.element.map_or_else(
                     || "of what names no class".to_owned(),
                     |element| element.input.place(element.span()),
@@ -258,111 +279,19 @@ impl<'a> Reader<'a> {
             self.draft.cells.insert(0, mix("*", "*"));
         }
     }
-
-    /// A rule a class: what its topologies don't have is disconnected.
-    fn topologies(&mut self) {
-        let mut rules = Vec::new();
-        for class in self.classes.values() {
-            let mut allowed = Vec::new();
-            let mut open = false;
-            for (element, topology) in &class.topologies {
-                open |= self.pairs(*element, topology, class.capture, &mut allowed);
-            }
-            if class.topologies.is_empty() || class.capture || !class.used {
-                continue;
-            }
-            if !self.only_topologies || open {
-                continue;
-            }
-            rules.extend(topology_rule(class, &allowed));
-        }
-        self.draft.rules.extend(rules);
-    }
-
-    /// The pairs a topology has as names of our connections; true if it has all.
-    fn pairs(&self, element: El<'_>, topology: &Topology, capture: bool, allowed: &mut Vec<String>) -> bool {
-        let input = element.input;
-        let here = |names: Option<&[String]>, known: &BTreeMap<String, (Is, Span)>, gone: &mut Vec<String>| match names
-        {
-            None => known
-                .values()
-                .filter_map(|(is, _)| is.here())
-                .map(str::to_owned)
-                .collect::<Vec<_>>(),
-            Some(names) => {
-                let mut found = Vec::new();
-                for name in names {
-                    match known.get(name).and_then(|(is, _)| is.here()) {
-                        Some(ours) => found.push(ours.to_owned()),
-                        None => gone.push(name.clone()),
-                    }
-                }
-                found
-            }
-        };
-        let mut gone = Vec::new();
-        let sinks = here(topology.sinks(), &self.sinks, &mut gone);
-        let sources = here(topology.sources(), &self.sources, &mut gone);
-        allowed.extend(
-            sources
-                .iter()
-                .flat_map(|source| sinks.iter().map(move |sink| format!("{source}:{sink}"))),
-        );
-        let mut how = match self.only_topologies {
-            true => "a rule ends at once what has another sink; the call was answered with 0".to_owned(),
-            false => "not asked for: SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTE is 0".to_owned(),
-        };
-        if capture {
-            how = "what is recorded is the codec's input".to_owned();
-        }
-        if !topology.gateways.is_empty() {
-            how += "; no gateway is on the way";
-        }
-        if !gone.is_empty() && !capture {
-            how += &format!("; not here: {}", policy::file::listed(gone.iter().map(String::as_str)));
-        }
-        input.approximated(element.at(), &*how);
-        element.text_approximated(how);
-        topology.sinks().is_none() && topology.sources().is_none()
-    }
 }
 
-fn parsed(element: El<'_>) -> Option<Topology> {
-    element.known(&[], &["text()"]);
-    let Some((text, span)) = element.text() else {
-        element.approximated("says nothing");
-        return None;
-    };
-    match topology::parse(text) {
-        Ok(topology) => Some(topology),
-        Err(cause) => {
-            let found = Diagnostic::error(code::EXPRESSION, span, format!("`{text}` is no topology")).label(cause);
-            element
-                .input
-                .push(found.help("as `SinkA^SinkB=Gateway(SourceA^SourceB)^SourceC`"));
-            None
-        }
+/// What classes have there and not here.
+fn passed_over(class: El<'_>) {
+    if let Some(attr) = class.attr("id") {
+        attr.lost("numbers are given at run time; clients look names up");
     }
-}
-
-fn topology_rule(class: &ClassOf<'_>, allowed: &[String]) -> Option<Rule> {
-    let first = class.topologies.first()?.0;
-    let list: Vec<String> = allowed.iter().map(|pair| format!("\"{pair}\"")).collect();
-    let range = first.range().start..class.topologies.last().map_or(first.range().end, |it| it.0.range().end);
-    Some(Rule {
-        name: super::names::plain(&format!("topology-{}", class.ours)),
-        on: vec!["user.connection_request".to_owned()],
-        when: vec![
-            format!("request.class == \"{}\"", class.ours),
-            format!("[{}] lacks name(request.connection)", list.join(", ")),
-        ],
-        then: vec!["{ disconnect = { source = \"request.source\", sink = \"request.sink\" } }".to_owned()],
-        priority: Some(-1000),
-        last: true,
-        from: first.input.place(first.span()),
-        of: range,
-        ..Rule::default()
-    })
+    if let Some(attr) = class.attr("defaultVolume") {
+        attr.lost("volumes are a zone's or a stream's");
+    }
+    for property in class.all("property") {
+        property.rest_lost("classes have no properties");
+    }
 }
 
 impl Is {

@@ -60,8 +60,8 @@ impl<'a> Reader<'a> {
             .for_each(|condition| self.condition(*condition, &mut process));
         let actions = element.all("action");
         if actions.is_empty() {
-            let found = Diagnostic::error(code::MISSING_KEY, element.span(), "this process does nothing")
-                .label("has no <action>");
+            let message = "this process does nothing";
+            let found = Diagnostic::error(code::MISSING_KEY, element.span(), message).label("has no <action>");
             element.input.push(found.help("add an <action>"));
         }
         let scope = Scope { reader: self, triggers };
@@ -74,10 +74,7 @@ impl<'a> Reader<'a> {
         });
         if steps.done.is_empty() && steps.built_in {
             if !last {
-                let note = built_in("the machine does what clients ask for, whatever the condition says");
-                conditions.iter().for_each(|it| approximated(it, &note));
-                element.mapped(built_in("the machine does what clients ask for"));
-                element.rest_approximated(&note);
+                nothing_else(element, &conditions);
                 return None;
             }
             // What keeps later rules from being asked has to do something.
@@ -146,6 +143,14 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// A process that only does what the machine does anyway.
+fn nothing_else(process: El<'_>, conditions: &[El<'_>]) {
+    let note = built_in("the machine does what clients ask for, whatever the condition says");
+    conditions.iter().for_each(|it| approximated(it, &note));
+    process.mapped(built_in("the machine does what clients ask for"));
+    process.rest_approximated(&note);
 }
 
 fn approximated(element: &El<'_>, note: &str) {

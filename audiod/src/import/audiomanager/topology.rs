@@ -1,31 +1,27 @@
 //! Topologies: `SinkA^SinkB=Gateway(SourceA^SourceB)^SourceC`, with `*` for any.
-//!
-//! Gateways say which way a route takes; whose ends it has is all that counts where the mixer reaches every zone itself.
 
 /// Deepest nesting of gateways.
-const MAX_DEPTH: usize = 16;
+const MAX_DEPTH: usize = 12;
 
-/// The ends of a class's routes; an empty side = any.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Topology {
-    pub sinks: Vec<String>,
-    pub sources: Vec<String>,
-    /// Names of gateways on the way.
+/// An end of a route, and the gateways it stands behind, from the end on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    /// A source or sink, or `*`.
+    pub end: String,
     pub gateways: Vec<String>,
-    any_sink: bool,
-    any_source: bool,
 }
 
-impl Topology {
-    /// The sinks, `None` = any.
-    pub fn sinks(&self) -> Option<&[String]> {
-        (!self.any_sink).then_some(&self.sinks)
-    }
+/// The ends of a class's routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Topology {
+    pub sinks: Vec<Way>,
+    pub sources: Vec<Way>,
+}
 
-    /// The sources, `None` = any.
-    pub fn sources(&self) -> Option<&[String]> {
-        (!self.any_source).then_some(&self.sources)
-    }
+/// Names of a side, `None` = any.
+pub(super) fn names(side: &[Way]) -> Option<Vec<&str>> {
+    let any = side.iter().any(|way| way.end == "*");
+    (!any).then(|| side.iter().map(|way| way.end.as_str()).collect())
 }
 
 /// Parses one; else the cause.
@@ -33,43 +29,29 @@ pub(super) fn parse(text: &str) -> Result<Topology, String> {
     let Some((left, right)) = text.split_once('=') else {
         return Err("there is no `=` between sinks and sources".to_owned());
     };
-    let mut topology = Topology::default();
-    let Topology {
-        sinks,
-        gateways,
-        any_sink,
-        ..
-    } = &mut topology;
-    side(left, sinks, gateways, any_sink)?;
-    let Topology {
-        sources,
-        gateways,
-        any_source,
-        ..
-    } = &mut topology;
-    side(right, sources, gateways, any_source)?;
-    Ok(topology)
+    let (sinks, sources) = (side(left)?, side(right)?);
+    Ok(Topology { sinks, sources })
 }
 
-fn side(text: &str, ends: &mut Vec<String>, gateways: &mut Vec<String>, any: &mut bool) -> Result<(), String> {
-    let mut depth = 0_usize;
+fn side(text: &str) -> Result<Vec<Way>, String> {
+    let mut ways: Vec<Way> = Vec::new();
+    let mut inside: Vec<String> = Vec::new();
     let mut name = String::new();
     let mut after_group = false;
+    let end = |name: &mut String, inside: &[String]| {
+        let gateways = inside.iter().rev().cloned().collect();
+        taken(name).map(|end| Way { end, gateways })
+    };
     for c in text.chars() {
         match c {
-            '(' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err(format!("gateways are nested deeper than {MAX_DEPTH}"));
-                }
-                gateways.push(taken(&mut name)?);
-            }
+            '(' if inside.len() == MAX_DEPTH => return Err(format!("gateways are nested deeper than {MAX_DEPTH}")),
+            '(' => inside.push(taken(&mut name)?),
             ')' | '^' => {
                 if !after_group {
-                    end(&mut name, ends, any)?;
+                    ways.push(end(&mut name, &inside)?);
                 }
-                if c == ')' {
-                    depth = depth.checked_sub(1).ok_or("a `)` without its `(`")?;
+                if c == ')' && inside.pop().is_none() {
+                    return Err("a `)` without its `(`".to_owned());
                 }
                 after_group = c == ')';
             }
@@ -78,18 +60,13 @@ fn side(text: &str, ends: &mut Vec<String>, gateways: &mut Vec<String>, any: &mu
             c => name.push(c),
         }
     }
-    if depth > 0 {
+    if !inside.is_empty() {
         return Err("a `(` without its `)`".to_owned());
     }
-    if after_group { Ok(()) } else { end(&mut name, ends, any) }
-}
-
-fn end(name: &mut String, ends: &mut Vec<String>, any: &mut bool) -> Result<(), String> {
-    match taken(name)? {
-        star if star == "*" => *any = true,
-        name => ends.push(name),
+    if !after_group {
+        ways.push(end(&mut name, &inside)?);
     }
-    Ok(())
+    Ok(ways)
 }
 
 fn taken(name: &mut String) -> Result<String, String> {
@@ -105,19 +82,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gateways_are_looked_through() {
+    fn each_source_has_its_way() {
         let read = parse("Amp^Rear=GW1(GW2(Tuner)^CD)^Media").unwrap();
 
-        assert_eq!(read.sinks(), Some(["Amp".to_owned(), "Rear".to_owned()].as_slice()));
-        assert_eq!(read.sources, ["Tuner", "CD", "Media"]);
-        assert_eq!(read.gateways, ["GW1", "GW2"]);
+        assert_eq!(names(&read.sinks), Some(vec!["Amp", "Rear"]));
+        assert_eq!(names(&read.sources), Some(vec!["Tuner", "CD", "Media"]));
+        let ways: Vec<&[String]> = read.sources.iter().map(|way| way.gateways.as_slice()).collect();
+        assert_eq!(
+            ways,
+            [&["GW2".to_owned(), "GW1".to_owned()][..], &["GW1".to_owned()], &[]]
+        );
     }
 
     #[test]
     fn a_star_is_any() {
         let read = parse("*=Media").unwrap();
 
-        assert_eq!((read.sinks(), read.sources.len()), (None, 1));
+        assert_eq!((names(&read.sinks), read.sources.len()), (None, 1));
     }
 
     #[test]

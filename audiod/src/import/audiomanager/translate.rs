@@ -230,7 +230,10 @@ impl Scope<'_, '_> {
                 Some((guest, _)) => Ok(guest.clone()),
                 None => lost(format!("there is no domain `{name}`")),
             },
-            Of::Gateway => lost("there are no gateways"),
+            Of::Gateway => match reader.draft.gateways.iter().any(|gateway| gateway.name == name) {
+                true => Ok(name.to_owned()),
+                false => lost(format!("there is no gateway `{name}`")),
+            },
             Of::Connection => {
                 let Some((source, sink)) = name.split_once(':') else {
                     return lost(format!("`{name}` is no connection"));

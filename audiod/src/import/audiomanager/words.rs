@@ -85,7 +85,7 @@ const WORDS: [(&str, &str); 23] = [
 ];
 
 /// Enumerators that are numbers.
-const NUMBERS: [(&str, i64); 41] = [
+const NUMBERS: [(&str, i64); 49] = [
     ("E_OK", 0),
     ("E_UNKNOWN", 1),
     ("E_OUT_OF_RANGE", 2),
@@ -114,6 +114,14 @@ const NUMBERS: [(&str, i64); 41] = [
     ("SP_GENIVI_MID", 2),
     ("SP_GENIVI_BASS", 3),
     ("SYP_UNKNOWN", 0),
+    ("SYP_GLOBAL_LOG_THRESHOLD", 61_440),
+    ("SYP_REGISTRATION_ALLOW_UNKNOWN_ELEMENT", 61_568),
+    ("SYP_REGISTRATION_DOMAIN_TIMEOUT", 61_569),
+    ("SYP_REGISTRATION_SOUND_PROP_RESTORED", 61_570),
+    ("SYP_REGSTRATION_SOUND_PROP_RESTORED", 61_570),
+    ("SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTE", 61_696),
+    ("SYP_CONNECTION_ALLOW_ONLY_TOPOLOGY_ROUTES", 61_696),
+    ("CP_PER_SINK_CLASS_VOLUME_SUPPORT", 61_440),
     ("NT_UNKNOWN", 0),
     ("NS_UNKNOWN", 0),
     ("NS_OFF", 1),

@@ -44,6 +44,7 @@ mod register;
 mod remembered;
 mod requests;
 mod ruled;
+mod settings;
 mod settle;
 mod state;
 mod states;

@@ -87,7 +87,7 @@ impl Machine {
         first.extend(watch::requests_of(self, &event, &seen, effects));
         first.extend(seen.changes(self));
         first.extend(watch::notified(self, effects));
-        let program = std::mem::take(&mut self.model.rules);
+        let program = self.model.rules.take_rules();
         if first.iter().any(|request| program.listens_to(request.trigger)) {
             self.let_rule(&program, first, effects);
         }
