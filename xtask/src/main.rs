@@ -8,6 +8,7 @@ mod conformance;
 mod demo;
 mod hostile;
 mod image;
+mod man;
 mod rtsan;
 mod setup;
 mod test;
@@ -45,6 +46,8 @@ enum Command {
     Bench(bench::Options),
     /// The engine's tests under the real-time sanitizer
     Rtsan,
+    /// Write a manual page for each program and subcommand
+    Man(man::Options),
     /// Format, lints and all tests
     Test(test::Options),
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::AmSuite(options) => am_suite::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Rtsan => rtsan::run(),
+        Command::Man(options) => man::run(&options),
         Command::Test(options) => test::run(&options),
     };
     match result {
