@@ -15,7 +15,7 @@ use audiod::engine::guest::Guest;
 use audiod::engine::{Engine, bridge};
 use audiod::system::{Backend, CaptureSource, CodecConfig, CodecFormat, GuestConfig, SourceConfig, System, ZoneConfig};
 use vhost_sound::config::DeviceConfig;
-use vhost_sound::memory::{EventFd, GuestMemory};
+use vhost_sound::memory::{Call, GuestMemory};
 use vhost_sound::ring::StreamView;
 use vhost_sound::shared::Shared;
 
@@ -46,7 +46,7 @@ impl Guest for Endless {
     fn set_memory(&mut self, memory: GuestMemory) -> Option<GuestMemory> {
         Some(memory)
     }
-    fn set_call(&mut self, _queue: usize, call: Option<EventFd>) -> Option<EventFd> {
+    fn set_call(&mut self, _queue: usize, call: Option<Call>) -> Option<Call> {
         call
     }
 }

@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use vhost_sound::block::{DeviceBlock, MAX_REGIONS, RXQ, TXQ};
-use vhost_sound::memory::{EventFd, GuestMemory};
+use vhost_sound::memory::{Call, EventFd, GuestMemory};
 use vhost_sound::ring::DeviceRings;
 
 use crate::blocks::EngineBlock;
@@ -244,7 +244,7 @@ impl Helper {
             Thing::Region(guest, region) => {
                 self.regions.insert((guest, region), fd);
             }
-            Thing::Call(guest, queue) => match EventFd::take(fd) {
+            Thing::Call(guest, queue) => match Call::take(fd) {
                 Ok(call) => self.call(guest, queue, Some(call)),
                 Err(error) => tracing::warn!(guest = self.name(guest), queue, "call refused: {error}"),
             },
@@ -271,7 +271,7 @@ impl Helper {
         self.handles.get_mut(home)
     }
 
-    fn call(&mut self, guest: u32, queue: u32, call: Option<EventFd>) {
+    fn call(&mut self, guest: u32, queue: u32, call: Option<Call>) {
         let queue = queue as usize;
         if (queue == TXQ || queue == RXQ)
             && let Some(handle) = self.handle(guest)

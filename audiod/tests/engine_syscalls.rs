@@ -20,7 +20,7 @@ use audiod::engine::{Engine, EngineHandle};
 use engine_common::{FakeStream, heard, recording_system};
 use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
 use vhost_sound::block::{DeviceBlock, TXQ, direction, stream_state};
-use vhost_sound::memory::{EventFd, GuestMemory};
+use vhost_sound::memory::{Call, GuestMemory};
 use vhost_sound::ring::{DeviceRings, StreamView};
 use vhost_sound::shared::Shared;
 use vhost_sound::testing::{EVENT_IDX, FakeDriver, FakeGuest, INDIRECT_DESC, Shape as Chain, device_block, set_stream};
@@ -75,7 +75,7 @@ impl Guest for Party {
             _ => Some(memory),
         }
     }
-    fn set_call(&mut self, queue: usize, call: Option<EventFd>) -> Option<EventFd> {
+    fn set_call(&mut self, queue: usize, call: Option<Call>) -> Option<Call> {
         match self {
             Self::Rings(rings) => rings.set_call(queue, call),
             _ => call,
@@ -118,7 +118,7 @@ fn scene(lock: Option<&'static Mutex<u64>>) -> (Player, EngineHandle, &'static E
     handle.set_call(
         0,
         TXQ,
-        Some(EventFd::take(call.as_fd().try_clone_to_owned().unwrap()).unwrap()),
+        Some(Call::take(call.as_fd().try_clone_to_owned().unwrap()).unwrap()),
     );
     engine.run_period();
     handle.serve();

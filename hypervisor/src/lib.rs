@@ -16,5 +16,6 @@ pub mod plan;
 pub mod sandbox;
 mod vfio;
 pub mod vm;
+pub mod window;
 
 pub use arch::layout;

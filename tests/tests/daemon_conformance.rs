@@ -17,6 +17,7 @@ fn no_row_fails_and_only_row_5_is_vacuous() {
         socket: rig.socket(0),
         provoke: None,
         event_idx: false,
+        memory: None,
     };
 
     let findings = run(&target, &[], |_| {});

@@ -15,6 +15,7 @@ fn findings(event_idx: bool) -> (Rows, Rows) {
         socket: sut.socket(0).to_owned(),
         provoke: None,
         event_idx,
+        memory: None,
     };
     let (mut failed, mut vacuous) = (Vec::new(), Vec::new());
     for row in &ROWS {

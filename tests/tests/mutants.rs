@@ -15,6 +15,7 @@ fn findings(mutation: u32) -> (Vec<(u32, String)>, Vec<u32>) {
         socket: served.socket.clone(),
         provoke: None,
         event_idx: false,
+        memory: None,
     };
     let (mut failed, mut vacuous) = (Vec::new(), Vec::new());
     for row in &ROWS {

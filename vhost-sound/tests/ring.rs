@@ -391,7 +391,7 @@ fn one_call_a_period_however_many_messages_completed_and_none_without() {
     let mut tx = FakeDriver::new(&guest, TXQ, 64);
     let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
     let (ours, theirs) = call_fd();
-    rings.set_call(TXQ, Some(ours));
+    rings.set_call(TXQ, Some(ours.into()));
     tx.collect();
     for _ in 0..3 {
         tx.send(0, &[1; 96], &Shape::linux()).unwrap();
@@ -412,7 +412,7 @@ fn a_driver_that_wants_no_calls_gets_none() {
         let mut tx = FakeDriver::new(&guest, TXQ, 64);
         let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
         let (ours, theirs) = call_fd();
-        rings.set_call(TXQ, Some(ours));
+        rings.set_call(TXQ, Some(ours.into()));
         let mut calls = Vec::new();
         for _ in 0..3 {
             tx.send(0, &[1; 96], &Shape::linux()).unwrap();
@@ -439,7 +439,7 @@ fn a_call_descriptor_that_comes_late_is_signalled_for_what_it_missed() {
     rings.pull(0, &mut [0; 96], 0);
     rings.end_period();
     let (ours, theirs) = call_fd();
-    rings.set_call(TXQ, Some(ours));
+    rings.set_call(TXQ, Some(ours.into()));
     period(&mut rings);
     assert_eq!(theirs.drain().unwrap(), 1);
 }

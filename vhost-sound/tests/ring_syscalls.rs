@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use vhost_sound::block::{TXQ, direction, stream_state};
-use vhost_sound::memory::EventFd;
+use vhost_sound::memory::{Call, EventFd};
 use vhost_sound::ring::DeviceRings;
 use vhost_sound::testing::{EVENT_IDX, FakeDriver, FakeGuest, INDIRECT_DESC, Shape, device_block, set_stream};
 
@@ -29,7 +29,7 @@ fn child(stray: bool) -> ! {
     let theirs = unsafe { OwnedFd::from_raw_fd(libc::eventfd(0, 0)) };
     rings.set_call(
         TXQ,
-        Some(EventFd::take(theirs.as_fd().try_clone_to_owned().unwrap()).unwrap()),
+        Some(Call::take(theirs.as_fd().try_clone_to_owned().unwrap()).unwrap()),
     );
     let theirs = EventFd::take(theirs).unwrap();
     while tx.send(0, &[1; 100], &Shape::linux()).is_some() {}

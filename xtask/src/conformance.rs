@@ -68,6 +68,7 @@ fn target(options: &Options, socket: &Path) -> Target {
         socket: socket.to_owned(),
         provoke: options.provoke.clone(),
         event_idx: options.event_idx,
+        memory: None,
     }
 }
 

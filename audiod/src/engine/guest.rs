@@ -1,6 +1,6 @@
 //! What the engine needs of a guest's rings, so that tests can play the guest.
 
-use vhost_sound::memory::{EventFd, GuestMemory};
+use vhost_sound::memory::{Call, GuestMemory};
 use vhost_sound::ring::{DeviceRings, StreamView};
 
 /// One guest's device; see [`DeviceRings`], whose contract this is.
@@ -18,7 +18,7 @@ pub trait Guest {
     /// Swaps the memory table; the old one comes back.
     fn set_memory(&mut self, memory: GuestMemory) -> Option<GuestMemory>;
     /// Swaps a queue's call descriptor; the old one comes back.
-    fn set_call(&mut self, queue: usize, call: Option<EventFd>) -> Option<EventFd>;
+    fn set_call(&mut self, queue: usize, call: Option<Call>) -> Option<Call>;
 }
 
 impl Guest for DeviceRings<'_> {
@@ -40,7 +40,7 @@ impl Guest for DeviceRings<'_> {
     fn set_memory(&mut self, memory: GuestMemory) -> Option<GuestMemory> {
         DeviceRings::set_memory(self, memory)
     }
-    fn set_call(&mut self, queue: usize, call: Option<EventFd>) -> Option<EventFd> {
+    fn set_call(&mut self, queue: usize, call: Option<Call>) -> Option<Call> {
         DeviceRings::set_call(self, queue, call)
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use vhost_sound::memory::{EventFd, GuestMemory};
+use vhost_sound::memory::{Call, EventFd, GuestMemory};
 
 use super::resample::{Convert, capture_converter, converter};
 
@@ -16,7 +16,7 @@ const COMMANDS: usize = 256;
 /// To the real-time thread.
 pub(super) enum Command {
     Memory(usize, GuestMemory),
-    Call(usize, usize, Option<EventFd>),
+    Call(usize, usize, Option<Call>),
     Converter(Wanted, Option<Box<dyn Convert>>, Vec<f32>, Vec<u8>),
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Wanted {
 #[allow(dead_code, reason = "the fields are carried here to be dropped")]
 pub(super) enum Return {
     Memory(Option<GuestMemory>),
-    Call(Option<EventFd>),
+    Call(Option<Call>),
     Converter(Option<Box<dyn Convert>>, Vec<f32>, Vec<u8>),
     Wanted(Wanted),
 }
@@ -108,7 +108,7 @@ impl EngineHandle {
     }
 
     /// Guest `guest` gets another call descriptor for `queue`.
-    pub fn set_call(&mut self, guest: usize, queue: usize, call: Option<EventFd>) {
+    pub fn set_call(&mut self, guest: usize, queue: usize, call: Option<Call>) {
         self.send(Command::Call(guest, queue, call));
     }
 

@@ -17,7 +17,7 @@ use audiod::system::{
 };
 use vhost_sound::block::{direction, stream_state};
 use vhost_sound::config::{DeviceConfig, Direction, StreamConfig};
-use vhost_sound::memory::{EventFd, GuestMemory};
+use vhost_sound::memory::{Call, GuestMemory};
 use vhost_sound::ring::StreamView;
 use vhost_sound::shared::Shared;
 
@@ -131,7 +131,7 @@ impl Guest for FakeStream {
     fn set_memory(&mut self, memory: GuestMemory) -> Option<GuestMemory> {
         Some(memory)
     }
-    fn set_call(&mut self, _queue: usize, call: Option<EventFd>) -> Option<EventFd> {
+    fn set_call(&mut self, _queue: usize, call: Option<Call>) -> Option<Call> {
         call
     }
 }

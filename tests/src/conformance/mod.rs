@@ -12,7 +12,9 @@ mod pcm;
 pub mod report;
 mod setup;
 
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::frontend::{FrontendError, Options, SoundFrontend};
 
@@ -41,6 +43,8 @@ pub struct Target {
     /// Negotiate EVENT_IDX in every row. Otherwise only row 33 does: a device that loops for ever there (as
     /// vhost-device-sound does once the event queue is kicked) is lost for all rows that follow.
     pub event_idx: bool,
+    /// Guest memory that the device sees as a window; otherwise it comes with the messages.
+    pub memory: Option<Arc<File>>,
 }
 
 impl Target {
@@ -60,7 +64,8 @@ impl Target {
     /// # Errors
     /// The socket or a protocol message.
     pub fn connect_with(&self, options: Options) -> Result<SoundFrontend, FrontendError> {
-        SoundFrontend::connect(&self.socket, options)
+        let memory = options.memory.clone().or_else(|| self.memory.clone());
+        SoundFrontend::connect(&self.socket, Options { memory, ..options })
     }
 }
 

@@ -7,6 +7,35 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering, fence};
 
 use vhost::VhostUserMemoryRegionInfo;
 
+/// Bytes of a window: the rings' region starts it, the other one lies in its second half.
+pub const WINDOW: u64 = 128 << 20;
+
+/// A memfd of so many zero bytes.
+///
+/// # Errors
+/// What memfd_create or ftruncate said.
+pub fn memfd(len: u64) -> io::Result<File> {
+    // SAFETY: the name is a valid C string; the result is checked.
+    let fd = unsafe { libc::memfd_create(c"guest-ram".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `fd` is a fresh descriptor that nothing else owns.
+    let file = unsafe { File::from_raw_fd(fd) };
+    file.set_len(len)?;
+    Ok(file)
+}
+
+/// Zeros a window that an earlier guest used.
+fn clear(window: &File) -> io::Result<()> {
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: a plain call on an open file.
+    if unsafe { libc::fallocate(window.as_raw_fd(), mode, 0, WINDOW as libc::off_t) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// One memfd region.
 #[derive(Debug)]
 pub struct Region {
@@ -16,6 +45,8 @@ pub struct Region {
     pub len: usize,
     /// The memfd.
     pub file: File,
+    /// Where in the memfd it starts.
+    pub offset: u64,
     base: *mut u8,
 }
 
@@ -26,17 +57,15 @@ unsafe impl Sync for Region {}
 
 impl Region {
     fn new(gpa: u64, len: usize) -> io::Result<Self> {
-        // SAFETY: the name is a valid C string; the result is checked.
-        let fd = unsafe { libc::memfd_create(c"guest-ram".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `fd` is a fresh descriptor that nothing else owns.
-        let file = unsafe { File::from_raw_fd(fd) };
-        file.set_len(len as u64)?;
+        let file = memfd(len as u64)?;
+        Self::of(gpa, len, file, 0)
+    }
+
+    fn of(gpa: u64, len: usize, file: File, offset: u64) -> io::Result<Self> {
         let prot = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new shared mapping of a file that is `len` bytes long; the result is checked.
-        let base = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        let at = libc::off_t::try_from(offset).map_err(io::Error::other)?;
+        // SAFETY: a new shared mapping of a file that is long enough; the result is checked.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, file.as_raw_fd(), at) };
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -44,6 +73,7 @@ impl Region {
             gpa,
             len,
             file,
+            offset,
             base: base.cast(),
         })
     }
@@ -73,15 +103,25 @@ pub struct Ram {
 pub const RINGS: usize = 0;
 /// Region that holds messages and samples.
 pub const DATA: usize = 1;
-const DATA_GPA: u64 = 0x1_0000_0000;
+/// Guest physical address of the second region.
+pub const DATA_GPA: u64 = 0x1_0000_0000;
 
 impl Ram {
-    /// Two fresh regions of so many bytes.
+    /// Two fresh regions of so many bytes, in a window if there is one.
     ///
     /// # Errors
-    /// What memfd_create, ftruncate or mmap said.
-    pub fn new(rings: usize, data: usize) -> io::Result<Self> {
-        let regions = vec![Region::new(0, rings)?, Region::new(DATA_GPA, data)?];
+    /// What memfd_create, ftruncate or mmap said; regions that don't fit into the window.
+    pub fn new(rings: usize, data: usize, window: Option<&File>) -> io::Result<Self> {
+        let half = WINDOW / 2;
+        let regions = match window {
+            None => vec![Region::new(0, rings)?, Region::new(DATA_GPA, data)?],
+            Some(_) if rings as u64 > half || data as u64 > half => return Err(io::ErrorKind::OutOfMemory.into()),
+            Some(window) => {
+                clear(window)?;
+                let region = |gpa, len, at| Region::of(gpa, len, window.try_clone()?, at);
+                vec![region(0, rings, 0)?, region(DATA_GPA, data, half)?]
+            }
+        };
         Ok(Self {
             regions,
             next: [AtomicU64::new(0x1000), AtomicU64::new(0)],
@@ -101,7 +141,7 @@ impl Ram {
             guest_phys_addr: r.gpa,
             memory_size: r.len as u64,
             userspace_addr: r.user_address(),
-            mmap_offset: 0,
+            mmap_offset: r.offset,
             mmap_handle: r.file.as_raw_fd(),
         };
         self.regions.iter().map(entry).collect()

@@ -18,6 +18,8 @@ pub mod vring;
 
 pub use sound::{Completion, Reply, Slot, SoundFrontend};
 
+use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What to negotiate and how long to wait.
@@ -39,6 +41,8 @@ pub struct Options {
     pub dial: Duration,
     /// Bytes of guest memory for samples and messages.
     pub data_bytes: usize,
+    /// Guest memory lies in this file, [`memory::WINDOW`] bytes long, instead of in memfds of its own.
+    pub memory: Option<Arc<File>>,
 }
 
 impl Default for Options {
@@ -52,6 +56,7 @@ impl Default for Options {
             timeout: Duration::from_secs(1),
             dial: Duration::from_secs(3),
             data_bytes: 32 << 20,
+            memory: None,
         }
     }
 }

@@ -109,7 +109,11 @@ impl SoundFrontend {
         let negotiated = link::negotiate(&mut frontend, &options)?;
         let has = |bit| negotiated.acked & bit != 0;
         let per_queue = usize::from(options.queue_size) * (super::vring::MAX_INDIRECT * 16 + 32) + 16 * 4096;
-        let ram = Arc::new(Ram::new(4 * per_queue + (1 << 16), options.data_bytes)?);
+        let ram = Arc::new(Ram::new(
+            4 * per_queue + (1 << 16),
+            options.data_bytes,
+            options.memory.as_deref(),
+        )?);
         let queue = |_| {
             Vring::new(
                 ram.clone(),

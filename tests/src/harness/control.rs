@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
 
 use vhost_sound::device::{Interest, Output, Session, Slot, Token};
-use vhost_sound::memory::{EventFd, GuestMemory};
+use vhost_sound::memory::{Call, GuestMemory};
 
 use super::engine::Order;
 use super::{Command, Common, Guard};
@@ -38,7 +38,10 @@ pub(super) fn run(common: &Common, inbox: &Receiver<Command>, engine: &Sender<Or
     for (guest, device) in common.devices.iter().enumerate() {
         let listener = common.listeners[guest].try_clone().ok().map(OwnedFd::from);
         let block = common.blocks[guest].clone();
-        control.sessions.push(Session::new(device.clone(), block, listener));
+        let way = common.ways.get(guest).cloned().unwrap_or_default();
+        control
+            .sessions
+            .push(Session::new(device.clone(), block, listener).by(way));
     }
     while !common.stop.load(Ordering::Acquire) {
         control.turn();
@@ -106,7 +109,8 @@ impl Control<'_> {
         let dup = |(slot, fd): (&Slot, &OwnedFd)| Some((*slot, fd.try_clone().ok()?));
         let kept: Vec<_> = self.kept[guest].iter().filter_map(dup).collect();
         let (device, block) = (self.common.devices[guest].clone(), self.common.blocks[guest].clone());
-        self.sessions[guest] = Session::restore(device, block, listener, kept);
+        let way = self.common.ways.get(guest).cloned().unwrap_or_default();
+        self.sessions[guest] = Session::restore(device, block, listener, kept).by(way);
     }
 
     fn carry_out(&mut self, guest: usize, output: Output) {
@@ -135,7 +139,7 @@ impl Control<'_> {
     fn tell_call(&self, guest: usize, slot: Slot) {
         if let Slot::Call(queue) = slot {
             let fd = self.kept[guest].get(&slot).and_then(|fd| fd.try_clone().ok());
-            let call = fd.and_then(|fd| EventFd::take(fd).ok());
+            let call = fd.and_then(|fd| Call::take(fd).ok());
             let _stopping = self.engine.send(Order::Call(guest, queue, call));
         }
     }

@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use vhost_sound::block::direction;
-use vhost_sound::memory::{EventFd, GuestMemory};
+use vhost_sound::memory::{Call, GuestMemory};
 use vhost_sound::ring::{DeviceRings, StreamView};
 use vhost_sound::wire::{RATES, sample_bytes};
 
@@ -13,7 +13,7 @@ use super::Common;
 
 pub(super) enum Order {
     Memory(usize, GuestMemory),
-    Call(usize, usize, Option<EventFd>),
+    Call(usize, usize, Option<Call>),
     Replace,
 }
 

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use vhost_sound::block::DeviceBlock;
 use vhost_sound::config::{ChannelMapConfig, DeviceConfig, Direction, JackConfig, StreamConfig};
 use vhost_sound::device::StreamChange;
+use vhost_sound::link::Way;
 use vhost_sound::shared::Shared;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
@@ -36,6 +37,8 @@ pub struct Options {
     pub devices: Vec<DeviceConfig>,
     /// Runs every call into a session.
     pub guard: Option<Guard>,
+    /// By which ways front ends come; vhost-user where none is said.
+    pub ways: Vec<Way>,
     /// How many times faster than the clock the engine runs, where only order matters.
     pub haste: u32,
 }
@@ -47,6 +50,7 @@ impl Options {
         Self {
             devices: vec![device("guest")],
             guard: None,
+            ways: Vec::new(),
             haste: 1,
         }
     }
@@ -122,6 +126,7 @@ enum Command {
 
 struct Common {
     devices: Vec<DeviceConfig>,
+    ways: Vec<Way>,
     blocks: Vec<Arc<Shared<DeviceBlock>>>,
     listeners: Vec<UnixListener>,
     seen: Vec<Mutex<Seen>>,
@@ -173,6 +178,7 @@ impl Sut {
                 .map(|device| Mutex::new(Seen::of(device)))
                 .collect(),
             devices: options.devices,
+            ways: options.ways,
             wake: EventFd::new(EFD_NONBLOCK)?,
             stop: AtomicBool::new(false),
             killed: AtomicU64::new(0),

@@ -75,7 +75,11 @@ impl Session {
             return;
         };
         let accepted = Socket::accept(listener.as_fd());
-        let kept = |socket: Socket| socket.as_fd().try_clone_to_owned().map(|fd| (socket, fd));
+        let way = &self.way;
+        let kept = |socket: Socket| {
+            let fd = socket.as_fd().try_clone_to_owned()?;
+            Ok((way.link(socket.into())?, fd))
+        };
         match accepted.and_then(|socket| socket.map(kept).transpose()) {
             Ok(None) => {}
             Ok(Some((socket, fd))) => {
@@ -106,7 +110,7 @@ impl Session {
         if self.socket.is_some() || (inherited.is_none() && !connected) {
             return;
         }
-        match inherited.filter(|_| connected).map(Socket::new) {
+        match inherited.filter(|_| connected).map(|fd| self.way.link(fd)) {
             Some(Ok(socket)) => self.socket = Some(socket),
             _ => self.close(out, "it did not outlive the control process".into()),
         }
@@ -276,7 +280,7 @@ impl Session {
     /// gone on cannot be told from one that still waits; that one gets its reply.
     fn was_answered(&mut self, more: bool) -> bool {
         let doubt = words::get(&self.block, REPLYING) == 1;
-        doubt && (more || self.socket.as_ref().is_some_and(Socket::unread))
+        doubt && (more || self.socket.as_ref().is_some_and(|link| link.unread()))
     }
 
     /// Sends the reply and takes the message off; false when the peer has to read first.

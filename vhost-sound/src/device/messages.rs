@@ -8,8 +8,8 @@ use super::rings::{Kind, slot_of};
 use super::{Level, Output, Session, Slot, words};
 use crate::block::{CONTROLQ, EVENTQ, QUEUES, RXQ, TXQ};
 use crate::link::message::{F_PROTOCOL_FEATURES, MAX_CONFIG, MemoryRegion, VringAddress, protocol};
-use crate::link::{Message, Request};
-use crate::memory::{EventFd, GuestMemory, RegionSpec};
+use crate::link::{Message, Request, Way};
+use crate::memory::{Call, EventFd, EventFdError, GuestMemory, RegionSpec};
 use crate::ring::store::{put32, put64};
 use crate::wire::{CONFIG_BYTES, F_CTLS, F_EVENT_IDX, F_INDIRECT_DESC, F_VERSION_1, words as bytes_of};
 
@@ -31,6 +31,15 @@ impl Session {
         F_VERSION_1 | F_EVENT_IDX | F_INDIRECT_DESC | F_PROTOCOL_FEATURES | controls
     }
 
+    fn offered_protocol(&self) -> u64 {
+        protocol::OFFERED | self.way.protocol()
+    }
+
+    /// Kicks of this connection are messages.
+    pub(super) fn kicked_in_band(&self) -> bool {
+        self.block.session.protocol_features.load(Acquire) & protocol::INBAND_NOTIFICATIONS != 0
+    }
+
     pub(super) fn handle(&mut self, message: &Message, fds: Vec<OwnedFd>, out: &mut Vec<Output>) -> Step {
         let number = |value: u64| Step::Done(Some(message.reply_u64(value)));
         match &message.request {
@@ -42,8 +51,8 @@ impl Session {
             }
             Request::ResetOwner => DONE,
             Request::SetMemTable(regions) => self.set_memory(regions, fds, out),
-            Request::GetProtocolFeatures => number(protocol::OFFERED),
-            Request::SetProtocolFeatures(features) if features & !protocol::OFFERED != 0 => {
+            Request::GetProtocolFeatures => number(self.offered_protocol()),
+            Request::SetProtocolFeatures(features) if features & !self.offered_protocol() != 0 => {
                 Step::Refused(format!("protocol features {features:#x} are not all offered"))
             }
             Request::SetProtocolFeatures(features) => {
@@ -56,6 +65,11 @@ impl Session {
             }
             Request::SetConfig => Step::Refused("the configuration space is read-only".into()),
             Request::ResetDevice => self.reset(out),
+            Request::VringKick(_) if !self.kicked_in_band() => {
+                Step::Refused("kicks by message were not negotiated".into())
+            }
+            // Own queues are looked at after every message; tx and rx are looked at every period.
+            Request::VringKick(_) => DONE,
             other => self.queue_message(other, message, fds, out),
         }
     }
@@ -227,9 +241,9 @@ impl Session {
             None => self.drop_fd(queue, kind, out),
             Some(fd) => {
                 let kept = fd.try_clone();
-                match (EventFd::take(fd), kept) {
+                match (self.taken(kind, fd), kept) {
                     (Ok(taken), Ok(fd)) => {
-                        *self.place(queue, kind) = Some(taken);
+                        self.put(queue, kind, Some(taken));
                         self.note_fd(queue, kind, true);
                         let slot = slot_of(kind, queue);
                         out.push(Output::Keep { slot, fd });
@@ -245,6 +259,14 @@ impl Session {
             _ => {}
         }
         DONE
+    }
+
+    /// Over AF_UNIX all are eventfds; calls of a window are words of its doorbell, which the link put there itself.
+    fn taken(&self, kind: Kind, fd: OwnedFd) -> Result<Call, EventFdError> {
+        match (&self.way, kind) {
+            (Way::Window(_), Kind::Call) => Call::take(fd),
+            _ => EventFd::take(fd).map(Call::Event),
+        }
     }
 
     /// A new memory table: tx and rx stop, the table is swapped, they go on.

@@ -41,8 +41,8 @@ use words::Decided;
 
 use crate::block::{CONTROLQ, DeviceBlock, EVENTQ, QUEUES, ring_state, stream_state};
 use crate::config::DeviceConfig;
-use crate::link::Socket;
-use crate::memory::{EventFd, GuestMemory};
+use crate::link::{GuestLink, Way};
+use crate::memory::{Call, EventFd, GuestMemory};
 use crate::ring::store::put32;
 use crate::shared::Shared;
 
@@ -56,7 +56,7 @@ const LOG_LINES: u32 = 20;
 #[derive(Default)]
 struct QueueFds {
     kick: Option<EventFd>,
-    call: Option<EventFd>,
+    call: Option<Call>,
     err: Option<EventFd>,
 }
 
@@ -66,7 +66,8 @@ pub struct Session {
     block: Arc<Shared<DeviceBlock>>,
     elements: Vec<Element>,
     listener: Option<OwnedFd>,
-    socket: Option<Socket>,
+    way: Way,
+    socket: Option<Box<dyn GuestLink>>,
     fds: [QueueFds; QUEUES],
     memory: Option<GuestMemory>,
     own: [OwnQueue; 2],
@@ -113,6 +114,13 @@ impl Session {
         session
     }
 
+    /// This device's front end comes by this way; to be said before anything is served.
+    #[must_use]
+    pub fn by(mut self, way: Way) -> Self {
+        self.way = way;
+        self
+    }
+
     fn build(config: DeviceConfig, block: Arc<Shared<DeviceBlock>>, listener: Option<OwnedFd>) -> Self {
         if let Some(listener) = &listener {
             // A listener that cannot be set so is one that `accept` will speak about.
@@ -123,6 +131,7 @@ impl Session {
             config,
             block,
             listener,
+            way: Way::Unix,
             socket: None,
             fds: Default::default(),
             memory: None,
@@ -147,7 +156,7 @@ impl Session {
                 }
                 // They were checked before they were kept.
                 Slot::Kick(queue) if queue < QUEUES => self.fds[queue].kick = EventFd::take(fd).ok(),
-                Slot::Call(queue) if queue < QUEUES => self.fds[queue].call = EventFd::take(fd).ok(),
+                Slot::Call(queue) if queue < QUEUES => self.fds[queue].call = Call::take(fd).ok(),
                 Slot::Err(queue) if queue < QUEUES => self.fds[queue].err = EventFd::take(fd).ok(),
                 _ => {}
             }
@@ -182,7 +191,7 @@ impl Session {
             } else {
                 Interest::Readable
             };
-            fds.push((Token::Connection, socket.as_fd(), interest));
+            fds.push((Token::Connection, socket.fd(), interest));
         }
         for (queue, token) in [(CONTROLQ, Token::ControlKick), (EVENTQ, Token::EventKick)] {
             let runs = self.block.queues[queue].actual.load(Acquire) == ring_state::RUNNING;
@@ -236,7 +245,7 @@ impl Session {
         }
         let polled = |queue: usize| {
             let ring = &self.block.queues[queue];
-            ring.actual.load(Acquire) == ring_state::RUNNING && self.fds[queue].kick.is_none()
+            ring.actual.load(Acquire) == ring_state::RUNNING && self.fds[queue].kick.is_none() && !self.kicked_in_band()
         };
         if connected && polled(CONTROLQ) {
             return Some(10);

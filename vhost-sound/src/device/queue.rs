@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::{Acquire, SeqCst};
 use std::sync::atomic::fence;
 
 use crate::block::{QueueBlock, fault, ring_state};
-use crate::memory::{EventFd, GuestMemory};
+use crate::memory::{Call, GuestMemory};
 use crate::ring::chain::{Context, Walk};
 use crate::ring::store::{add64, guest_read, guest_write, put32, put64};
 use crate::ring::vring::{Layout, NO_INTERRUPT};
@@ -221,7 +221,7 @@ impl OwnQueue {
     }
 
     /// Calls the guest if it wants to know of what was given back since the last call.
-    pub fn notify(&mut self, block: &QueueBlock, context: &Context<'_>, call: Option<&EventFd>) {
+    pub fn notify(&mut self, block: &QueueBlock, context: &Context<'_>, call: Option<&Call>) {
         let used = block.used_idx.load(Acquire) as u16;
         let before = block.signalled.load(Acquire) as u16;
         let Some(call) = call.filter(|_| used != before) else {

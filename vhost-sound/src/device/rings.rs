@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Acquire;
 use super::words::Decided;
 use super::{Output, Session, Slot};
 use crate::block::{CONTROLQ, EVENTQ, RXQ, TXQ, fault, ring_state};
-use crate::memory::EventFd;
+use crate::memory::Call;
 use crate::ring::store::put32;
 
 pub(super) fn slot_of(kind: Kind, queue: usize) -> Slot {
@@ -72,17 +72,23 @@ impl Session {
         }
     }
 
-    pub(super) fn place(&mut self, queue: usize, kind: Kind) -> &mut Option<EventFd> {
+    /// Puts a queue's descriptor in its place; whether there was one.
+    pub(super) fn put(&mut self, queue: usize, kind: Kind, taken: Option<Call>) -> bool {
         let fds = &mut self.fds[queue];
-        match kind {
+        let place = match kind {
+            Kind::Call => return std::mem::replace(&mut fds.call, taken).is_some(),
             Kind::Kick => &mut fds.kick,
-            Kind::Call => &mut fds.call,
             Kind::Err => &mut fds.err,
-        }
+        };
+        let event = match taken {
+            Some(Call::Event(event)) => Some(event),
+            _ => None,
+        };
+        std::mem::replace(place, event).is_some()
     }
 
     pub(super) fn drop_fd(&mut self, queue: usize, kind: Kind, out: &mut Vec<Output>) {
-        if self.place(queue, kind).take().is_some() {
+        if self.put(queue, kind, None) {
             let slot = slot_of(kind, queue);
             self.note_fd(queue, kind, false);
             out.push(Output::Drop { slot });

@@ -19,6 +19,8 @@ pub mod protocol {
     pub const CONFIG: u64 = 1 << 9;
     /// RESET_DEVICE.
     pub const RESET_DEVICE: u64 = 1 << 13;
+    /// VRING_KICK. Only where no kick descriptor can come.
+    pub const INBAND_NOTIFICATIONS: u64 = 1 << 14;
     /// Everything we offer. Not STATUS: QEMU reports status 0 for a paused machine too, which is no reset.
     pub const OFFERED: u64 = MQ | REPLY_ACK | CONFIG | RESET_DEVICE;
 }
@@ -143,6 +145,8 @@ pub enum Request {
     SetConfig,
     /// Back to the initial state.
     ResetDevice,
+    /// A kick of a queue, in place of a kick descriptor.
+    VringKick(u32),
 }
 
 /// A whole message.
@@ -272,6 +276,7 @@ impl Payload<'_> {
                 .map(|(offset, size, flags)| Request::GetConfig(offset, size, flags)),
             25 => self.config().map(|_| Request::SetConfig),
             34 => self.empty(Request::ResetDevice),
+            35 => self.state().map(|(index, _)| Request::VringKick(index)),
             request => return Err(ParseError::Unknown { request }),
         };
         request.ok_or(wrong)

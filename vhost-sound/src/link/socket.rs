@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::GuestLink;
 use super::message::{HEADER, MAX_FDS, MAX_PAYLOAD, Message, ParseError, payload_bytes};
 
 /// The oldest message.
@@ -63,47 +64,6 @@ impl Socket {
             // Gone again before we looked, or nobody there.
             Some(libc::EAGAIN | libc::ECONNABORTED | libc::EINTR) => Ok(None),
             _ => Err(error),
-        }
-    }
-
-    /// Looks at the oldest message.
-    pub fn peek(&self) -> Peeked {
-        let mut bytes = [0; HEADER + MAX_PAYLOAD];
-        let header = match self.look_at(&mut bytes[..HEADER], None) {
-            Ok(0) => return Peeked::Closed,
-            Ok(got) => got,
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return Peeked::Nothing,
-            Err(error) => return Peeked::Failed(error.to_string()),
-        };
-        let size = match payload_bytes(&bytes[..header]) {
-            Ok(Some(size)) => size,
-            Ok(None) => return self.half(),
-            Err(error) => return Peeked::Malformed(error),
-        };
-        let len = HEADER + size;
-        match self.look_at(&mut bytes[..len], None) {
-            Ok(got) if got == len => {}
-            Ok(_) => return self.half(),
-            Err(error) => return Peeked::Failed(error.to_string()),
-        }
-        let message = match Message::parse(&bytes[..len]) {
-            Ok(message) => message,
-            Err(error) => return Peeked::Malformed(error),
-        };
-        let mut fds = Vec::new();
-        if message.request.descriptors() > 0
-            && let Err(error) = self.look_at(&mut bytes[..len], Some(&mut fds))
-        {
-            return Peeked::Failed(error.to_string());
-        }
-        if let Err(error) = message.came_with(fds.len()) {
-            return Peeked::Malformed(error);
-        }
-        Peeked::Whole {
-            message,
-            fds,
-            len,
-            more: self.waiting() > len,
         }
     }
 
@@ -184,11 +144,6 @@ impl Socket {
         self.count(libc::FIONREAD)
     }
 
-    /// Whether the peer has yet to read something we sent.
-    pub fn unread(&self) -> bool {
-        self.count(libc::TIOCOUTQ) > 0
-    }
-
     fn count(&self, request: libc::Ioctl) -> usize {
         let mut count: libc::c_int = 0;
         // SAFETY: both requests write one int.
@@ -196,8 +151,13 @@ impl Socket {
         if rc < 0 { 0 } else { usize::try_from(count).unwrap_or(0) }
     }
 
+    /// `MSG_PEEK` at bytes that carry no descriptors.
+    pub(super) fn glance(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.look(into, None)
+    }
+
     /// Half a message is there; will the rest ever come?
-    fn half(&self) -> Peeked {
+    pub(super) fn half(&self) -> Peeked {
         let mut entry = libc::pollfd {
             fd: self.0.as_raw_fd(),
             events: libc::POLLRDHUP,
@@ -207,12 +167,50 @@ impl Socket {
         let ready = unsafe { libc::poll(&mut entry, 1, 0) };
         if ready > 0 { Peeked::Closed } else { Peeked::Half }
     }
+}
 
-    /// Takes the oldest `len` bytes off, with whatever descriptors they carry.
-    ///
-    /// # Errors
-    /// What `recv` says.
-    pub fn take(&self, len: usize) -> io::Result<()> {
+impl GuestLink for Socket {
+    fn peek(&self) -> Peeked {
+        let mut bytes = [0; HEADER + MAX_PAYLOAD];
+        let header = match self.look_at(&mut bytes[..HEADER], None) {
+            Ok(0) => return Peeked::Closed,
+            Ok(got) => got,
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return Peeked::Nothing,
+            Err(error) => return Peeked::Failed(error.to_string()),
+        };
+        let size = match payload_bytes(&bytes[..header]) {
+            Ok(Some(size)) => size,
+            Ok(None) => return self.half(),
+            Err(error) => return Peeked::Malformed(error),
+        };
+        let len = HEADER + size;
+        match self.look_at(&mut bytes[..len], None) {
+            Ok(got) if got == len => {}
+            Ok(_) => return self.half(),
+            Err(error) => return Peeked::Failed(error.to_string()),
+        }
+        let message = match Message::parse(&bytes[..len]) {
+            Ok(message) => message,
+            Err(error) => return Peeked::Malformed(error),
+        };
+        let mut fds = Vec::new();
+        if message.request.descriptors() > 0
+            && let Err(error) = self.look_at(&mut bytes[..len], Some(&mut fds))
+        {
+            return Peeked::Failed(error.to_string());
+        }
+        if let Err(error) = message.came_with(fds.len()) {
+            return Peeked::Malformed(error);
+        }
+        Peeked::Whole {
+            message,
+            fds,
+            len,
+            more: self.waiting() > len,
+        }
+    }
+
+    fn take(&self, len: usize) -> io::Result<()> {
         let mut bytes = [0; HEADER + MAX_PAYLOAD];
         let mut left = len.min(bytes.len());
         while left > 0 {
@@ -227,11 +225,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends a reply whole; false when the peer's queue is full.
-    ///
-    /// # Errors
-    /// What `send` says, but `EAGAIN`.
-    pub fn send(&self, bytes: &[u8]) -> io::Result<bool> {
+    fn send(&self, bytes: &[u8]) -> io::Result<bool> {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: readable bytes. A stream socket of this family takes so few bytes at once or not at all.
         let sent = unsafe { libc::send(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
@@ -248,11 +242,25 @@ impl Socket {
             }
         }
     }
+
+    fn unread(&self) -> bool {
+        self.count(libc::TIOCOUTQ) > 0
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> Self {
+        socket.0
     }
 }
 

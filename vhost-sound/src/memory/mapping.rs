@@ -117,6 +117,8 @@ impl Drop for Mapping {
     }
 }
 
+/// Pages of device-dax on all our machines.
+const DAX_PAGE: u64 = 2 << 20;
 /// `madvise` wants addresses on page boundaries; files' own extents always are, region ends need not be.
 const PAGE: usize = 4096;
 
@@ -137,6 +139,16 @@ fn check_file(region: usize, spec: &RegionSpec, file: BorrowedFd<'_>) -> Result<
     }
     // SAFETY: the call succeeded and filled the buffer.
     let stat = unsafe { stat.assume_init() };
+    if stat.st_mode & libc::S_IFMT == libc::S_IFCHR
+        && let Some((file_len, granule)) = dax(stat.st_rdev)
+    {
+        let end = spec.file_offset + spec.len;
+        return if end > file_len {
+            Err(MemoryError::TooShort { region, file_len, end })
+        } else {
+            Ok(granule)
+        };
+    }
     if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
         return Err(MemoryError::NotAFile {
             region,
@@ -163,6 +175,24 @@ fn check_file(region: usize, spec: &RegionSpec, file: BorrowedFd<'_>) -> Result<
     Ok(if huge { granule } else { PAGE as u64 })
 }
 
+/// Size and page size of a device-dax node, bytes; `None`: the character device is something else. Its pages are memory of this
+/// VM that another one shares: they are always there, nobody can shrink it.
+fn dax(device: libc::dev_t) -> Option<(u64, u64)> {
+    let folder = format!("/sys/dev/char/{}:{}", libc::major(device), libc::minor(device));
+    let bus = std::fs::read_link(format!("{folder}/subsystem")).ok()?;
+    if bus.file_name()? != "dax" {
+        return None;
+    }
+    let number = |name: &str| {
+        std::fs::read_to_string(format!("{folder}/{name}"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    };
+    Some((number("size")?, number("align").unwrap_or(DAX_PAGE)))
+}
+
 fn shrink_sealed(file: BorrowedFd<'_>) -> bool {
     // SAFETY: a query on a valid descriptor; files without seals answer with an error.
     let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
@@ -187,6 +217,10 @@ fn seek(file: BorrowedFd<'_>, at: u64, whence: libc::c_int) -> io::Result<Option
     let found = unsafe { libc::lseek(file.as_raw_fd(), at, whence) };
     match u64::try_from(found) {
         Ok(found) => Ok(Some(found)),
+        // A device has no holes, and no position either: all of it is data.
+        Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::ESPIPE) => {
+            Ok((whence == libc::SEEK_DATA).then_some(at.cast_unsigned()))
+        }
         Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::ENXIO) => Ok(None),
         Err(_) => Err(io::Error::last_os_error()),
     }

@@ -12,6 +12,7 @@
 //! ```
 //! A file may be truncated while we use it; the access then raises SIGBUS, which [`sigbus`] turns into the `gone` flag.
 
+mod call;
 mod eventfd;
 mod mapping;
 pub mod sigbus;
@@ -20,6 +21,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::Acquire;
 
+pub use call::{Call, Doorbell};
 pub use eventfd::{EventFd, EventFdError};
 use mapping::Mapping;
 pub use vm_memory::VolatileSlice;

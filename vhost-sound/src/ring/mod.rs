@@ -36,7 +36,7 @@ pub use store::crash;
 use store::{add64, count32, put32, put64};
 
 use crate::block::{DeviceBlock, MAX_STREAMS, RXQ, StreamBlock, TXQ, direction, fault, ring_state, stream_state};
-use crate::memory::{EventFd, GuestMemory};
+use crate::memory::{Call, GuestMemory};
 
 /// Descriptors a stream may read a period to copy its bytes.
 pub const COPY_BUDGET: u32 = 1024;
@@ -110,7 +110,7 @@ impl<'a> DeviceRings<'a> {
     }
 
     /// Sets the call descriptor of queue `TXQ` or `RXQ`; the old one (or, for another queue, the new one) is handed back.
-    pub fn set_call(&mut self, queue: usize, call: Option<EventFd>) -> Option<EventFd> {
+    pub fn set_call(&mut self, queue: usize, call: Option<Call>) -> Option<Call> {
         match queue {
             TXQ => self.queues[0].set_call(call),
             RXQ => self.queues[1].set_call(call),

@@ -23,7 +23,7 @@ use super::message::{Message, S_IO_ERR, SPLIT, STATUS, StatusPlace, inspect};
 use super::store::{add64, count32, put32, put64};
 use super::vring::{Layout, NO_INTERRUPT, NO_NOTIFY};
 use crate::block::{MAX_QUEUE, MAX_STREAMS, QueueBlock, StreamBlock, fault, ring_state, stream_state};
-use crate::memory::{EventFd, GuestMemory};
+use crate::memory::{Call, GuestMemory};
 
 /// Descriptors a queue may read a period to sort and return messages; the message it runs out in is finished.
 pub const SORT_BUDGET: u32 = 1024;
@@ -50,7 +50,7 @@ pub(super) struct Queue<'a> {
     block: &'a QueueBlock,
     streams: &'a [StreamBlock; MAX_STREAMS],
     way: u32,
-    call: Option<EventFd>,
+    call: Option<Call>,
     in_flight: [u64; MAX_QUEUE / 64],
     sight: Sight,
     budget: u32,
@@ -87,7 +87,7 @@ impl<'a> Queue<'a> {
         queue
     }
 
-    pub(super) fn set_call(&mut self, call: Option<EventFd>) -> Option<EventFd> {
+    pub(super) fn set_call(&mut self, call: Option<Call>) -> Option<Call> {
         std::mem::replace(&mut self.call, call)
     }
 

@@ -1,0 +1,105 @@
+//! vhost-user messages as the relay needs them (QEMU `docs/interop/vhost-user.rst`): header, what carries descriptors, what is
+//! answered. Native byte order.
+
+/// Bytes of a header: request, flags, size.
+pub const HEADER: usize = 12;
+/// Longest payload passed on.
+pub const MAX_PAYLOAD: usize = 4096;
+/// Queues of a virtio-sound device.
+pub const QUEUES: usize = 4;
+/// Kicks come as messages.
+pub const INBAND_NOTIFICATIONS: u64 = 1 << 14;
+
+/// Message numbers the relay looks at.
+pub mod number {
+    #![allow(missing_docs)]
+    pub const GET_FEATURES: u32 = 1;
+    pub const SET_MEM_TABLE: u32 = 5;
+    pub const GET_VRING_BASE: u32 = 11;
+    pub const SET_VRING_KICK: u32 = 12;
+    pub const SET_VRING_CALL: u32 = 13;
+    pub const SET_VRING_ERR: u32 = 14;
+    pub const GET_PROTOCOL_FEATURES: u32 = 15;
+    pub const SET_PROTOCOL_FEATURES: u32 = 16;
+    pub const GET_QUEUE_NUM: u32 = 17;
+    pub const GET_CONFIG: u32 = 24;
+    pub const VRING_KICK: u32 = 35;
+}
+
+const VERSION: u32 = 1;
+const REPLY: u32 = 4;
+const NEED_REPLY: u32 = 8;
+
+/// A header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Message number.
+    pub number: u32,
+    /// Version and flags.
+    pub flags: u32,
+    /// Bytes of the payload.
+    pub size: u32,
+}
+
+impl Header {
+    /// A request's.
+    pub fn request(number: u32, size: usize) -> Self {
+        Self {
+            number,
+            flags: VERSION,
+            size: size as u32,
+        }
+    }
+
+    /// From its bytes.
+    pub fn parse(bytes: &[u8; HEADER]) -> Self {
+        Self {
+            number: word(bytes, 0),
+            flags: word(bytes, 4),
+            size: word(bytes, 8),
+        }
+    }
+
+    /// Its bytes.
+    pub fn bytes(self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        for (at, value) in [self.number, self.flags, self.size].into_iter().enumerate() {
+            bytes[4 * at..4 * at + 4].copy_from_slice(&value.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// The answer that a request gets, if any: bytes of its payload.
+    pub fn answer(self, payload: &[u8]) -> Option<usize> {
+        use number::{GET_CONFIG, GET_FEATURES, GET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_VRING_BASE};
+        match self.number {
+            GET_FEATURES | GET_PROTOCOL_FEATURES | GET_QUEUE_NUM | GET_VRING_BASE => Some(8),
+            GET_CONFIG => Some(payload.len()),
+            _ => (self.flags & NEED_REPLY != 0).then_some(8),
+        }
+    }
+
+    /// Whether this is the reply to `number`.
+    pub fn replies(self, number: u32) -> bool {
+        self.number == number && self.flags & !NEED_REPLY == VERSION | REPLY
+    }
+}
+
+/// The 32-bit word at `at`; 0 beyond the end.
+pub fn word(bytes: &[u8], at: usize) -> u32 {
+    let found = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+    found.map_or(0, u32::from_ne_bytes)
+}
+
+/// The 64-bit word at `at`; 0 beyond the end.
+pub fn dword(bytes: &[u8], at: usize) -> u64 {
+    let found = bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+    found.map_or(0, u64::from_ne_bytes)
+}
+
+/// Writes the 64-bit word at `at`, if there is room.
+pub fn set_dword(bytes: &mut [u8], at: usize, value: u64) {
+    if let Some(place) = bytes.get_mut(at..at + 8) {
+        place.copy_from_slice(&value.to_ne_bytes());
+    }
+}
