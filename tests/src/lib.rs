@@ -13,9 +13,6 @@ pub mod peer;
 pub mod process;
 pub mod reference;
 pub mod rig;
-<<<<<<< HEAD
 pub mod traced;
-=======
 pub mod windowed;
->>>>>>> 792c056 (vhost-sound: the window, the second GuestLink; hypervisor: its relay)
 pub mod witness;
