@@ -93,6 +93,7 @@ fn system(streams: usize, codecs: usize) -> System {
     let guest = |n: usize| GuestConfig {
         name: format!("g{n}"),
         socket: std::path::PathBuf::new(),
+        window: None,
         device: DeviceConfig {
             guest: format!("g{n}"),
             streams: Vec::new(),

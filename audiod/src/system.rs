@@ -94,10 +94,40 @@ pub struct ZoneConfig {
 pub struct GuestConfig {
     /// Name.
     pub name: String,
-    /// vhost-user socket.
+    /// vhost-user socket; of a window with a port of its own: empty.
     pub socket: PathBuf,
+    /// The guest is in another VM: its memory is a window.
+    #[serde(default)]
+    pub window: Option<WindowConfig>,
     /// What its device offers.
     pub device: DeviceConfig,
+}
+
+/// Where a guest's window is, in the service VM.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct WindowConfig {
+    /// `/dev/daxN.0`, or a file of a memory file system.
+    pub memory: PathBuf,
+    /// Where in it the window starts, bytes.
+    pub offset: u64,
+    /// How long it is, bytes.
+    pub len: u64,
+    /// The vsock port that is this guest's; without it the stream comes by the guest's socket.
+    pub port: Option<u32>,
+    /// The doorbell that calls guests: the memory of a PCI function.
+    pub doorbell: Option<PathBuf>,
+    /// The guest's first word in it.
+    pub first_word: u32,
+}
+
+impl GuestConfig {
+    /// Where its front end connects, for people.
+    pub fn place(&self) -> String {
+        match self.window.as_ref().and_then(|window| window.port) {
+            Some(port) => format!("vsock port {port}"),
+            None => self.socket.display().to_string(),
+        }
+    }
 }
 
 /// One source: one stream of one guest; an AudioManager source named `guest.stream`.

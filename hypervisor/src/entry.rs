@@ -25,6 +25,10 @@ struct Handed {
 const PATIENCE_MS: u64 = 10_000;
 
 fn take() -> Result<Handed, String> {
+    // SAFETY: no pointers.
+    if unsafe { libc::fcntl(START_FD, libc::F_GETFD) } < 0 {
+        return Err(format!("nothing was handed over (fd {START_FD})"));
+    }
     // SAFETY: the parent put it there before exec; nobody else has it. A wrong one is refused by the first read.
     let start = unsafe { OwnedFd::from_raw_fd(START_FD) };
     let packets = Channel::from(start.try_clone().map_err(|error| format!("fd {START_FD}: {error}"))?);

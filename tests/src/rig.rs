@@ -70,6 +70,8 @@ pub struct Car {
     pub stream: &'static str,
     /// Each guest also has a capture stream, which hears the card's counter, and a jack.
     pub whole: bool,
+    /// Keys of each guest beside its socket and streams.
+    pub guest: String,
 }
 
 impl Default for Car {
@@ -82,6 +84,7 @@ impl Default for Car {
             mixed: false,
             stream: "",
             whole: false,
+            guest: String::new(),
         }
     }
 }
@@ -119,9 +122,9 @@ impl Car {
             text += &format!("[zones.z{zone}]\ncodec = \"main\"\nchannels = [{left}, {right}]\n\n");
         }
         for guest in 0..self.guests {
-            let (zone, more) = (if self.mixed { 0 } else { guest }, self.stream);
+            let (zone, more, keys) = (if self.mixed { 0 } else { guest }, self.stream, &self.guest);
             text += &format!(
-                "[guests.g{guest}]\nsocket = \"g{guest}.sock\"\nstreams.media = {{ class = \"media\", zone = \"z{zone}\"{more} }}\n"
+                "[guests.g{guest}]\nsocket = \"g{guest}.sock\"\n{keys}streams.media = {{ class = \"media\", zone = \"z{zone}\"{more} }}\n"
             );
             if self.whole {
                 text += "streams.microphone = { direction = \"capture\", capture = true }\njacks.phones = { kind = \"headphone\" }\n";

@@ -41,9 +41,40 @@ impl Windowed {
     /// # Errors
     /// What the system says.
     pub fn new() -> io::Result<Self> {
-        // The window lies somewhere in what the service VM maps, not at its start.
-        let memory = memfd(WINDOW)?;
-        let doorbell = memfd(4096)?;
+        Self::of(memfd(WINDOW)?, memfd(4096)?)
+    }
+
+    /// The same in files, for a daemon to open: `PREFIX.memory` and `PREFIX.doorbell` on a memory file system.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn in_files(prefix: &Path) -> io::Result<Self> {
+        let file = |end: &str, len| {
+            let path = prefix.with_extension(end);
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(path)?;
+            file.set_len(len).map(|()| file)
+        };
+        Self::of(file("memory", WINDOW)?, file("doorbell", 4096)?)
+    }
+
+    /// Keys of a daemon's guest whose window these files are.
+    #[must_use]
+    pub fn keys(prefix: &Path) -> String {
+        let (memory, doorbell) = (prefix.with_extension("memory"), prefix.with_extension("doorbell"));
+        format!(
+            "link = \"window\"\nwindow = {{ memory = \"{}\", size_mib = {}, doorbell = \"{}\", first_word = {FIRST_WORD} }}\n",
+            memory.display(),
+            WINDOW >> 20,
+            doorbell.display()
+        )
+    }
+
+    fn of(memory: File, doorbell: File) -> io::Result<Self> {
         let window = Window {
             file: memory.try_clone()?.into(),
             offset: 0,

@@ -12,6 +12,7 @@ use vhost_sound::block::{MAX_QUEUE, MAX_STREAMS};
 use vhost_sound::config::{ChannelMapConfig, DeviceConfig, Direction, JackConfig, StreamConfig};
 
 use super::offer::{Limit, Offer};
+use super::windows::{Windows, has_port};
 use super::{Context, at_most, twice, words};
 use crate::blocks::{MAX_GUESTS, MAX_SOURCES};
 use crate::system::{CodecConfig, GuestConfig, SourceConfig, ZoneConfig};
@@ -49,6 +50,7 @@ pub(super) fn guests(
     let entries = root.entries("guests");
     at_most(&entries, MAX_GUESTS, "guests");
     let mut sockets: BTreeMap<PathBuf, Span> = BTreeMap::new();
+    let mut windows = Windows::default();
     let mut sources = Vec::new();
     let guests = entries
         .iter()
@@ -56,6 +58,7 @@ pub(super) fn guests(
         .map(|(index, entry)| GuestConfig {
             name: entry.name.to_owned(),
             socket: socket(entry, context, &mut sockets),
+            window: windows.window(entry, context),
             device: known.device(entry, index, &mut sources),
         })
         .collect();
@@ -63,6 +66,9 @@ pub(super) fn guests(
 }
 
 fn socket(entry: &Entry<'_>, context: &Context, sockets: &mut BTreeMap<PathBuf, Span>) -> PathBuf {
+    if has_port(entry) {
+        return PathBuf::new();
+    }
     let cure = format!(
         "name the vhost-user socket to listen on: `socket = \"{}.sock\"`",
         entry.name

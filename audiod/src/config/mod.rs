@@ -11,6 +11,7 @@
 //! | [`schema`] | the JSON schema of all of it |
 //! | [`swap`] | whether a new file can take the old one's place while it runs |
 //! | [`offer`] | what the streams' offers make of a stock driver |
+//! | [`windows`] | `link` and `window` of guests in other VMs |
 //! | [`words`] | formats, rates and channel positions by name |
 //! | `policy::file` | classes, the matrix, and the policy's share of zones, streams and chimes |
 //!
@@ -24,6 +25,7 @@ pub mod keep;
 pub mod offer;
 pub mod schema;
 pub mod swap;
+pub mod windows;
 pub mod words;
 
 use std::path::{Path, PathBuf};

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use policy::Event;
-use vhost_sound::block::{DeviceBlock, MAX_REGIONS};
+use vhost_sound::block::{DeviceBlock, MAX_REGIONS, QUEUES};
 use vhost_sound::device::{Interest, Level, Output, Session, Slot, StreamChange, Token};
+use vhost_sound::link::{Way, Window};
 use vhost_sound::shared::Shared;
 
 use super::monitor::{Happening, Names};
 use crate::given::Given;
 use crate::signals;
 use crate::supervisor::wire::{Link, Record, Thing};
-use crate::system::System;
+use crate::system::{GuestConfig, System};
 
 /// What a guest did.
 #[derive(Debug)]
@@ -68,6 +69,7 @@ impl Guests {
             let fd = things.remove(&Thing::Device(number)).ok_or(io::ErrorKind::NotFound)?;
             let block = Arc::new(Shared::<DeviceBlock>::map(fd)?);
             let listener = things.remove(&Thing::Listener(number));
+            let way = way_of(&mut things, number, config);
             let kept = kept_of(&mut things, number);
             let fresh = kept.is_empty() && block.session.connection_gen.load(Acquire) == 0;
             let session = if fresh {
@@ -75,6 +77,7 @@ impl Guests {
             } else {
                 Session::restore(config.device.clone(), Arc::clone(&block), listener, kept)
             };
+            let session = session.by(way);
             let streams = 0..config.device.streams.len();
             let source_of = |stream| {
                 let mut sources = system.sources.iter();
@@ -333,6 +336,20 @@ fn slot(thing: Thing) -> Option<(u32, Slot)> {
         Thing::Err(guest, queue) => (guest, Slot::Err(queue as usize)),
         _ => return None,
     })
+}
+
+/// By which way a guest's front end comes.
+fn way_of(things: &mut BTreeMap<Thing, OwnedFd>, guest: u32, config: &GuestConfig) -> Way {
+    let (Some(window), Some(file)) = (&config.window, things.remove(&Thing::Window(guest))) else {
+        return Way::Unix;
+    };
+    let words = (0..QUEUES as u32).map_while(|queue| things.remove(&Thing::Bell(guest, queue)));
+    Way::Window(Arc::new(Window {
+        file,
+        offset: window.offset,
+        len: window.len,
+        doorbell: words.collect(),
+    }))
 }
 
 fn kept_of(things: &mut BTreeMap<Thing, OwnedFd>, guest: u32) -> Vec<(Slot, OwnedFd)> {

@@ -52,7 +52,12 @@ impl Keeper {
     /// What making shared memory says.
     pub fn device(&self, guest: &GuestConfig) -> io::Result<Shared<DeviceBlock>> {
         let mut why = "no private folder on a memory file system".to_owned();
-        if let Some(name) = name_of(&guest.socket) {
+        let port = guest.window.as_ref().and_then(|window| window.port);
+        let name = match port {
+            Some(port) => Some(format!("{PREFIX}vsock-{port}")),
+            None => name_of(&guest.socket),
+        };
+        if let Some(name) = name {
             for folder in &self.folders {
                 let path = folder.join(&name);
                 match Shared::lasting(&path) {
@@ -80,7 +85,8 @@ fn private(folder: &Path, user: u32) -> bool {
 /// Removes what belongs to sockets that are no more.
 fn tidy(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let socket = socket_of(entry.file_name().as_bytes());
+        // A vsock port leaves no file behind that could be gone.
+        let socket = socket_of(entry.file_name().as_bytes()).filter(|socket| socket.is_absolute());
         if socket.is_some_and(|socket| fs::symlink_metadata(socket).is_err()) {
             // Somebody else's start did it, or nobody can: it is only memory.
             let _ = fs::remove_file(entry.path());
@@ -133,6 +139,7 @@ mod tests {
         GuestConfig {
             name: "ivi".into(),
             socket: socket.into(),
+            window: None,
             device: DeviceConfig {
                 guest: "ivi".into(),
                 streams: Vec::new(),

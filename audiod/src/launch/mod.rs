@@ -8,6 +8,7 @@
 pub mod folders;
 pub mod lasting;
 pub mod sockets;
+pub mod windows;
 
 use std::convert::Infallible;
 use std::fs::OpenOptions;
@@ -46,6 +47,7 @@ pub fn run(plan: &Plan, options: &Options) -> Result<Infallible, Failure> {
     let ready = options.ready_fd.map(inherited).transpose()?;
     sandbox::raise_limits();
     let mut things = sockets::listen(&plan.system)?;
+    things.extend(windows::open(&plan.system)?);
     things.extend(folders::open(plan));
     if let Some(user) = &plan.system.user {
         sandbox::become_user(user).map_err(Failure::when(format!("becoming user {user}")))?;
@@ -57,7 +59,7 @@ pub fn run(plan: &Plan, options: &Options) -> Result<Infallible, Failure> {
     let cards = cards(&plan.system)?;
     let holds = real_cards(&plan.system, &mut things)?;
     for guest in &plan.system.guests {
-        eprintln!("audiod: guest {}: listening on {}", guest.name, guest.socket.display());
+        eprintln!("audiod: guest {}: listening on {}", guest.name, guest.place());
     }
     let inheritance = Inheritance {
         things,

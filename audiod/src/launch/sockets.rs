@@ -30,12 +30,14 @@ pub fn listen(system: &System) -> Result<Vec<(Thing, OwnedFd)>, Failure> {
     (0..)
         .zip(&system.guests)
         .map(|(index, guest)| {
-            clear(&guest.socket)?;
-            let listener = bind(&guest.socket, owner).map_err(Failure::when(format!(
-                "guest {}: {}",
-                guest.name,
-                guest.socket.display()
-            )))?;
+            let listener = match guest.window.as_ref().and_then(|window| window.port) {
+                Some(port) => bind_vsock(port),
+                None => {
+                    clear(&guest.socket)?;
+                    bind(&guest.socket, owner)
+                }
+            };
+            let listener = listener.map_err(Failure::when(format!("guest {}: {}", guest.name, guest.place())))?;
             Ok((Thing::Listener(index), listener))
         })
         .collect()
@@ -107,6 +109,29 @@ fn bind(path: &Path, owner: Option<(u32, u32)>) -> io::Result<OwnedFd> {
         std::os::unix::fs::chown(path, Some(user), Some(group))?;
     }
     Ok(listener.into())
+}
+
+/// A port that any VM's host may connect to; whoever else does is turned away when it is accepted.
+fn bind_vsock(port: u32) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: plain calls; `address` is initialised before use and valid for the call; a fresh descriptor is ours.
+    unsafe {
+        let raw = libc::socket(libc::AF_VSOCK, kind, 0);
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let socket = OwnedFd::from_raw_fd(raw);
+        let mut address: libc::sockaddr_vm = std::mem::zeroed();
+        address.svm_family = libc::AF_VSOCK as libc::sa_family_t;
+        (address.svm_cid, address.svm_port) = (libc::VMADDR_CID_ANY, port);
+        let len = size_of::<libc::sockaddr_vm>() as libc::socklen_t;
+        let bound = libc::bind(raw, (&raw const address).cast(), len) == 0 && libc::listen(raw, 1) == 0;
+        if bound {
+            Ok(socket)
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
 }
 
 #[cfg(test)]

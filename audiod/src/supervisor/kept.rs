@@ -8,8 +8,9 @@ use super::wire::Thing;
 use crate::blocks::MAX_GUESTS;
 use vhost_sound::block::{MAX_REGIONS, QUEUES};
 
-/// Most descriptors kept: per guest a connection, listener, block, 32 regions and 12 eventfds. Control can't make us hold more.
-const MOST: usize = MAX_GUESTS * (3 + 32 + 12) + 64;
+/// Most descriptors kept: per guest a connection, listener, block, window, 32 regions, 12 eventfds and
+/// 4 words of a doorbell. Control can't make us hold more.
+const MOST: usize = MAX_GUESTS * (4 + 32 + 12 + 4) + 64;
 
 /// See the module.
 #[derive(Default)]
@@ -118,6 +119,8 @@ mod tests {
             Thing::Card(0),
             Thing::Device(0),
             Thing::Listener(0),
+            Thing::Window(0),
+            Thing::Bell(0, 1),
             Thing::FileFolder,
             Thing::StateFolder,
         ];

@@ -35,6 +35,10 @@ pub enum Thing {
     Call(u32, u32),
     /// Error eventfd: guest, queue.
     Err(u32, u32),
+    /// Memory of a guest that is in another VM.
+    Window(u32),
+    /// Doorbell of such a guest, standing at the word of a queue: guest, queue.
+    Bell(u32, u32),
     /// The folder of the file, for a reload.
     FileFolder,
     /// The folder that the state is kept in.
@@ -61,6 +65,8 @@ impl Thing {
             Self::FileFolder => [12, 0, 0],
             Self::StateFolder => [13, 0, 0],
             Self::Text => [14, 0, 0],
+            Self::Window(guest) => [15, guest, 0],
+            Self::Bell(guest, queue) => [16, guest, queue],
         }
     }
 
@@ -102,6 +108,8 @@ impl Thing {
             12 => Self::FileFolder,
             13 => Self::StateFolder,
             14 => Self::Text,
+            15 => Self::Window(index),
+            16 => Self::Bell(index, sub),
             _ => return None,
         })
     }

@@ -289,6 +289,7 @@ pub fn system(sources: usize, safety: bool) -> System {
     let guest = |n: usize| GuestConfig {
         name: format!("g{n}"),
         socket: PathBuf::new(),
+        window: None,
         device: device(format!("g{n}")),
     };
     let source = |n: usize| SourceConfig {

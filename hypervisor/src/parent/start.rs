@@ -160,7 +160,15 @@ fn spawn(folder: &Folder, name: &str, theirs: OwnedFd) -> io::Result<Child> {
             } else {
                 libc::dup2(from, START_FD)
             };
-            if moved < 0 || libc::setsid() < 0 {
+            // Nor does it inherit what somebody left open above us.
+            let others = (START_FD + 1) as libc::c_uint;
+            let closed = libc::syscall(
+                libc::SYS_close_range,
+                others,
+                libc::c_uint::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            );
+            if moved < 0 || closed < 0 || libc::setsid() < 0 {
                 return Err(io::Error::last_os_error());
             }
             Ok(())
