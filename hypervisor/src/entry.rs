@@ -1,21 +1,25 @@
 //! The VMM process: takes what its parent hands it, opens its door, runs its VM.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::process::ExitCode;
+use std::sync::mpsc::{Sender, channel};
 
 use crate::parent::door::{self, Facts};
-use crate::parent::resolve::SOUND;
+use crate::parent::resolve::{SOUND, WindowLink};
 use crate::parent::socket::wait;
 use crate::parent::start::{Hand, START_FD};
 use crate::plan::{Device, Fds, Plan};
 use crate::sandbox;
 use crate::vm::{self, control::Channel};
+use crate::window::Relay;
 
 struct Handed {
     plan: Plan,
     user: Option<String>,
     owner: u32,
+    link: Option<WindowLink>,
     fds: Fds,
     keeps: BTreeMap<String, OwnedFd>,
     door: OwnedFd,
@@ -47,12 +51,21 @@ fn take() -> Result<Handed, String> {
                 fds.insert(name, fd);
             }
             (Hand::Given { name, .. }, None) => return Err(format!("the parent gave no descriptor for {name}")),
-            (Hand::Go { plan, user, owner }, _) => {
+            (
+                Hand::Go {
+                    plan,
+                    user,
+                    owner,
+                    link,
+                },
+                _,
+            ) => {
                 let door = door.ok_or("the parent gave no door")?;
                 return Ok(Handed {
                     plan: *plan,
                     user,
                     owner,
+                    link,
                     fds,
                     keeps,
                     door,
@@ -78,13 +91,26 @@ fn run(handed: Handed) -> ExitCode {
         plan,
         user,
         owner,
+        link,
         mut fds,
         keeps,
         door,
     } = handed;
     let sound = |device: &Device| matches!(device, Device::Snd { link: None, .. }).then(|| SOUND.to_owned());
     let wanting: BTreeSet<String> = plan.devices.iter().filter_map(sound).collect();
-    let (open, control) = match door::open(door, Facts { wanting, keeps, owner }) {
+    let relay = link.map(|link| relay(&plan.name, link, &keeps)).transpose();
+    let opened = relay.and_then(|relay| {
+        door::open(
+            door,
+            Facts {
+                wanting,
+                keeps,
+                owner,
+                relay,
+            },
+        )
+    });
+    let (open, control) = match opened {
         Ok(open) => open,
         Err(error) => {
             eprintln!("{}: its door: {error}", plan.name);
@@ -106,6 +132,30 @@ fn run(handed: Handed) -> ExitCode {
     }
     open.end(code, cause);
     ExitCode::from(code)
+}
+
+/// A thread that relays one link after the other; made before the filter, which allows no new one.
+fn relay(name: &str, link: WindowLink, keeps: &BTreeMap<String, OwnedFd>) -> io::Result<Sender<(OwnedFd, OwnedFd)>> {
+    let kept = |name: &String| keeps.get(name).ok_or(io::ErrorKind::NotFound)?.try_clone();
+    let bells: Vec<OwnedFd> = link.bells.iter().map(kept).collect::<io::Result<_>>()?;
+    let pool = link.pool.as_ref().map(kept).transpose()?;
+    let (sender, links) = channel::<(OwnedFd, OwnedFd)>();
+    let partition = name.to_owned();
+    let thread = std::thread::Builder::new().name("relay".into()).stack_size(128 << 10);
+    thread.spawn(move || {
+        for (front, back) in links {
+            let bells = bells.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>();
+            let relay = bells.and_then(|bells| match &pool {
+                Some(pool) => Relay::bouncing(front, back, pool.try_clone()?, bells),
+                None => Relay::new(front, back, link.pieces.clone(), bells),
+            });
+            match relay.map(Relay::run) {
+                Ok(ended) => eprintln!("{partition}: link to audiod: {ended}"),
+                Err(error) => eprintln!("{partition}: link to audiod: {error}"),
+            }
+        }
+    })?;
+    Ok(sender)
 }
 
 fn prepare(user: Option<&str>) -> Result<seccompiler::BpfProgram, String> {

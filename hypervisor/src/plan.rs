@@ -196,10 +196,26 @@ pub enum Device {
         /// `/dev/vfio/GROUP`, opened.
         group: String,
     },
+    /// The service VM's doorbell: a PCI function whose memory BAR 0 has one word for each guest's queue. A write of 4 bytes
+    /// signals the word's eventfd, without an exit to this process.
+    Doorbell {
+        /// The words that lead somewhere.
+        words: Vec<Word>,
+    },
     /// The panic notifier (port 0x505, ACPI QEMU0001).
     Pvpanic,
     /// The watchdog of bare-metal partitions (port 0x510): the guest writes milliseconds until the VM is given up.
     Watchdog,
+}
+
+/// A word of a doorbell.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Word {
+    /// Its number; it lies at four times as many bytes.
+    pub word: u16,
+    /// The eventfd.
+    pub fd: String,
 }
 
 /// How a virtio driver reaches its device.

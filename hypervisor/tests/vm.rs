@@ -5,10 +5,13 @@ mod guests;
 #[path = "vm/rig.rs"]
 mod rig;
 
-use hypervisor::plan::{Device, Transport};
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+
+use hypervisor::plan::{Device, Transport, Word};
 use hypervisor::vm::Exit;
 use hypervisor::vm::control::{Report, Request};
 use rig::{Rig, plan};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 #[test]
 fn a_guest_speaks_on_its_console_and_powers_off() {
@@ -132,4 +135,29 @@ fn what_the_plan_names_and_nobody_gave_is_told_by_name() {
         (error.code(), error.to_string()),
         (3, "test: the descriptor \"initrd\" was not given".to_owned())
     );
+}
+
+#[test]
+fn each_word_of_the_doorbell_signals_its_own_eventfd_and_no_other() {
+    let mut rig = Rig::new(&guests::bell());
+    let bells: Vec<EventFd> = (0..3).map(|_| EventFd::new(EFD_NONBLOCK).unwrap()).collect();
+    for (index, bell) in bells.iter().enumerate() {
+        // SAFETY: a duplicate that nobody else owns.
+        let fd = unsafe { OwnedFd::from_raw_fd(bell.try_clone().unwrap().into_raw_fd()) };
+        rig.fds.insert(format!("bell{index}"), fd);
+    }
+    let word = |(index, word): (usize, u16)| Word {
+        word,
+        fd: format!("bell{index}"),
+    };
+    let mut plan = plan();
+    plan.devices = vec![Device::Doorbell {
+        words: [(0, 4), (1, 5), (2, 6)].map(word).to_vec(),
+    }];
+
+    let outcome = rig.run(plan);
+
+    assert_eq!(outcome.exit.unwrap(), Exit::PowerOff);
+    let counts: Vec<u64> = bells.iter().map(|bell| bell.read().unwrap_or(0)).collect();
+    assert_eq!(counts, [0, 2, 1]);
 }

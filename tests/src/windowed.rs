@@ -28,11 +28,12 @@ const FIRST_WORD: u32 = 8;
 
 /// A guest's window, from both sides.
 pub struct Windowed {
-    /// What the front end's memory lies in.
-    pub memory: Arc<File>,
+    /// What the front end's memory lies in; in `bounce`, memfds of its own.
+    pub memory: Option<Arc<File>>,
     /// By which way the device has it.
     pub way: Way,
     doorbell: File,
+    pool: Option<File>,
 }
 
 impl Windowed {
@@ -42,6 +43,17 @@ impl Windowed {
     /// What the system says.
     pub fn new() -> io::Result<Self> {
         Self::of(memfd(WINDOW)?, memfd(4096)?)
+    }
+
+    /// A pool of so many bytes that the relay copies to and from: all that the device sees.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn bouncing(size: u64) -> io::Result<Self> {
+        let (pool, doorbell) = (memfd(size)?, memfd(4096)?);
+        let mut this = Self::of(pool.try_clone()?, doorbell)?;
+        (this.memory, this.pool) = (None, Some(pool));
+        Ok(this)
     }
 
     /// The same in files, for a daemon to open: `PREFIX.memory` and `PREFIX.doorbell` on a memory file system.
@@ -78,13 +90,14 @@ impl Windowed {
         let window = Window {
             file: memory.try_clone()?.into(),
             offset: 0,
-            len: WINDOW,
+            len: memory.metadata()?.len(),
             doorbell: Window::words(doorbell.as_fd(), FIRST_WORD)?,
         };
         Ok(Self {
-            memory: Arc::new(memory),
+            memory: Some(Arc::new(memory)),
             way: Way::Window(Arc::new(window)),
             doorbell,
+            pool: None,
         })
     }
 
@@ -102,13 +115,14 @@ impl Windowed {
             (self.doorbell.try_clone()?, stop.clone(), bells.clone(), rings.clone());
         let kvm = std::thread::spawn(move || interrupt(&doorbell, &stopped, &heard, &counted));
         let (stopped, device) = (stop.clone(), device.to_owned());
+        let pool = self.pool.as_ref().map(File::try_clone).transpose()?;
         let accepts = std::thread::spawn(move || {
             let mut relays = Vec::new();
             for front in listener.incoming() {
                 if stopped.load(Ordering::Acquire) {
                     break;
                 }
-                relays.extend(front.and_then(|front| join(front, &device, &bells)));
+                relays.extend(front.and_then(|front| join(front, &device, &bells, pool.as_ref())));
             }
             // Each ends with its connections.
             relays.into_iter().for_each(|relay: JoinHandle<()>| drop(relay.join()));
@@ -125,7 +139,7 @@ impl Windowed {
 type Bells = Arc<Mutex<Vec<OwnedFd>>>;
 
 /// A relay for one connection; the interrupts are its own from now on.
-fn join(front: UnixStream, device: &Path, bells: &Bells) -> io::Result<JoinHandle<()>> {
+fn join(front: UnixStream, device: &Path, bells: &Bells, pool: Option<&File>) -> io::Result<JoinHandle<()>> {
     let back = UnixStream::connect(device)?;
     let own: Vec<OwnedFd> = (0..QUEUES).map(|_| eventfd()).collect::<io::Result<_>>()?;
     let given = own.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
@@ -143,7 +157,10 @@ fn join(front: UnixStream, device: &Path, bells: &Bells) -> io::Result<JoinHandl
             offset: half,
         },
     ];
-    let relay = Relay::new(front.into(), back.into(), pieces, given)?;
+    let relay = match pool {
+        Some(pool) => Relay::bouncing(front.into(), back.into(), pool.try_clone()?.into(), given)?,
+        None => Relay::new(front.into(), back.into(), pieces, given)?,
+    };
     Ok(std::thread::spawn(move || drop(relay.run())))
 }
 

@@ -37,7 +37,7 @@ fn no_row_fails_over_a_window_of_the_daemon_and_the_guest_is_called_by_its_doorb
         socket: served.socket.clone(),
         provoke: None,
         event_idx: false,
-        memory: Some(window.memory.clone()),
+        memory: window.memory.clone(),
     };
 
     let findings = run(&target, &[], |_| {});

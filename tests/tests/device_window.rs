@@ -17,7 +17,15 @@ fn socket(name: &str) -> PathBuf {
 
 /// A device whose first guest is a window, and the relay in front of it.
 fn windowed(name: &str) -> (Sut, Windowed, Served) {
-    let window = Windowed::new().unwrap();
+    behind(name, Windowed::new().unwrap())
+}
+
+/// The same with a pool of 2 MiB in between.
+fn bouncing(name: &str) -> (Sut, Windowed, Served) {
+    behind(name, Windowed::bouncing(2 << 20).unwrap())
+}
+
+fn behind(name: &str, window: Windowed) -> (Sut, Windowed, Served) {
     let options = Options {
         ways: vec![window.way.clone()],
         ..Options::one()
@@ -27,13 +35,12 @@ fn windowed(name: &str) -> (Sut, Windowed, Served) {
     (sut, window, served)
 }
 
-fn rows(event_idx: bool) {
-    let (_sut, window, served) = windowed(&format!("rows-{event_idx}"));
+fn rows((_sut, window, served): (Sut, Windowed, Served), event_idx: bool) {
     let target = Target {
         socket: served.socket.clone(),
         provoke: None,
         event_idx,
-        memory: Some(window.memory.clone()),
+        memory: window.memory.clone(),
     };
     let (mut failed, mut vacuous) = (Vec::new(), Vec::new());
     for row in &ROWS {
@@ -50,12 +57,17 @@ fn rows(event_idx: bool) {
 
 #[test]
 fn no_row_fails_over_a_window() {
-    rows(false);
+    rows(windowed("rows"), false);
 }
 
 #[test]
 fn no_row_fails_over_a_window_under_event_idx() {
-    rows(true);
+    rows(windowed("rows-idx"), true);
+}
+
+#[test]
+fn no_row_fails_over_a_pool_of_copies() {
+    rows(bouncing("rows-bounce"), false);
 }
 
 /// Bytes that no two places have alike.
@@ -69,7 +81,7 @@ fn noise(bytes: usize, mut seed: u32) -> Vec<u8> {
 
 fn connect(window: &Windowed, served: &Served) -> SoundFrontend {
     let wanted = Wanted {
-        memory: Some(window.memory.clone()),
+        memory: window.memory.clone(),
         ..Wanted::default()
     };
     SoundFrontend::connect(&served.socket, wanted).unwrap()
@@ -88,18 +100,23 @@ fn plays(sut: &Sut, fe: &mut SoundFrontend, seed: u32) {
 
 #[test]
 fn samples_pass_bit_for_bit_through_outages_of_control_and_of_the_link() {
-    let (sut, window, served) = windowed("exact");
-    let mut fe = connect(&window, &served);
-    plays(&sut, &mut fe, 1);
+    for (sut, window, served) in [windowed("exact"), bouncing("exact-bounce")] {
+        exact(&sut, &window, &served);
+    }
+}
+
+fn exact(sut: &Sut, window: &Windowed, served: &Served) {
+    let mut fe = connect(window, served);
+    plays(sut, &mut fe, 1);
     // A new control process takes the connection, the window and the doorbell's words over.
     sut.replace_control();
-    plays(&sut, &mut fe, 2);
+    plays(sut, &mut fe, 2);
     // A new engine is given them anew.
     sut.replace_engine();
-    plays(&sut, &mut fe, 3);
+    plays(sut, &mut fe, 3);
     for round in 4..10 {
         fe.disconnect();
-        fe = connect(&window, &served);
-        plays(&sut, &mut fe, round);
+        fe = connect(window, served);
+        plays(sut, &mut fe, round);
     }
 }

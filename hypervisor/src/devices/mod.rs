@@ -1,5 +1,6 @@
 //! Devices. Whatever the guest writes to them is hostile: every offset, length and value has an answer.
 
+pub mod doorbell;
 pub mod panic;
 pub mod pci;
 pub mod ports;

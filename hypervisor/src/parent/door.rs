@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,12 @@ pub enum Call {
 pub enum Knock {
     /// Who is there?
     Hello,
+    /// The descriptor with this message is one side of a link between the device and audiod, to be relayed; the other one
+    /// comes or came too.
+    Relay {
+        /// audiod's side, or the device's.
+        back: bool,
+    },
     /// A second descriptor of this shared memory.
     HandBack {
         /// Its name.
@@ -94,6 +101,8 @@ pub struct Facts {
     pub keeps: BTreeMap<String, OwnedFd>,
     /// Whose calls are taken besides root's.
     pub owner: u32,
+    /// Where links to be relayed go: device's side, audiod's side.
+    pub relay: Option<Sender<(OwnedFd, OwnedFd)>>,
 }
 
 struct Door {
@@ -103,6 +112,8 @@ struct Door {
     facts: Facts,
     since: Instant,
     setup_us: Option<u64>,
+    /// One side of a link whose other one is still to come: audiod's, and the device's.
+    half: (Option<OwnedFd>, Option<OwnedFd>),
 }
 
 /// A door that is open.
@@ -137,6 +148,7 @@ pub fn open(listener: OwnedFd, facts: Facts) -> io::Result<(Open, OwnedFd)> {
         facts,
         since: Instant::now(),
         setup_us: None,
+        half: (None, None),
     };
     let thread = std::thread::Builder::new().name("door".into()).stack_size(128 << 10);
     thread.spawn(move || {
@@ -218,7 +230,7 @@ impl Door {
         }
     }
 
-    fn call(&self, fd: i32, call: Call, gift: Option<OwnedFd>) {
+    fn call(&mut self, fd: i32, call: Call, gift: Option<OwnedFd>) {
         let (reply, kept) = match call {
             Call::Vm(request) => {
                 // The VM is not reading any more: it is about to end.
@@ -235,6 +247,7 @@ impl Door {
                 },
                 None,
             ),
+            Call::Door(Knock::Relay { back }) => return self.relay(back, gift),
             Call::Door(Knock::HandBack { name }) => match self.facts.keeps.get(&name) {
                 Some(kept) => (Reply::Kept { name }, Some(kept)),
                 None => return,
@@ -242,6 +255,19 @@ impl Door {
         };
         if let Some(client) = self.locked().iter().find(|client| client.as_raw_fd() == fd) {
             let _ = client.send(&Answer::Door(reply), kept);
+        }
+    }
+}
+
+impl Door {
+    fn relay(&mut self, back: bool, side: Option<OwnedFd>) {
+        *(if back { &mut self.half.0 } else { &mut self.half.1 }) = side;
+        let Some(relay) = &self.facts.relay else { return };
+        if let (Some(_), Some(_)) = &self.half
+            && let (Some(back), Some(front)) = std::mem::take(&mut self.half)
+        {
+            // The relay lives as long as the process.
+            let _ = relay.send((front, back));
         }
     }
 }

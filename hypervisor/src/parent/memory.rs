@@ -1,8 +1,8 @@
-//! Memory of partitions: sealed memfds, made once and kept for as long as the system runs.
+//! What partitions share: sealed memfds and eventfds, made once and kept for as long as the system runs.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use crate::vm::memory::create;
 
@@ -22,7 +22,7 @@ pub fn clear(file: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Memory by name: `ram-P` and `pool-P` of partition P.
+/// Descriptors by name: memory `ram-P` and `pool-P` of partition P, its words of the doorbell `bell-P-QUEUE`.
 #[derive(Debug, Default)]
 pub struct Made(BTreeMap<String, OwnedFd>);
 
@@ -38,7 +38,24 @@ impl Made {
         self.0.get(name).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Memory that a VMM process handed back.
+    /// The eventfd of this name, made if it isn't there.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn event(&mut self, name: &str) -> io::Result<&OwnedFd> {
+        if !self.0.contains_key(name) {
+            // SAFETY: no pointers; the result is checked.
+            let raw = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+            if raw < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // SAFETY: a fresh descriptor.
+            self.0.insert(name.to_owned(), unsafe { OwnedFd::from_raw_fd(raw) });
+        }
+        self.0.get(name).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// What a VMM process handed back.
     pub fn adopt(&mut self, name: &str, file: OwnedFd) {
         self.0.entry(name.to_owned()).or_insert(file);
     }

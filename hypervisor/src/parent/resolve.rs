@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::manifest::shape::WINDOW_PAGE;
-use crate::manifest::{Console, Manifest, Partition, Sound, WindowMode};
+use crate::manifest::{Console, Manifest, Partition, Role, Sound, WindowMode};
 use crate::plan::{
     self, Boot, Declared, DeclaredStream, Device, Plan, PortRange, Region, RegionKind, Thread, Transport,
 };
+use crate::window::Piece;
 
+/// Queues of a sound device.
+const QUEUES: usize = 4;
 /// RAM ends here below 4 GiB; the rest goes on at [`HIGH_RAM`].
 const LOW_RAM_END: u64 = 0xb000_0000;
 /// Pools of drivers that know their address.
@@ -24,6 +29,8 @@ pub enum Source {
     Open(PathBuf, bool),
     /// Sealed memory by its name: size, huge pages.
     Memory(String, u64, bool),
+    /// An eventfd by its name.
+    Event(String),
     /// The log file of its console.
     Log,
     /// Standard output.
@@ -39,6 +46,19 @@ pub struct Resolved {
     pub plan: Plan,
     /// Its descriptors, by name.
     pub wants: Vec<(String, Source)>,
+    /// What its relay is told, if its sound goes by a window.
+    pub link: Option<WindowLink>,
+}
+
+/// A partition's side of its window.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct WindowLink {
+    /// What of the guest is in the window.
+    pub pieces: Vec<Piece>,
+    /// Eventfds of its words of the doorbell, by name, one a queue.
+    pub bells: Vec<String>,
+    /// Memory of the pool that copies go to, by name, in `bounce`.
+    pub pool: Option<String>,
 }
 
 struct Maker<'m> {
@@ -65,9 +85,11 @@ pub fn resolve(manifest: &Manifest, partition: &Partition) -> Resolved {
         devices: maker.devices(),
         ioports: maker.ioports(),
     };
+    let link = maker.link(&plan);
     Resolved {
         plan,
         wants: maker.wants,
+        link,
     }
 }
 
@@ -145,10 +167,9 @@ impl Maker<'_> {
         if size > low {
             regions.push(region(HIGH_RAM, size - low, low, &fd, RegionKind::Ram));
         }
-        // A socket's back end, or a window's, reads rings and buffers wherever a stock driver puts them.
-        // So do vsock and the VMM's own devices; without a window there is nothing to keep them from.
-        let whole = window.is_none_or(|(mode, _)| mode == WindowMode::Ram)
-            || partition.sound.as_ref().is_some_and(|sound| sound.socket.is_some());
+        // Stock drivers put rings and buffers anywhere, as do vsock's and those of the VMM's own devices; a driver of our own
+        // puts them into its pool.
+        let whole = window.is_none_or(|(mode, _)| mode != WindowMode::Pool);
         regions.iter_mut().for_each(|region| region.shared = whole);
         if let Some((WindowMode::Pool, size)) = window {
             let fd = self.want(
@@ -237,6 +258,9 @@ impl Maker<'_> {
                 serial: format!("disk{index}"),
             });
         }
+        if self.is_service() {
+            devices.extend(self.doorbell());
+        }
         if partition.rng {
             devices.push(Device::Rng { transport });
         }
@@ -247,6 +271,61 @@ impl Maker<'_> {
             devices.push(Device::Watchdog);
         }
         devices
+    }
+
+    fn is_service(&self) -> bool {
+        self.partition.role.value == Role::Service
+    }
+
+    fn bells(&mut self, partition: &str) -> Vec<String> {
+        let names: Vec<String> = (0..QUEUES).map(|queue| format!("bell-{partition}-{queue}")).collect();
+        names
+            .into_iter()
+            .map(|name| self.want(name.clone(), Source::Event(name)))
+            .collect()
+    }
+
+    /// The nth window's words are those from 4 * n on.
+    fn doorbell(&mut self) -> Option<Device> {
+        let partitions: Vec<String> = self
+            .manifest
+            .windows
+            .iter()
+            .map(|window| window.partition.value.clone())
+            .collect();
+        let bells: Vec<String> = partitions.iter().flat_map(|partition| self.bells(partition)).collect();
+        let words: Vec<plan::Word> = (0..).zip(bells).map(|(word, fd)| plan::Word { word, fd }).collect();
+        (!words.is_empty()).then_some(Device::Doorbell { words })
+    }
+
+    /// What of the guest is in its window, as the service VM has it.
+    fn link(&mut self, plan: &Plan) -> Option<WindowLink> {
+        let name = self.partition.name.value.clone();
+        let window = self.manifest.window_of(&name)?;
+        let kind = match window.mode?.value {
+            WindowMode::Pool => RegionKind::Pool,
+            WindowMode::Ram => RegionKind::Ram,
+            WindowMode::Bounce => {
+                let (pool, size) = (format!("pool-{name}"), window.pool());
+                let pool = self.want(pool.clone(), Source::Memory(pool, size, false));
+                return Some(WindowLink {
+                    pieces: Vec::new(),
+                    bells: self.bells(&name),
+                    pool: Some(pool),
+                });
+            }
+        };
+        let regions = plan.memory.iter().filter(|region| region.kind == kind);
+        let pieces = regions.map(|region| Piece {
+            guest: region.guest_address,
+            size: region.size,
+            offset: region.offset,
+        });
+        Some(WindowLink {
+            pieces: pieces.collect(),
+            bells: self.bells(&name),
+            pool: None,
+        })
     }
 
     fn sound(&self, sound: &Sound) -> Device {
@@ -356,7 +435,7 @@ mod tests {
         let names: Vec<&str> = wants
             .iter()
             .map(|(name, _)| name.as_str())
-            .filter(|name| name.contains('-'))
+            .filter(|name| name.contains('-') && !name.starts_with("bell-"))
             .collect();
         assert_eq!(
             names,

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::{Folder, Process};
 use super::memory::Made;
-use super::resolve::{Resolved, Source};
+use super::resolve::{Resolved, Source, WindowLink};
 use super::socket::listen;
 use crate::plan::Plan;
 use crate::vm::control::Channel;
@@ -44,6 +44,8 @@ pub enum Hand {
         user: Option<String>,
         /// Whose calls the door takes.
         owner: u32,
+        /// Its side of its window.
+        link: Option<WindowLink>,
     },
 }
 
@@ -76,7 +78,10 @@ pub fn start(
     let mut descriptors: BTreeMap<String, (OwnedFd, bool)> = BTreeMap::new();
     for (want, source) in &resolved.wants {
         let fd = obtain(folder, name, source, made).map_err(because(format!("{name}: {}", described(source))))?;
-        descriptors.insert(want.clone(), (fd, matches!(source, Source::Memory(..))));
+        descriptors.insert(
+            want.clone(),
+            (fd, matches!(source, Source::Memory(..) | Source::Event(_))),
+        );
     }
     let door = listen(&folder.door(name)).map_err(because(folder.door(name).display().to_string()))?;
     descriptors.insert("door".into(), (door, false));
@@ -95,6 +100,7 @@ pub fn start(
         plan: Box::new(resolved.plan.clone()),
         user,
         owner,
+        link: resolved.link.clone(),
     };
     ours.send(&go, None).map_err(because("handing over the plan"))?;
     Ok((child, process))
@@ -110,6 +116,7 @@ fn described(source: &Source) -> String {
                 if *huge { "huge-page " } else { "" }
             )
         }
+        Source::Event(name) => format!("an eventfd ({name})"),
         Source::Log => "its console's file".into(),
         Source::Output | Source::Input => "standard input or output".into(),
     }
@@ -126,6 +133,7 @@ fn obtain(folder: &Folder, partition: &str, source: &Source, made: &mut Made) ->
             Ok(OpenOptions::new().read(true).write(*write).open(path)?.into())
         }
         Source::Memory(name, size, huge) => made.get(name, *size, *huge)?.try_clone(),
+        Source::Event(name) => made.event(name)?.try_clone(),
         Source::Log => Ok(log(&folder.file(&format!("{partition}.console")))?.into()),
         Source::Output => duplicate(libc::STDOUT_FILENO),
         Source::Input => duplicate(libc::STDIN_FILENO),

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use super::door::{Answer, Call, Reply};
+use super::door::{Answer, Call, Knock, Reply};
 use super::folder::Process;
 use super::life::{End, Life};
 use super::orders::State;
@@ -208,6 +208,10 @@ impl Up {
             match connected(fd.as_fd()) {
                 Ok(None) => attempt.begun = Some(fd),
                 Ok(Some(())) => {
+                    // A link that can't be handed over is tried again.
+                    let Ok(fd) = relayed(&self.channel, way, fd) else {
+                        continue;
+                    };
                     let link = Request::Link { device: device.clone() };
                     let _ = self.channel.send(&Call::Vm(link), Some(&fd));
                     // Until it is told to be up or lost: no second one on the way.
@@ -229,6 +233,17 @@ impl Up {
             .filter(|_| self.setup_us.is_some());
         [link, self.kill_at].into_iter().flatten().min()
     }
+}
+
+/// What the device is given: the socket itself, or its side of a relay whose other side is the stream to another VM.
+fn relayed(channel: &Channel, way: &Way<'_>, fd: OwnedFd) -> io::Result<OwnedFd> {
+    if matches!(way, Way::Socket(_)) {
+        return Ok(fd);
+    }
+    let (device, relay) = std::os::unix::net::UnixStream::pair()?;
+    channel.send(&Call::Door(Knock::Relay { back: true }), Some(&fd))?;
+    channel.send(&Call::Door(Knock::Relay { back: false }), Some(&relay.into()))?;
+    Ok(device.into())
 }
 
 impl AsRawFd for Up {

@@ -18,6 +18,7 @@ use super::poller::Poller;
 use super::take;
 use crate::acpi::Machine;
 use crate::arch::{self, layout};
+use crate::devices::doorbell::Doorbell;
 use crate::devices::panic::{self, PanicNotifier};
 use crate::devices::pci::bridge::HostBridge;
 use crate::devices::pci::{BarWindow, Ecam, Function, Root};
@@ -31,7 +32,7 @@ use crate::devices::virtio::rng::Rng;
 use crate::devices::virtio::snd::{Link, Options, Snd};
 use crate::devices::virtio::vsock::Vsock;
 use crate::devices::watchdog::{self, Watchdog};
-use crate::plan::{Device, Fds, Plan, Transport};
+use crate::plan::{Device, Fds, Plan, Transport, Word};
 use crate::vfio;
 
 /// What devices are made with.
@@ -225,6 +226,13 @@ impl<'a> Builder<'a> {
                     self.devices.machine.intx.push((slot, pin));
                 }
                 self.functions.push(Box::new(function));
+                Ok(())
+            }
+            Device::Doorbell { words } => {
+                let event = |word: &Word| Ok((word.word, take(fds, &word.fd)?));
+                let words = words.iter().map(event).collect::<Result<_, Fault>>()?;
+                let doorbell = Doorbell::new(words, Arc::clone(&self.context.host)).map_err(Fault::plan)?;
+                self.functions.push(Box::new(doorbell));
                 Ok(())
             }
             Device::Pvpanic => {

@@ -5,10 +5,15 @@
 //!                     ▲ irqfd                                            │ regions as offsets in the window
 //!                     └──────── doorbell word, an ioeventfd ◄────────────┴──────── kicks as messages
 //! ```
+//! In `bounce` the relay has a pool in between ([`bounce`]): audiod sees copies of what the guest queues, and no guest memory.
+//!
 //! The device speaks standard vhost-user and doesn't know that its back end is in another VM; the [`relay`] turns descriptors
 //! into offsets. Everything that comes back is hostile: it is checked, bounded in size and time, and never a descriptor.
 
+mod bounce;
+mod pool;
 pub mod relay;
+mod stream;
 mod wire;
 
 pub use relay::{Ended, Piece, Relay};

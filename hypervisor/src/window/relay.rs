@@ -8,26 +8,25 @@
 //! ```
 //! One request is under way at a time: the next is read when the one before is answered or needs no answer.
 
-use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use vmm_sys_util::sock_ctrl_msg::ScmSocket;
+use serde::{Deserialize, Serialize};
 
-use super::wire::{HEADER, Header, INBAND_NOTIFICATIONS, MAX_PAYLOAD, QUEUES, dword, number, set_dword, word};
+use super::bounce::Bounce;
+use super::stream::{Incoming, MAX_FDS, Side, would_block};
+use super::wire::{Header, INBAND_NOTIFICATIONS, QUEUES, dword, number, set_dword, word};
 
 /// How long audiod may take over an answer: it waits for its engine 2 periods at most.
 pub const PATIENCE: Duration = Duration::from_millis(500);
 /// Most bytes waiting to be sent to one side.
 const MOST_WAITING: usize = 64 << 10;
-/// Most descriptors of one message.
-const MAX_FDS: usize = 32;
 /// In a vring message: no descriptor comes with it.
 const NO_DESCRIPTOR: u64 = 1 << 8;
 
 /// A range of the guest that is in the window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Piece {
     /// Guest-physical address.
     pub guest: u64,
@@ -60,128 +59,6 @@ pub enum Ended {
     System(#[from] io::Error),
 }
 
-/// A stream and what is to be sent on it.
-struct Side {
-    fd: OwnedFd,
-    out: VecDeque<u8>,
-}
-
-struct Unix<'a>(&'a OwnedFd);
-
-impl ScmSocket for Unix<'_> {
-    fn socket_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-impl Side {
-    fn new(fd: OwnedFd) -> io::Result<Self> {
-        // SAFETY: plain calls on our own descriptor.
-        unsafe {
-            let flags = libc::fcntl(fd.as_raw_fd(), libc::F_GETFL);
-            if flags < 0 || libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) < 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        Ok(Self {
-            fd,
-            out: VecDeque::new(),
-        })
-    }
-
-    /// Sends what can be sent without waiting.
-    fn flush(&mut self) -> io::Result<()> {
-        while !self.out.is_empty() {
-            let bytes = self.out.make_contiguous();
-            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-            // SAFETY: readable bytes.
-            let sent = unsafe { libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
-            match usize::try_from(sent) {
-                Ok(sent) => drop(self.out.drain(..sent)),
-                Err(_) => {
-                    let error = io::Error::last_os_error();
-                    return if would_block(&error) { Ok(()) } else { Err(error) };
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads up to what is missing of `want` bytes; `None`: the peer is gone.
-    fn read(&self, into: &mut Incoming) -> io::Result<Option<()>> {
-        loop {
-            let missing = into.want.saturating_sub(into.bytes.len());
-            if missing == 0 {
-                return Ok(Some(()));
-            }
-            let mut part = vec![0; missing];
-            let mut raw = [0; MAX_FDS];
-            let mut parts = [libc::iovec {
-                iov_base: part.as_mut_ptr().cast(),
-                iov_len: part.len(),
-            }];
-            // SAFETY: the one part is writable and outlives the call.
-            let received = unsafe { Unix(&self.fd).recv_with_fds(&mut parts, &mut raw) };
-            let (got, count) = match received {
-                Ok(received) => received,
-                Err(error) => {
-                    let error = io::Error::from_raw_os_error(error.errno());
-                    return if would_block(&error) { Ok(Some(())) } else { Err(error) };
-                }
-            };
-            // SAFETY: the kernel just made these for us.
-            into.fds
-                .extend(raw[..count].iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }));
-            if got == 0 {
-                return Ok(None);
-            }
-            into.bytes.extend_from_slice(&part[..got]);
-            if into.bytes.len() == HEADER && into.want == HEADER {
-                let size = into.header().map_or(0, |header| header.size as usize);
-                if size > MAX_PAYLOAD {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        format!("a payload of {size} bytes"),
-                    ));
-                }
-                into.want = HEADER + size;
-            }
-        }
-    }
-}
-
-fn would_block(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR))
-}
-
-/// A message that is arriving. Descriptors come with its header: a read never goes beyond it.
-struct Incoming {
-    bytes: Vec<u8>,
-    fds: Vec<OwnedFd>,
-    want: usize,
-}
-
-impl Incoming {
-    fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            fds: Vec::new(),
-            want: HEADER,
-        }
-    }
-
-    fn header(&self) -> Option<Header> {
-        self.bytes.first_chunk().map(Header::parse)
-    }
-
-    /// The whole message, if it is there.
-    fn whole(&mut self) -> Option<(Header, Vec<u8>, Vec<OwnedFd>)> {
-        let header = self.header().filter(|_| self.bytes.len() == self.want)?;
-        let Self { mut bytes, fds, .. } = std::mem::replace(self, Self::new());
-        Some((header, bytes.split_off(HEADER), fds))
-    }
-}
-
 /// An answer that is due.
 struct Due {
     number: u32,
@@ -189,11 +66,19 @@ struct Due {
     until: Instant,
 }
 
+/// What audiod has of the guest.
+enum Shown {
+    /// Its memory, or a part of it.
+    Pieces(Vec<Piece>),
+    /// Copies in a pool.
+    Bounce(Box<Bounce>),
+}
+
 /// See the module.
 pub struct Relay {
     front: Side,
     back: Side,
-    pieces: Vec<Piece>,
+    shown: Shown,
     bells: Vec<OwnedFd>,
     kicks: [Option<OwnedFd>; QUEUES],
     calls: [Option<OwnedFd>; QUEUES],
@@ -211,10 +96,23 @@ impl Relay {
     /// # Errors
     /// What `fcntl` says.
     pub fn new(front: OwnedFd, back: OwnedFd, pieces: Vec<Piece>, bells: Vec<OwnedFd>) -> io::Result<Self> {
+        Self::of(front, back, Shown::Pieces(pieces), bells)
+    }
+
+    /// The same with a pool of this memfd in between: audiod sees copies of what the guest queues, and nothing else of it.
+    ///
+    /// # Errors
+    /// What `mmap` says, or a pool that is too small.
+    pub fn bouncing(front: OwnedFd, back: OwnedFd, pool: OwnedFd, bells: Vec<OwnedFd>) -> io::Result<Self> {
+        let bounce = Box::new(Bounce::new(pool)?);
+        Self::of(front, back, Shown::Bounce(bounce), bells)
+    }
+
+    fn of(front: OwnedFd, back: OwnedFd, shown: Shown, bells: Vec<OwnedFd>) -> io::Result<Self> {
         Ok(Self {
             front: Side::new(front)?,
             back: Side::new(back)?,
-            pieces,
+            shown,
             bells,
             kicks: Default::default(),
             calls: Default::default(),
@@ -250,16 +148,13 @@ impl Relay {
             return Err(Ended::Late(self.due.as_ref().map_or(0, |due| due.number)));
         }
         for (queue, _) in ready.kicks.iter().enumerate().filter(|(_, ready)| **ready) {
-            self.kicked(queue);
+            self.kicked(queue)?;
         }
-        for (bell, call) in self
-            .bells
-            .iter()
-            .zip(&self.calls)
-            .zip(ready.bells)
-            .filter_map(|(it, ready)| ready.then_some(it))
-        {
-            pass_on(bell, call.as_ref());
+        for (queue, _) in ready.bells.iter().enumerate().filter(|(_, ready)| **ready) {
+            self.called(queue)?;
+        }
+        if let Shown::Bounce(bounce) = &mut self.shown {
+            bounce.refresh();
         }
         if ready.front {
             self.hear_front()?;
@@ -297,9 +192,12 @@ impl Relay {
             .due
             .as_ref()
             .map(|due| due.until.saturating_duration_since(Instant::now()).as_millis());
-        let timeout = left.map_or(-1, |ms| {
-            libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX).saturating_add(1)
-        });
+        let left = left.map(|ms| libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX).saturating_add(1));
+        let tick = match &self.shown {
+            Shown::Bounce(bounce) => bounce.tick_ms(),
+            Shown::Pieces(_) => None,
+        };
+        let timeout = [left, tick].into_iter().flatten().min().unwrap_or(-1);
         // SAFETY: valid pollfds.
         if unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, timeout) } < 0 {
             let error = io::Error::last_os_error();
@@ -323,11 +221,46 @@ impl Relay {
         Ok(ready)
     }
 
-    fn kicked(&mut self, queue: usize) {
+    /// A word of the doorbell was rung.
+    fn called(&mut self, queue: usize) -> Result<(), Ended> {
+        if let Some(bell) = self.bells.get(queue) {
+            drain(bell);
+        }
+        let wanted = match &mut self.shown {
+            Shown::Pieces(_) => true,
+            Shown::Bounce(bounce) => bounce.take_back(queue)?,
+        };
+        if let Some(call) = self.calls.get(queue).and_then(Option::as_ref).filter(|_| wanted) {
+            signal(call);
+        }
+        // What had no room may have it now.
+        self.forward(queue)
+    }
+
+    /// Chains that the guest made available, in `bounce`.
+    fn forward(&mut self, queue: usize) -> Result<(), Ended> {
+        let Shown::Bounce(bounce) = &mut self.shown else {
+            return Ok(());
+        };
+        if bounce.forward(queue)? {
+            self.kick_back(queue);
+        }
+        Ok(())
+    }
+
+    fn kicked(&mut self, queue: usize) -> Result<(), Ended> {
         let gone = self.kicks[queue].as_ref().is_some_and(|kick| !drain(kick));
         if gone {
             self.kicks[queue] = None;
         }
+        match &self.shown {
+            Shown::Pieces(_) => self.kick_back(queue),
+            Shown::Bounce(_) => self.forward(queue)?,
+        }
+        Ok(())
+    }
+
+    fn kick_back(&mut self, queue: usize) {
         // A back end that is so far behind will look at its queues anyway.
         if self.back.out.len() < MOST_WAITING {
             let header = Header::request(number::VRING_KICK, 8).bytes();
@@ -346,6 +279,11 @@ impl Relay {
             return Ok(());
         };
         self.translate(header, &mut payload, fds)?;
+        // Another table may be of another length.
+        let header = Header {
+            size: payload.len() as u32,
+            ..header
+        };
         if let Some(size) = header.answer(&payload) {
             let until = Instant::now() + self.patience;
             self.due = Some(Due {
@@ -354,15 +292,17 @@ impl Relay {
                 until,
             });
         }
+        let started = (header.number == number::SET_VRING_KICK).then(|| dword(&payload, 0) as usize & 0xff);
         self.back.out.extend(header.bytes());
         self.back.out.extend(payload);
-        Ok(())
+        // What the guest made available before.
+        started.map_or(Ok(()), |queue| self.forward(queue))
     }
 
     /// Descriptors out of a message, offsets into it.
-    fn translate(&mut self, header: Header, payload: &mut [u8], fds: Vec<OwnedFd>) -> Result<(), Ended> {
+    fn translate(&mut self, header: Header, payload: &mut Vec<u8>, fds: Vec<OwnedFd>) -> Result<(), Ended> {
         match header.number {
-            number::SET_MEM_TABLE => self.table(payload),
+            number::SET_MEM_TABLE => self.table(payload, fds),
             number::SET_VRING_KICK | number::SET_VRING_CALL | number::SET_VRING_ERR => {
                 let value = dword(payload, 0);
                 let queue = (value & 0xff) as usize;
@@ -376,10 +316,20 @@ impl Relay {
                     *place = there;
                 }
                 set_dword(payload, 0, value | NO_DESCRIPTOR);
+                if let (Shown::Bounce(bounce), number::SET_VRING_KICK) = (&mut self.shown, header.number) {
+                    bounce.start(queue)?;
+                }
+                Ok(())
+            }
+            number::SET_FEATURES | number::SET_VRING_NUM | number::SET_VRING_ADDR | number::SET_VRING_BASE => {
+                if let Shown::Bounce(bounce) = &mut self.shown {
+                    bounce.set(header.number, payload)?;
+                }
                 Ok(())
             }
             number::SET_PROTOCOL_FEATURES => {
-                set_dword(payload, 0, dword(payload, 0) | INBAND_NOTIFICATIONS);
+                let wanted = dword(payload, 0) | INBAND_NOTIFICATIONS;
+                set_dword(payload, 0, wanted);
                 Ok(())
             }
             _ => Ok(()),
@@ -387,7 +337,14 @@ impl Relay {
     }
 
     /// Each region as an offset in the window; one that the window doesn't show ends the link.
-    fn table(&self, payload: &mut [u8]) -> Result<(), Ended> {
+    fn table(&mut self, payload: &mut Vec<u8>, fds: Vec<OwnedFd>) -> Result<(), Ended> {
+        let pieces = match &mut self.shown {
+            Shown::Pieces(pieces) => pieces,
+            Shown::Bounce(bounce) => {
+                *payload = bounce.set_memory(payload, fds)?;
+                return Ok(());
+            }
+        };
         let count = word(payload, 0) as usize;
         for region in 0..count.min(MAX_FDS) {
             let at = 8 + 32 * region;
@@ -397,7 +354,7 @@ impl Relay {
                 from.and_then(|from| from.checked_add(size))
                     .is_some_and(|end| end <= piece.size)
             };
-            let Some(piece) = self.pieces.iter().find(inside) else {
+            let Some(piece) = pieces.iter().find(inside) else {
                 return Err(Ended::Device(format!(
                     "{size:#x} bytes at {guest:#x} are not in the window"
                 )));
@@ -442,6 +399,9 @@ impl Relay {
             }
             set_dword(&mut payload, 0, offered & !INBAND_NOTIFICATIONS);
         }
+        if let Shown::Bounce(bounce) = &mut self.shown {
+            bounce.answered(due.number, &mut payload);
+        }
         self.front.out.extend(header.bytes());
         self.front.out.extend(payload);
         Ok(())
@@ -464,11 +424,8 @@ fn drain(event: &OwnedFd) -> bool {
     got == 8 || (got < 0 && would_block(&io::Error::last_os_error()))
 }
 
-fn pass_on(bell: &OwnedFd, call: Option<&OwnedFd>) {
-    drain(bell);
+fn signal(call: &OwnedFd) {
     let one = 1u64.to_ne_bytes();
-    if let Some(call) = call {
-        // SAFETY: eight readable bytes. A call nobody reads is no call.
-        unsafe { libc::write(call.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-    }
+    // SAFETY: eight readable bytes. A call nobody reads is no call.
+    unsafe { libc::write(call.as_raw_fd(), one.as_ptr().cast(), one.len()) };
 }

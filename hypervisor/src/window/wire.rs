@@ -3,6 +3,10 @@
 
 /// Bytes of a header: request, flags, size.
 pub const HEADER: usize = 12;
+/// Virtio: chains may be in tables of their own.
+pub const F_INDIRECT_DESC: u64 = 1 << 28;
+/// Virtio: `used_event` and `avail_event`.
+pub const F_EVENT_IDX: u64 = 1 << 29;
 /// Longest payload passed on.
 pub const MAX_PAYLOAD: usize = 4096;
 /// Queues of a virtio-sound device.
@@ -14,7 +18,11 @@ pub const INBAND_NOTIFICATIONS: u64 = 1 << 14;
 pub mod number {
     #![allow(missing_docs)]
     pub const GET_FEATURES: u32 = 1;
+    pub const SET_FEATURES: u32 = 2;
     pub const SET_MEM_TABLE: u32 = 5;
+    pub const SET_VRING_NUM: u32 = 8;
+    pub const SET_VRING_ADDR: u32 = 9;
+    pub const SET_VRING_BASE: u32 = 10;
     pub const GET_VRING_BASE: u32 = 11;
     pub const SET_VRING_KICK: u32 = 12;
     pub const SET_VRING_CALL: u32 = 13;

@@ -111,6 +111,30 @@ global_asm!(
     "4: hlt",
     "jmp 4b",
     "guest_tsc_end:",
+    // Enables the memory of slot 1 and writes words 5 and 6 of its BAR 0, then power off.
+    ".global guest_bell, guest_bell_end",
+    "guest_bell:",
+    "mov $0xcf8, %dx",
+    "mov $0x80000804, %eax",
+    "out %eax, %dx",
+    "mov $0xcfc, %dx",
+    "mov $2, %eax",
+    "out %eax, %dx",
+    "mov $0xcf8, %dx",
+    "mov $0x80000810, %eax",
+    "out %eax, %dx",
+    "mov $0xcfc, %dx",
+    "in %dx, %eax",
+    "and $0xfffffff0, %eax",
+    "movl $1, 20(%eax)",
+    "movl $1, 24(%eax)",
+    "movl $1, 20(%eax)",
+    "mov $0x600, %dx",
+    "mov $0x34, %al",
+    "out %al, %dx",
+    "2: hlt",
+    "jmp 2b",
+    "guest_bell_end:",
     ".code64",
     ".popsection",
     options(att_syntax)
@@ -141,6 +165,7 @@ guests! {
     fault guest_fault guest_fault_end;
     pci guest_pci guest_pci_end;
     tsc guest_tsc guest_tsc_end;
+    bell guest_bell guest_bell_end;
 }
 
 /// One segment at 1 MiB, with a stack behind it, and a PVH note.
