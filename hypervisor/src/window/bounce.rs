@@ -14,7 +14,10 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::fence;
 
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
@@ -42,8 +45,11 @@ const REFRESHED: u32 = 16 << 10;
 /// Where the pool is, as audiod is told: guest-physical, and in our address space.
 const POOL_GUEST: u64 = 0x1000_0000;
 const POOL_USER: u64 = 0x2000_0000;
-/// Index of the playback queue.
+/// Index of the playback queue, and of the capture queue.
 const TX: usize = 2;
+const RX: usize = 3;
+/// Bytes of a message's status.
+const STATUS: u32 = 8;
 
 const NEXT: u16 = 1;
 const WRITE: u16 = 2;
@@ -306,43 +312,61 @@ impl Bounce {
         }
         if forwarded {
             pool.store16(ring + AVAIL + 2, running.next_avail);
-            std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+            fence(SeqCst);
         }
         Ok(forwarded && pool.load16(ring + USED) & 1 == 0)
     }
 
-    /// Copies back what audiod is done with; true: the guest wants to be called.
+    /// Copies back what audiod is done with: which queues' guests want to be called.
+    ///
+    /// audiod returns all messages of a stream before it answers RELEASE. The guest sees that order too: what the control queue has
+    /// is noted first and given last.
     ///
     /// # Errors
     /// Used elements that name no chain under way.
-    pub fn take_back(&mut self, index: usize) -> Result<bool, Ended> {
+    pub fn take_back(&mut self) -> Result<[bool; QUEUES], Ended> {
+        let noted = self.pool.load16(USED + 2);
+        let mut wanted = [false; QUEUES];
+        for index in (1..QUEUES).chain([0]) {
+            let used = match index {
+                0 => noted,
+                _ => self.pool.load16(RING * index as u32 + USED + 2),
+            };
+            wanted[index] = self.take_back_from(index, used)?;
+        }
+        Ok(wanted)
+    }
+
+    fn take_back_from(&mut self, index: usize, used: u16) -> Result<bool, Ended> {
         let (pool, memory, ring) = (&mut self.pool, &self.memory, RING * index as u32);
-        let Some(running) = self.queues.get_mut(index).and_then(|shadow| shadow.running.as_mut()) else {
+        let running = self.queues.get_mut(index);
+        let Some(running) = running.and_then(|shadow| shadow.running.as_mut()) else {
             return Ok(false);
         };
-        let used = pool.load16(ring + USED + 2);
-        let many = used.wrapping_sub(running.next_used);
-        if usize::from(many) > running.order.len() {
-            return Err(Ended::Protocol(format!(
-                "queue {index}: {many} chains used, {} are under way",
-                running.order.len()
-            )));
+        let (many, under_way) = (used.wrapping_sub(running.next_used), running.order.len());
+        if usize::from(many) > under_way {
+            let what = format!("queue {index}: {many} chains used, {under_way} are under way");
+            return Err(Ended::Protocol(what));
         }
         for _ in 0..many {
             let element = ring + USED + 4 + 8 * u32::from(running.next_used % running.size);
             let (slot, len) = (pool.load32(element), pool.load32(element + 4));
             let flight = running.flights.get_mut(slot as usize).and_then(Option::take);
-            let flight =
-                flight.ok_or_else(|| Ended::Protocol(format!("queue {index}: chain {slot} is not under way")))?;
+            let Some(flight) = flight else {
+                let what = format!("queue {index}: chain {slot} is not under way");
+                return Err(Ended::Protocol(what));
+            };
             let written = len.min(flight.writable);
-            copy_out(pool, memory, &flight, written).map_err(device)?;
+            for part in written_parts(index, written, flight.writable) {
+                copy_out(pool, memory, &flight, part).map_err(device)?;
+            }
             running.queue.add_used(memory, flight.head, written).map_err(device)?;
             pool.give(flight.at);
             running.order.retain(|other| u32::from(*other) != slot);
             running.free.push(slot as u16);
             running.next_used = running.next_used.wrapping_add(1);
         }
-        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        fence(SeqCst);
         let flags: u16 = memory.read_obj(running.avail).map_err(device)?;
         Ok(many > 0 && u16::from_le(flags) & 1 == 0)
     }
@@ -417,20 +441,34 @@ fn copy_in(pool: &Pool, memory: &GuestMemoryMmap, flight: &Flight) -> Result<(),
     Ok(())
 }
 
+/// What was written of a message. A capture message's status is its last 8 bytes, however little was recorded
+/// (virtio 1.3, 5.14.6.8).
+fn written_parts(index: usize, written: u32, writable: u32) -> [Range<u32>; 2] {
+    if index == RX && written >= STATUS {
+        [0..written - STATUS, writable - STATUS..writable]
+    } else {
+        [0..written, 0..0]
+    }
+}
+
+/// Copies a part of what may be written back to the guest.
 fn copy_out(
     pool: &Pool,
     memory: &GuestMemoryMmap,
     flight: &Flight,
-    written: u32,
+    part: Range<u32>,
 ) -> Result<(), vm_memory::GuestMemoryError> {
-    let (mut at, mut left) = (flight.written_at(), written);
+    let mut start = 0;
     let mut buffer = Vec::new();
     for (to, len) in &flight.writes {
-        let part = (*len).min(left);
-        buffer.resize(part as usize, 0);
-        pool.read(at, &mut buffer);
-        memory.write_slice(&buffer, *to)?;
-        (at, left) = (at + len, left - part);
+        let (from, end) = (part.start.max(start), part.end.min(start + len));
+        if from < end {
+            buffer.resize((end - from) as usize, 0);
+            pool.read(flight.written_at() + from, &mut buffer);
+            let at = to.0.saturating_add(u64::from(from - start));
+            memory.write_slice(&buffer, GuestAddress(at))?;
+        }
+        start += len;
     }
     Ok(())
 }

@@ -226,12 +226,13 @@ impl Relay {
         if let Some(bell) = self.bells.get(queue) {
             drain(bell);
         }
-        let wanted = match &mut self.shown {
-            Shown::Pieces(_) => true,
-            Shown::Bounce(bounce) => bounce.take_back(queue)?,
-        };
-        if let Some(call) = self.calls.get(queue).and_then(Option::as_ref).filter(|_| wanted) {
-            signal(call);
+        let mut wanted = [false; QUEUES];
+        match &mut self.shown {
+            Shown::Pieces(_) => wanted[queue.min(QUEUES - 1)] = true,
+            Shown::Bounce(bounce) => wanted = bounce.take_back()?,
+        }
+        for (call, _) in self.calls.iter().zip(wanted).filter(|(_, wanted)| *wanted) {
+            call.iter().for_each(signal);
         }
         // What had no room may have it now.
         self.forward(queue)
