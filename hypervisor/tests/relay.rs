@@ -58,21 +58,18 @@ fn eventfd() -> OwnedFd {
 }
 
 fn signal(event: &OwnedFd) {
+    let one = 1u64.to_ne_bytes();
     // SAFETY: eight readable bytes.
-    assert_eq!(
-        unsafe { libc::write(event.as_raw_fd(), 1u64.to_ne_bytes().as_ptr().cast(), 8) },
-        8
-    );
+    let written = unsafe { libc::write(event.as_raw_fd(), one.as_ptr().cast(), 8) };
+    assert_eq!(written, 8);
 }
 
 /// Waits for an eventfd's count.
 fn count(event: &OwnedFd) -> u64 {
     let mut count = [0; 8];
     // SAFETY: eight writable bytes.
-    assert_eq!(
-        unsafe { libc::read(event.as_raw_fd(), count.as_mut_ptr().cast(), 8) },
-        8
-    );
+    let got = unsafe { libc::read(event.as_raw_fd(), count.as_mut_ptr().cast(), 8) };
+    assert_eq!(got, 8);
     u64::from_ne_bytes(count)
 }
 

@@ -75,10 +75,10 @@ impl Windows {
         );
         let port = table.integer("port", 1024..=i64::from(u32::MAX - 1));
         let port = port.and_then(|found| Some((u32::try_from(found.value).ok()?, found.span)));
-        if let Some((port, span)) = port {
-            if let Some(first) = self.ports.insert(port, span) {
-                twice(table, span, first, format!("two guests can't share vsock port {port}"));
-            }
+        if let Some((port, span)) = port
+            && let Some(first) = self.ports.insert(port, span)
+        {
+            twice(table, span, first, format!("two guests can't share vsock port {port}"));
         }
         let doorbell = table.get("doorbell").and_then(|value| value.text());
         let word = table.integer("first_word", 0..=WORDS - 4);

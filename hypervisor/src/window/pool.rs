@@ -118,9 +118,10 @@ impl Pool {
     /// A 16-bit word, which must be aligned.
     pub fn load16(&self, offset: u32) -> u16 {
         let word = self.at(offset, 2).filter(|_| offset.is_multiple_of(2));
-        // SAFETY: in the mapping and aligned; only accessed atomically.
         word.map_or(0, |word| {
-            u16::from_le(unsafe { AtomicU16::from_ptr(word.cast()) }.load(Ordering::Acquire))
+            // SAFETY: in the mapping and aligned; only accessed atomically.
+            let word = unsafe { AtomicU16::from_ptr(word.cast()) };
+            u16::from_le(word.load(Ordering::Acquire))
         })
     }
 
@@ -135,9 +136,10 @@ impl Pool {
     /// A 32-bit word, which must be aligned.
     pub fn load32(&self, offset: u32) -> u32 {
         let word = self.at(offset, 4).filter(|_| offset.is_multiple_of(4));
-        // SAFETY: as in `load16`.
         word.map_or(0, |word| {
-            u32::from_le(unsafe { AtomicU32::from_ptr(word.cast()) }.load(Ordering::Relaxed))
+            // SAFETY: in the mapping and aligned; only accessed atomically.
+            let word = unsafe { AtomicU32::from_ptr(word.cast()) };
+            u32::from_le(word.load(Ordering::Relaxed))
         })
     }
 }
