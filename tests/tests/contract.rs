@@ -28,6 +28,7 @@ name = "contract"
 [host]
 cpus = "0"
 [partitions.contract]
+role = "guest"
 cpus = "1"
 memory = "64M"
 kernel = "@KERNEL@"
