@@ -72,12 +72,16 @@ mod tests {
 
     /// Calls of a `dd` that reads and writes so often.
     fn counted(blocks: u32) -> u64 {
-        let script = format!("read go; exec dd if=/dev/zero of=/dev/null bs=1 count={blocks} 2> /dev/null");
+        let script = format!("echo; read go; exec dd if=/dev/zero of=/dev/null bs=1 count={blocks} 2> /dev/null");
         let mut shell = Command::new("sh")
             .args(["-c", &script])
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        // Up to here it starts, in more calls or fewer.
+        let mut up = [0];
+        std::io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut up).unwrap();
         let mut go = shell.stdin.take().unwrap();
         let pid = shell.id();
         let counting = std::thread::spawn(move || system_calls(pid, Duration::from_secs(60)));
