@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use policy::file::{self, Document};
 use policy::prove::{Budget, Promise, Proof, Verdict, prove, text};
+use policy::simulate::{Cast, cast};
 use policy::{Model, simulate};
 
 fn golden(name: &str) -> PathBuf {
@@ -29,7 +30,16 @@ fn proof_of(model: &Model, states: usize) -> Proof {
         states,
         go_on: &mut || true,
     };
-    prove(model, "policy.toml", budget)
+    // Quicker without domains; those that are about domains say so.
+    prove(model, "policy.toml", Some(&Cast::default()), budget)
+}
+
+fn with_domains(model: &Model) -> Proof {
+    let budget = Budget {
+        states: 1_000_000,
+        go_on: &mut || true,
+    };
+    prove(model, "policy.toml", None, budget)
 }
 
 fn examples() -> Vec<PathBuf> {
@@ -43,22 +53,44 @@ fn examples() -> Vec<PathBuf> {
     files
 }
 
-#[test]
-fn every_example_is_proven_completely() {
-    let files = examples();
-    assert!(files.len() >= 6);
-    for file in files {
-        let name = file.file_name().unwrap().to_str().unwrap();
-        let proof = proof_of(&model(&std::fs::read_to_string(&file).unwrap()), 1_000_000);
+fn is_proven(file: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(file);
+    let model = model(&std::fs::read_to_string(path).unwrap());
 
-        println!(
-            "{name}: {} states, {} steps, depth {}",
-            proof.states, proof.steps, proof.depth
-        );
-        assert!(proof.complete && proof.is_proven(), "{}", text(name, &proof));
-        assert!(proof.states > 50, "{name}: {} states", proof.states);
-        assert_eq!(proof.notes, [] as [String; 0], "{name}");
-    }
+    let proof = with_domains(&model);
+
+    println!(
+        "{file}: {} states, {} steps, depth {}",
+        proof.states, proof.steps, proof.depth
+    );
+    assert!(proof.complete && proof.is_proven(), "{}", text(file, &proof));
+    assert!(proof.states > 5_000, "{file}: {} states", proof.states);
+    assert_eq!(proof.notes, [] as [String; 0], "{file}");
+}
+
+macro_rules! proven {
+    ($($name:ident: $file:literal),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            is_proven($file);
+        })*
+
+        #[test]
+        fn no_example_is_forgotten() {
+            let names = examples().into_iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+            assert_eq!(names.collect::<Vec<_>>(), [$($file),*]);
+        }
+    };
+}
+
+proven! {
+    call_first_is_proven_with_domains: "call-first.toml",
+    hands_free_is_proven_with_domains: "hands-free.toml",
+    head_unit_is_proven_with_its_domains: "head-unit.toml",
+    rear_seat_is_proven_with_domains: "rear-seat.toml",
+    safety_stream_is_proven_with_domains: "safety-stream.toml",
+    simple_car_is_proven_with_domains: "simple-car.toml",
+    two_codecs_is_proven_with_domains: "two-codecs.toml",
 }
 
 /// What is broken, and how.
@@ -70,15 +102,32 @@ fn broken(proof: &Proof) -> Vec<(Promise, &str, &str)> {
     broken.collect()
 }
 
-#[test]
-fn each_planted_policy_breaks_the_ceiling_with_its_shortest_scenario() {
+fn planted(what: fn(&str) -> bool) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planted");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.retain(|path| what(path.file_stem().unwrap().to_str().unwrap()));
     files.sort();
+    files
+}
+
+#[test]
+fn at_least_20_faults_are_planted_and_each_has_its_trace() {
+    let all = planted(|_| true);
+    assert!(all.len() >= 20, "{}", all.len());
+    assert!(planted(|name| name.starts_with("domains-")).len() >= 5);
+    for file in all {
+        let trace = std::fs::read_to_string(file.with_extension("txt")).unwrap();
+        assert!(trace.contains("\nsteps = [\n"), "{}", file.display());
+    }
+}
+
+#[test]
+fn each_planted_matrix_breaks_the_ceiling_with_its_shortest_scenario() {
+    let files = planted(|name| !name.starts_with("domains-") && !name.starts_with("rules-"));
     assert!(files.len() >= 10);
     for file in files {
         let name = file.file_stem().unwrap().to_str().unwrap();
@@ -99,6 +148,64 @@ fn each_planted_policy_breaks_the_ceiling_with_its_shortest_scenario() {
             (2..=3).contains(&steps),
             "{name}: a warning and who is too loud: {scenario}"
         );
+    }
+}
+
+fn rules_fight(what: fn(&str) -> bool, cast: Option<&Cast>) {
+    for file in planted(what) {
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        let document = std::fs::read_to_string(&file).unwrap();
+        let document = Document::parse(&document);
+        let model = file::read(&document);
+        assert_eq!(document.finish(name).to_string(), "");
+        let budget = Budget {
+            states: 60_000,
+            go_on: &mut || true,
+        };
+
+        let proof = prove(&model, "policy.toml", cast, budget);
+
+        let [(Promise::Fights, what, scenario)] = broken(&proof)[..] else {
+            panic!("{name}: {}", text(name, &proof));
+        };
+        assert_golden(&format!("../planted/{name}.txt"), &format!("{what}\n\n{scenario}"));
+        // As a user would run it.
+        let document = Document::parse(scenario);
+        simulate::scenario::read(&document, &model);
+        assert_eq!(document.finish("scenario.toml").to_string(), "", "{name}");
+    }
+}
+
+#[test]
+fn each_planted_pair_of_rules_fights_with_its_shortest_scenario() {
+    rules_fight(|name| name.starts_with("rules-"), Some(&Cast::default()));
+}
+
+#[test]
+fn rules_that_only_fight_over_what_domains_do_are_found_with_a_domain() {
+    let source = cast::Source {
+        name: "another source".to_owned(),
+        class: 1,
+    };
+    let domain = cast::Domain {
+        name: "another domain".to_owned(),
+        sources: vec![source],
+        sinks: vec!["another sink".to_owned()],
+        gateways: Vec::new(),
+    };
+    let tuner = Cast { domains: vec![domain] };
+
+    rules_fight(|name| name.starts_with("domains-"), Some(&tuner));
+}
+
+#[test]
+fn rules_that_only_fight_over_what_domains_do_are_not_found_without_one() {
+    for file in planted(|name| name.starts_with("domains-")) {
+        let model = model(&std::fs::read_to_string(&file).unwrap());
+
+        let proof = proof_of(&model, 60_000);
+
+        assert!(proof.complete && proof.is_proven(), "{}", file.display());
     }
 }
 
@@ -128,6 +235,7 @@ fn what_the_budget_leaves_out_is_not_decided() {
     let late = prove(
         &car,
         "car.toml",
+        Some(&Cast::default()),
         Budget {
             states: 1_000_000,
             go_on: &mut || false,

@@ -42,6 +42,9 @@ pub(crate) enum Command {
         /// With --prove: time it may take
         #[arg(long, value_name = "S", default_value_t = 60, requires = "prove")]
         seconds: u64,
+        /// With --prove: with the domains of this scenario (its steps don't count), instead of the file's or one that stands for any
+        #[arg(long, value_name = "SCENARIO", requires = "prove")]
+        domains: Option<PathBuf>,
         /// Everything as one JSON object
         #[arg(long)]
         json: bool,

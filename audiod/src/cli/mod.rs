@@ -40,9 +40,10 @@ pub fn main() -> ExitCode {
             prove: true,
             states,
             seconds,
+            domains,
             json,
             ..
-        } => prove::run(&file, states, seconds, json),
+        } => prove::run(&file, domains.as_deref(), (states, seconds), json),
         Command::Check { file, json, .. } => check::run(&file, json),
         Command::Schema => to_json(&config::schema::schema().0)
             .and_then(|text| print(&text))

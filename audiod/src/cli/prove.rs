@@ -2,9 +2,14 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use policy::Model;
+use policy::file::Document;
 use policy::prove::{self, Budget, Proof};
+use policy::report::Report;
+use policy::simulate::{Cast, scenario};
 use serde::Serialize;
 
 use super::{check, print, to_json};
@@ -23,10 +28,35 @@ struct Outcome<'a> {
     proof: &'a Proof,
 }
 
+/// The domains of a scenario.
+fn cast(scenario: &Path, model: &Model) -> Result<Arc<Cast>, Report> {
+    let text = config::read_text(scenario)?;
+    let document = Document::parse(&text);
+    let read = scenario::read(&document, model);
+    let report = document.finish(&scenario.display().to_string());
+    if report.errors() > 0 {
+        Err(report)
+    } else {
+        Ok(read.cast)
+    }
+}
+
 /// Of a file with mistakes, those.
-pub(super) fn run(file: &Path, states: usize, seconds: u64, json: bool) -> Result<ExitCode, Failure> {
+pub(super) fn run(
+    file: &Path,
+    domains: Option<&Path>,
+    (states, seconds): (usize, u64),
+    json: bool,
+) -> Result<ExitCode, Failure> {
     let Ok(loaded) = config::load(file) else {
         return check::run(file, json);
+    };
+    let cast = match domains.map(|scenario| cast(scenario, &loaded.model)).transpose() {
+        Ok(cast) => cast,
+        Err(report) => {
+            eprint!("{report}");
+            return Ok(ExitCode::from(3));
+        }
     };
     let begun = Instant::now();
     let limit = Duration::from_secs(seconds);
@@ -35,6 +65,7 @@ pub(super) fn run(file: &Path, states: usize, seconds: u64, json: bool) -> Resul
     let proof = prove::prove(
         &loaded.model,
         &beside,
+        cast.as_deref(),
         Budget {
             states,
             go_on: &mut go_on,

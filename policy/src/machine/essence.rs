@@ -1,7 +1,8 @@
 //! What of a machine decides its future, for those who look at all of its states (see `crate::prove`).
 //!
-//! Left out is what only counts on and what is only shown: IDs (but for their order, where there are rules), the clock, `since`, how many starts there were, the ramp that once
-//! led to a gain. Of arrivals only their order is kept. Fades, and whether a source is pulled, are left out too: a fade begins when
+//! Left out is what only counts on and what is only shown: IDs (but for their order, where there are rules or domains), the clock
+//! (but for how long requests to domains may take yet), `since`, how many starts there were, the ramp that once led to a gain.
+//! Of arrivals only their order is kept. Fades, and whether a source is pulled, are left out too: a fade begins when
 //! its source falls silent, ends by itself, and nothing else looks at it. Sources that are `alike` may change places. Every field
 //! is named here, so that one that is added must be decided on.
 
@@ -36,16 +37,15 @@ impl Machine {
             acted: _,
             ramps: _,
         } = self;
-        // No domain is registered while all states are looked at.
         let State {
-            now: _,
+            now,
             order: _,
             last_connection: _,
             sources,
             sinks,
             connections,
             ids: _,
-            routing: _,
+            routing,
             ruled,
             system,
             class_volumes,
@@ -54,13 +54,13 @@ impl Machine {
             store_lost: _,
             used: _,
         } = state;
-        let ranks = ranks(connections, ruled);
+        let ranks = ranks(connections, ruled, routing.orders());
         let mut shares: Vec<(usize, Share, usize)> = Vec::with_capacity(sources.len());
         for (index, source) in sources.iter().enumerate() {
             let mut share = Share::default();
             source.tell(&mut share);
             for (rank, connection) in connections.values().enumerate().filter(|(_, it)| it.source == index) {
-                connection.tell(&ranks, &mut share);
+                connection.tell(&ranks, &routing.places_of(connection.held.iter()), &mut share);
                 // Rules go through connections in the order of their IDs.
                 share.words.push(if model.rules.is_empty() { 0 } else { rank as u32 });
             }
@@ -78,7 +78,7 @@ impl Machine {
         for (_, share, _) in &shares {
             sum.add(share.words.len() as u32);
             share.words.iter().for_each(|word| sum.add(*word));
-            let of = |other: &usize| places.get(*other).copied().unwrap_or(u32::MAX);
+            let of = |other: &usize| places.get(*other).copied().unwrap_or(*other as u32);
             share.others.iter().for_each(|other| sum.add(of(other)));
         }
         for SinkState { volume, mute } in sinks {
@@ -96,6 +96,7 @@ impl Machine {
             sum.add(u32::from(*kind as u16) << 16 | u32::from(*value as u16));
         }
         state.tell_used(&places, |word| sum.add(word));
+        routing.tell(*now, &ranks, &mut sum);
         sum.finish()
     }
 
@@ -110,13 +111,17 @@ impl Machine {
 }
 
 /// The order of arrivals, counted from 1 without gaps.
-fn ranks(connections: &BTreeMap<u16, Connection>, ruled: &Ruled) -> BTreeMap<u64, u32> {
+fn ranks(
+    connections: &BTreeMap<u16, Connection>,
+    ruled: &Ruled,
+    of_domains: impl Iterator<Item = u64>,
+) -> BTreeMap<u64, u32> {
     let orders = connections.values().filter_map(|connection| match connection.place {
         Place::Waiting(order) | Place::Admitted(order) | Place::Held { order, .. } => Some((order, 0)),
         Place::Idle | Place::Refused => None,
     });
     let pushed = ruled.pushed.values().map(|it| (it.order, 0));
-    let mut ranks: BTreeMap<u64, u32> = orders.chain(pushed).collect();
+    let mut ranks: BTreeMap<u64, u32> = orders.chain(pushed).chain(of_domains.map(|order| (order, 0))).collect();
     for (rank, place) in (1..).zip(ranks.values_mut()) {
         *place = rank;
     }
@@ -126,7 +131,7 @@ fn ranks(connections: &BTreeMap<u16, Connection>, ruled: &Ruled) -> BTreeMap<u64
 impl Ruled {
     fn tell(&self, ranks: &BTreeMap<u64, u32>, places: &[u32], sum: &mut Sum) {
         let Self { limits, pushed } = self;
-        let of = |index: Option<usize>| index.map_or(0, |index| places.get(index).map_or(u32::MAX, |place| place + 1));
+        let of = |index: Option<usize>| index.map_or(0, |index| places.get(index).copied().unwrap_or(index as u32) + 1);
         for held in limits {
             let Held {
                 source,
@@ -202,7 +207,7 @@ impl SourceState {
 }
 
 impl Connection {
-    fn tell(&self, ranks: &BTreeMap<u64, u32>, share: &mut Share) {
+    fn tell(&self, ranks: &BTreeMap<u64, u32>, holders: &[u32], share: &mut Share) {
         let Self {
             source: _,
             sink,
@@ -225,6 +230,7 @@ impl Connection {
         share
             .words
             .extend([*sink as u32, flags, *state as u32, place, detail, held.len() as u32]);
+        share.words.extend(holders);
     }
 }
 
@@ -259,7 +265,7 @@ impl SourceHeard {
 }
 
 /// Two sums of 64 bits.
-struct Sum([std::collections::hash_map::DefaultHasher; 2]);
+pub(super) struct Sum([std::collections::hash_map::DefaultHasher; 2]);
 
 impl Sum {
     fn new() -> Self {
@@ -268,8 +274,12 @@ impl Sum {
         sum
     }
 
-    fn add(&mut self, word: u32) {
+    pub fn add(&mut self, word: u32) {
         self.0.iter_mut().for_each(|sum| sum.write_u32(word));
+    }
+
+    pub fn all(&mut self, words: impl IntoIterator<Item = u32>) {
+        words.into_iter().for_each(|word| self.add(word));
     }
 
     fn finish(&self) -> u128 {

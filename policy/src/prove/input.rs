@@ -1,8 +1,11 @@
 //! What may happen: the alphabet of the exploration.
 
+use crate::command::error;
 use crate::model::{Model, Source};
-use crate::simulate::Action;
+use crate::simulate::cast::Ask;
 use crate::simulate::scenario::{guest_of, guests};
+use crate::simulate::world::World;
+use crate::simulate::{Action, Cast};
 use crate::{Machine, curve};
 
 /// One input.
@@ -29,11 +32,32 @@ impl Input {
         }
     }
 
+    /// A domain refuses or is lost, or (where they are) time goes on without an answer.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::Act(Action::Lose { .. }) => true,
+            Self::Act(Action::Ack { error, .. }) => *error != 0,
+            Self::Act(_) | Self::Lose(_) => false,
+            Self::Pass => true,
+        }
+    }
+
+    /// A client or a domain wants something new.
+    pub fn is_wish(&self) -> bool {
+        matches!(
+            self,
+            Self::Act(Action::Connect { .. } | Action::Disconnect { .. } | Action::Interrupt { .. })
+        )
+    }
+
     /// Whether it can happen now: a stream is started when it isn't running, and so on.
-    pub fn can_happen(&self, machine: &Machine) -> bool {
-        let connection = |source: usize, sink: usize| {
-            let mut all = machine.connections();
-            all.any(|it| (it.source, it.sink) == (source, sink))
+    pub fn can_happen(&self, machine: &Machine, world: &World) -> bool {
+        let connection = |source: usize, sink: usize| world.connection(machine, source, sink).is_some();
+        let sink_is_there = |sink: usize| {
+            let mut sinks = world.cast.sinks();
+            sinks
+                .find(|it| it.0 == sink)
+                .is_none_or(|it| world.is_there(machine, it.1))
         };
         let lives = |source: usize| {
             let running = machine.state_of(source).is_some_and(|it| it.running);
@@ -57,6 +81,11 @@ impl Input {
             Self::Act(Action::Disconnect { source, sink }) => connection(*source, *sink),
             Self::Act(Action::MuteSource { source, mute }) => machine.wanted(*source).is_some_and(|it| it.1 != *mute),
             Self::Act(Action::MuteSink { sink, mute }) => machine.volume(*sink).is_some_and(|it| it.1 != *mute),
+            Self::Act(Action::Connect { sink, .. }) => sink_is_there(*sink),
+            Self::Act(Action::Register { domain }) => !world.is_there(machine, *domain),
+            Self::Act(Action::Lose { domain }) => world.is_there(machine, *domain),
+            Self::Act(Action::Interrupt { source, on }) => world.interrupts(machine, *source) == Some(!on),
+            Self::Act(Action::Ack { domain, ask, .. }) => world.asked(*domain, *ask).is_some(),
             Self::Act(_) => true,
             Self::Lose(guest) => {
                 let sources = 0..machine.model().sources.len();
@@ -64,6 +93,8 @@ impl Input {
                     .into_iter()
                     .any(|source| of_guest(machine.model(), source, guest) && lives(source))
             }
+            // Where domains are, fades are passed over: nothing looks at them, and all times stay multiples of the time-outs.
+            Self::Pass if !world.cast.is_empty() => machine.ack_deadline().is_some(),
             Self::Pass => machine.next_deadline().is_some(),
         }
     }
@@ -128,6 +159,67 @@ pub(super) fn alphabet(model: &Model) -> Vec<Input> {
         actions.extend([low, high].map(|volume| Action::Volume { sink, volume }));
     }
     actions.into_iter().map(Input::Act).chain([Input::Pass]).collect()
+}
+
+/// What may happen where domains are: to them, and to the few streams and chimes in `some`.
+pub(super) fn with_domains(model: &Model, cast: &Cast, some: &[usize], in_order: bool) -> Vec<Input> {
+    let mut actions = Vec::new();
+    for domain in 0..cast.domains.len() {
+        actions.extend([Action::Register { domain }, Action::Lose { domain }]);
+    }
+    let (guests, chimes): (Vec<usize>, Vec<usize>) = (some.iter()).partition(|source| {
+        model
+            .sources
+            .get(**source)
+            .is_some_and(|it| guest_of(&it.name).is_some())
+    });
+    actions.extend(
+        chimes
+            .iter()
+            .flat_map(|&source| [true, false].map(|on| Action::Sound { source, on })),
+    );
+    actions.extend(
+        guests
+            .iter()
+            .flat_map(|&source| [Action::Start { source }, Action::Stop { source }]),
+    );
+    let fed: Vec<usize> = cast.gateways().map(|(_, it)| it.to).collect();
+    let own = cast.sources().map(|it| it.0).filter(|source| !fed.contains(source));
+    let own: Vec<usize> = own.collect();
+    let led = guests
+        .into_iter()
+        .filter(|source| !model.protected(*source) && cast.gateways().next().is_some());
+    for source in led.chain(own.iter().copied()) {
+        // What leads into a gateway is no end.
+        let leads_on = |sink: usize| cast.gateways().any(|(_, it)| it.from == sink);
+        for (sink, ..) in cast.sinks().filter(|it| !leads_on(it.0)) {
+            actions.extend([Action::Connect { source, sink }, Action::Disconnect { source, sink }]);
+        }
+    }
+    actions.extend(
+        own.into_iter()
+            .flat_map(|source| [true, false].map(|on| Action::Interrupt { source, on })),
+    );
+    let oldest = (0..cast.domains.len()).map(|domain| (domain, None));
+    let any = asks(cast).into_iter().map(|(domain, ask)| (domain, Some(ask)));
+    let acks: Vec<(usize, Option<Ask>)> = if in_order { oldest.collect() } else { any.collect() };
+    for (domain, ask) in acks {
+        actions.extend([0, error::NOT_POSSIBLE as u16].map(|error| Action::Ack { domain, ask, error }));
+    }
+    actions.into_iter().map(Input::Act).chain([Input::Pass]).collect()
+}
+
+/// All that domains can be asked.
+fn asks(cast: &Cast) -> Vec<(usize, Ask)> {
+    let mut asks = Vec::new();
+    for (source, domain, _) in cast.sources() {
+        asks.extend([Ask::State { source }, Ask::SourceVolume { source }].map(|ask| (domain, ask)));
+        for (sink, ..) in cast.sinks().filter(|it| it.1 == domain) {
+            asks.extend([Ask::Connect { source, sink }, Ask::Disconnect { source, sink }].map(|ask| (domain, ask)));
+        }
+    }
+    asks.extend(cast.sinks().map(|(sink, domain, _)| (domain, Ask::SinkVolume { sink })));
+    asks
 }
 
 /// A number for each source; those with the same may change places: they differ in nothing but their names, and no rule names one.

@@ -11,23 +11,26 @@
 //! doesn't replay).
 //!
 //! Zones are explored one at a time: what is heard at one depends on connections there, on streams that run and on users' mutes,
-//! never on another zone. A policy with rules is explored whole: rules may look at anything. [`Proof::abstraction`] says what is
-//! left out.
+//! never on another zone. A policy with rules is explored whole: rules may look at anything. Then domains of other processes, with a
+//! few streams. [`Proof::abstraction`] says what is left out.
 
+mod bounded;
 mod explore;
 mod input;
 mod promise;
 mod show;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::file::Document;
 use crate::model::Sink;
 use crate::simulate::scenario;
-use crate::simulate::{self, Action, Simulation};
+use crate::simulate::{self, Action, Cast, Simulation};
 use crate::{MUTE, Machine, Model, Time};
+use bounded::With;
 use explore::{Explorer, Found};
 use promise::Watch;
 
@@ -35,7 +38,7 @@ pub use promise::Promise;
 pub use show::text;
 
 /// What the exploration is about, and what it leaves out; part of every report.
-fn abstraction(model: &Model) -> Vec<&'static str> {
+fn abstraction(model: &Model, domains: &[With]) -> Vec<String> {
     let mut lines = vec![
         "inputs: every stream starts, stops, is released; every guest is lost and comes back; every chime sounds and ends; every \
          pair is connected and disconnected; every source and zone is muted and unmuted; time goes on to the next deadline",
@@ -58,13 +61,16 @@ fn abstraction(model: &Model) -> Vec<&'static str> {
         "of arrivals only the order counts; states that differ only in a fade under way count as one, and time is let go on from \
          the first of them",
         "a duck counts from the end of its ramp; safety sources are not held to each other's ceilings",
-        "domains of other processes (tuner, amplifier) are not there",
     ]);
+    let mut lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
+    lines.extend(bounded::abstraction(model, domains));
     lines
 }
 
 /// Shown after what breaks a promise, ms: what it comes to.
 const AFTERWARDS: Time = 1000;
+/// The same where domains may take their time: all that is waited for is over by then.
+const AFTER_DOMAINS: Time = 120_000;
 
 /// How much may be looked at.
 pub struct Budget<'c> {
@@ -124,7 +130,7 @@ pub struct Proof {
     /// What is legal and has no use.
     pub notes: Vec<String>,
     /// What all of it is about, and what is left out.
-    pub abstraction: Vec<&'static str>,
+    pub abstraction: Vec<String>,
 }
 
 impl Proof {
@@ -141,12 +147,14 @@ impl Proof {
     }
 }
 
-/// Looks at all states of a policy. `file` is its name as a scenario beside it would say it.
-pub fn prove(model: &Model, file: &str, budget: Budget<'_>) -> Proof {
+/// Looks at all states of a policy. `file` is its name as a scenario beside it would say it; `cast` are the domains it is to be
+/// seen with; `None`: those that it knows, or one that stands for any.
+pub fn prove(model: &Model, file: &str, cast: Option<&Cast>, budget: Budget<'_>) -> Proof {
     let Budget { states, go_on } = budget;
     let mut open = Promise::ALL.to_vec();
-    let mut found: Vec<(Option<usize>, Found)> = Vec::new();
+    let mut found: Vec<(Part, Found)> = Vec::new();
     let (mut met, mut fired) = (BTreeSet::new(), BTreeSet::new());
+    let domains = cast.map_or_else(|| bounded::expected(model), |cast| bounded::given(model, cast));
     let mut proof = Proof {
         promises: Vec::new(),
         states: 0,
@@ -154,16 +162,23 @@ pub fn prove(model: &Model, file: &str, budget: Budget<'_>) -> Proof {
         depth: 0,
         complete: true,
         notes: Vec::new(),
-        abstraction: abstraction(model),
+        abstraction: abstraction(model, &domains),
     };
     // Rules may look at anything, so with them everything is looked at together.
-    let zones: Vec<Option<usize>> = match model.rules.is_empty() {
-        true => (0..model.sinks.len()).map(Some).collect(),
-        false => vec![None],
+    let mut parts: Vec<Part> = match model.rules.is_empty() {
+        true => (0..model.sinks.len()).map(Part::Zone).collect(),
+        false => vec![Part::Whole],
     };
-    for zone in zones {
-        let part = zone.map_or_else(|| model.clone(), |zone| alone(model, zone));
-        let mut explorer = Explorer::new(&part, open.clone());
+    parts.extend(domains.into_iter().map(Part::Domains));
+    for part in parts {
+        let alone = match part {
+            Part::Zone(zone) => alone(model, zone),
+            _ => model.clone(),
+        };
+        let mut explorer = match &part {
+            Part::Domains(with) => Explorer::with_domains(&alone, open.clone(), with),
+            _ => Explorer::new(&alone, open.clone()),
+        };
         explorer.run(states.saturating_sub(proof.states), go_on);
         let extent = explorer.extent;
         proof.states += extent.states;
@@ -173,13 +188,24 @@ pub fn prove(model: &Model, file: &str, budget: Budget<'_>) -> Proof {
         met.append(&mut explorer.met);
         fired.append(&mut explorer.fired);
         open.retain(|promise| explorer.found.iter().all(|it| it.promise != *promise));
-        found.extend(explorer.found.into_iter().map(|it| (zone, it)));
+        found.extend(explorer.found.into_iter().map(|it| (part.clone(), it)));
     }
     proof.promises = Promise::ALL
         .map(|promise| judged(model, file, promise, &found, &proof))
         .to_vec();
     proof.notes = notes(model, &met, &fired, proof.complete);
     proof
+}
+
+/// What is explored on its own.
+#[derive(Clone, Debug)]
+enum Part {
+    /// One zone.
+    Zone(usize),
+    /// All zones together.
+    Whole,
+    /// Domains, all zones, and some streams.
+    Domains(With),
 }
 
 /// The policy as one zone sees it.
@@ -203,9 +229,9 @@ fn alone(model: &Model, zone: usize) -> Model {
     alone
 }
 
-fn judged(model: &Model, file: &str, promise: Promise, found: &[(Option<usize>, Found)], proof: &Proof) -> Judged {
+fn judged(model: &Model, file: &str, promise: Promise, found: &[(Part, Found)], proof: &Proof) -> Judged {
     let verdict = match found.iter().find(|(_, it)| it.promise == promise) {
-        Some((zone, found)) => replayed(model, file, *zone, found),
+        Some((part, found)) => replayed(model, file, part, found),
         None if proof.complete => Verdict::Proven,
         None => Verdict::NotDecided {
             why: format!(
@@ -222,9 +248,9 @@ fn judged(model: &Model, file: &str, promise: Promise, found: &[(Option<usize>, 
 }
 
 /// A step of an exploration of one zone as one of the whole policy.
-fn whole(action: &Action, zone: Option<usize>) -> Action {
+fn whole(action: &Action, part: &Part) -> Action {
     let mut action = action.clone();
-    let Some(zone) = zone else { return action };
+    let Part::Zone(zone) = *part else { return action };
     match &mut action {
         Action::Connect { sink, .. }
         | Action::Disconnect { sink, .. }
@@ -236,13 +262,18 @@ fn whole(action: &Action, zone: Option<usize>) -> Action {
 }
 
 /// Writes the counter-example as a scenario, runs that on the whole policy, and looks whether the promise is broken there.
-fn replayed(model: &Model, file: &str, zone: Option<usize>, found: &Found) -> Verdict {
+fn replayed(model: &Model, file: &str, part: &Part, found: &Found) -> Verdict {
+    let nobody = Arc::default();
+    let cast = match part {
+        Part::Domains(with) => &with.cast,
+        _ => &nobody,
+    };
     let steps: Vec<(Time, Action)> = found
         .steps
         .iter()
-        .map(|(at, action)| (*at, whole(action, zone)))
+        .map(|(at, action)| (*at, whole(action, part)))
         .collect();
-    let text = as_scenario(model, file, found, &steps);
+    let text = as_scenario(model, cast, file, found, &steps);
     let document = Document::parse(&text);
     let scenario = scenario::read(&document, model);
     let unreadable = document.finish("counter-example").errors() > 0;
@@ -258,18 +289,28 @@ fn replayed(model: &Model, file: &str, zone: Option<usize>, found: &Found) -> Ve
     }
 }
 
-fn as_scenario(model: &Model, file: &str, found: &Found, steps: &[(Time, Action)]) -> String {
+fn as_scenario(model: &Model, cast: &Cast, file: &str, found: &Found, steps: &[(Time, Action)]) -> String {
+    let afterwards = match (cast.is_empty(), found.promise) {
+        (false, Promise::Answered) => AFTER_DOMAINS,
+        _ => AFTERWARDS,
+    };
     let mut text = format!(
-        "# {}\n# broken: {}\nversion = 1\npolicy = \"{file}\"\ntitle = \"{}\"\nuntil = {}\n\nsteps = [\n",
+        "# {}\n# broken: {}\nversion = 1\npolicy = \"{file}\"\ntitle = \"{}\"\nuntil = {}\n\n",
         found.promise.text(),
         found.what,
         found.promise.text(),
-        found.at + AFTERWARDS
+        found.at + afterwards
     );
+    text += "steps = [\n";
     for (at, action) in steps {
-        text += &format!("  {{ at = {at}, {} }},\n", action.toml(model));
+        text += &format!("  {{ at = {at}, {} }},\n", action.toml(model, cast));
     }
-    text + "]\n"
+    text += "]\n";
+    if !cast.is_empty() {
+        text.push('\n');
+        text += &cast.toml(model);
+    }
+    text.trim_end().to_owned() + "\n"
 }
 
 /// How rules fought on a machine's last event, if they did.
@@ -280,31 +321,38 @@ pub(crate) fn fight(machine: &Machine) -> Option<String> {
 /// How a scenario breaks a promise, if it does.
 fn breaks(model: &Model, scenario: &simulate::Scenario, promise: Promise) -> Option<String> {
     let watch = Watch::new(model);
-    let mut simulation = Simulation::new(model.clone(), |guest| !scenario.absent.contains(guest));
-    let broken = |simulation: &Simulation| {
+    let mut simulation = Simulation::new(model.clone(), scenario.cast.clone(), |guest| {
+        !scenario.absent.contains(guest)
+    });
+    // With domains, what is on its way may only need time.
+    let waits = promise == Promise::Answered && !scenario.cast.is_empty();
+    let state = |simulation: &Simulation| {
         let mut breaches = Vec::new();
         watch.state(simulation.machine(), &[promise], &mut breaches);
         breaches.into_iter().next()
     };
+    let broken = |simulation: &Simulation| (!waits).then(|| state(simulation))?;
     let mut breach = broken(&simulation);
     for step in &scenario.steps {
         breach = breach.or_else(|| passes(&mut simulation, step.at));
         let code = simulation.act(step.at, &step.action, step.line);
         breach = breach.or_else(|| simulation.fight().map(|what| (Promise::Fights, what)));
-        breach = breach.or_else(|| Watch::reply(simulation.machine(), &step.action, code));
+        breach = breach.or_else(|| Watch::reply(simulation.machine(), simulation.world(), &step.action, code));
         breach = breach.filter(|it| it.0 == promise).or_else(|| broken(&simulation));
     }
     breach = breach
         .or_else(|| passes(&mut simulation, scenario.end))
         .filter(|it| it.0 == promise);
-    breach.or_else(|| broken(&simulation)).map(|(_, what)| what)
+    breach.or_else(|| state(&simulation)).map(|(_, what)| what)
 }
 
 /// Lets time go on, and says what it breaks by that alone.
 fn passes(simulation: &mut Simulation, until: Time) -> Option<promise::Breach> {
     let before = simulation.machine().heard().clone();
+    let late = simulation.machine().ack_deadline().is_some_and(|due| due <= until);
     simulation.pass(until);
-    Watch::time(&before, simulation.machine())
+    // A domain that doesn't acknowledge is something that happens.
+    (!late).then(|| Watch::time(&before, simulation.machine()))?
 }
 
 /// Lines that were never used; only where every state was seen.

@@ -1,13 +1,16 @@
 //! What every state has to keep, judged from outside: from what was done and what the machine shows, not from how it decides.
 
+mod domains;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::command::{ConnectionState, error};
-use crate::effect::{Cause, CauseKind, Heard, Tap};
+use crate::effect::{Cause, CauseKind, EXTERNAL, Heard, Tap};
 use crate::rules::action::{Action as Ruled, Live};
 use crate::simulate::Action;
+use crate::simulate::world::World;
 use crate::text::decibels;
 use crate::{MUTE, Machine, Model, Time, curve};
 
@@ -71,8 +74,10 @@ impl Watch {
             let found = match promise {
                 Promise::Safety => safety(machine),
                 Promise::Ceiling => ceiling(machine),
-                Promise::Lasting => lasting(machine).or_else(|| self.fade(machine)),
-                Promise::Answered => answered(machine),
+                Promise::Lasting => lasting(machine)
+                    .or_else(|| domains::held_down(machine))
+                    .or_else(|| self.fade(machine)),
+                Promise::Answered => answered(machine).or_else(|| domains::on_the_way(machine)),
                 Promise::Fights => None,
             };
             breaches.extend(found.map(|what| (*promise, what)));
@@ -80,14 +85,12 @@ impl Watch {
     }
 
     /// What an answer breaks.
-    pub fn reply(machine: &Machine, action: &Action, code: Option<i16>) -> Option<Breach> {
+    pub fn reply(machine: &Machine, world: &World, action: &Action, code: Option<i16>) -> Option<Breach> {
         let broken = |what: &str| Some((Promise::Answered, what.to_owned()));
         match (action, code) {
             (_, None) if action.is_call() => broken("a call is not answered"),
             (Action::Connect { source, sink }, Some(error::OK)) => {
-                let mut all = machine.connections();
-                let made = all.any(|it| (it.source, it.sink) == (*source, *sink));
-                if made {
+                if world.connection(machine, *source, *sink).is_some() {
                     None
                 } else {
                     broken("Connect is answered 0, and there is no connection")
@@ -129,7 +132,10 @@ impl Watch {
     /// A fade ends, and no ramp is longer than the file's longest.
     fn fade(&self, machine: &Machine) -> Option<String> {
         let now = machine.now();
-        let due = machine.next_deadline()?;
+        // What a domain owes is another promise's.
+        let due = machine
+            .next_deadline()
+            .filter(|due| Some(*due) != machine.ack_deadline())?;
         if due <= now {
             return Some(format!("a fade that was over at {due} ms goes on"));
         }
@@ -235,7 +241,7 @@ fn safety(machine: &Machine) -> Option<String> {
 /// Whether a source makes itself heard at a sink, or would if it weren't held up.
 fn is_there(machine: &Machine, source: usize, sink: usize) -> bool {
     let Some(state) = machine.state_of(source) else {
-        return false;
+        return domains::is_there(machine, source);
     };
     if state.protected {
         let model = machine.model();
@@ -245,6 +251,9 @@ fn is_there(machine: &Machine, source: usize, sink: usize) -> bool {
 }
 
 fn is_heard(machine: &Machine, source: usize, sink: usize) -> bool {
+    if source >= EXTERNAL {
+        return domains::is_there(machine, source);
+    }
     let protected = machine.state_of(source).is_some_and(|it| it.protected);
     let connected = |source, sink| {
         let mut all = machine

@@ -85,7 +85,7 @@ impl Checked {
     fn because(&mut self, simulation: &Simulation, there: &There, wanted: &Expectation) {
         let Some((cause, by)) = wanted.because else { return };
         self.count += 1;
-        let by = by.map(|by| simulation.source(by));
+        let by = by.map(|by| simulation.name(by));
         let meets = |(is, is_by): &(&str, Option<String>)| *is == cause && (by.is_none() || *is_by == by);
         if there.causes.iter().any(meets) {
             return;
@@ -103,7 +103,7 @@ impl Checked {
     fn state(&mut self, simulation: &Simulation, there: &There, wanted: &Expectation) {
         let Some(state) = wanted.state else { return };
         self.count += 1;
-        let mut all = simulation.machine().connections();
+        let mut all = simulation.connections();
         let is = all.find(|it| (it.source, it.sink) == (wanted.source, wanted.sink));
         let is = is.map_or(Wanted::None, |it| Wanted::State(it.state));
         if is == state {
@@ -175,7 +175,7 @@ impl There {
             "it doesn't sound at that time"
         };
         Self {
-            name: format!("{} at {}", simulation.source(source), simulation.sink(sink)),
+            name: format!("{} at {}", simulation.name(source), simulation.sink(sink)),
             decibels: decibels(simulation.amplitude(source, sink)),
             causes: causes.iter().map(|cause| named(cause.kind)).collect(),
             why: if words.is_empty() {

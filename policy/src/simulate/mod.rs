@@ -11,22 +11,28 @@
 //! linear in amplitude, from where the gain is at that moment. A decision takes effect here at once; in the engine at its next
 //! period's edge.
 
+mod action;
+pub mod cast;
 mod expect;
 mod lane;
 pub mod scenario;
 mod svg;
 mod table;
+pub(crate) mod world;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::command::{Call, ConnectionState};
+use crate::command::ConnectionState;
 use crate::effect::{CauseKind, Effect};
-use crate::machine::ConnectionStatus;
 use crate::report::Diagnostic;
+use crate::routing_command::DomainRequest;
 use crate::{Db10, Event, MUTE, Machine, Model, Time};
+use world::World;
 
+pub use cast::Cast;
 pub use lane::{Lane, Turn};
 pub use scenario::{Action, Expectation, Scenario, Step};
 pub use svg::svg;
@@ -109,6 +115,13 @@ pub enum What {
         /// Line of the policy.
         line: u32,
     },
+    /// A domain is asked for something, or to give it up.
+    Asked {
+        /// Its name.
+        domain: String,
+        /// What.
+        request: String,
+    },
     /// A guest's control elements are set.
     Control {
         /// Source.
@@ -157,22 +170,31 @@ struct Shown {
     reasons: Vec<Reason>,
 }
 
+/// A connection, with the indices of model and cast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connected {
+    pub id: u16,
+    pub source: usize,
+    pub sink: usize,
+    pub state: ConnectionState,
+}
+
 /// A machine whose time is the scenario's.
 #[derive(Clone, Debug)]
 pub struct Simulation {
     machine: Machine,
     now: Time,
-    generation: u32,
+    world: World,
     entries: Vec<Entry>,
     fight: Option<String>,
     shown: BTreeMap<(usize, usize), Shown>,
-    connections: BTreeMap<u16, ConnectionStatus>,
+    connections: BTreeMap<u16, Connected>,
     lanes: BTreeMap<(usize, usize), Lane>,
 }
 
 /// Runs a scenario.
 pub fn run(model: Model, scenario: &Scenario) -> Timeline {
-    let mut simulation = Simulation::new(model, |guest| !scenario.absent.contains(guest));
+    let mut simulation = Simulation::new(model, scenario.cast.clone(), |guest| !scenario.absent.contains(guest));
     let mut checked = expect::Checked::default();
     let mut expectations = scenario.expectations.iter().peekable();
     for step in &scenario.steps {
@@ -199,64 +221,6 @@ pub fn run(model: Model, scenario: &Scenario) -> Timeline {
     }
 }
 
-/// What the machine is told of an action; a start has the next of `generation`.
-pub(crate) fn events(machine: &Machine, action: &Action, generation: &mut u32) -> Vec<Event> {
-    let of_guest = |guest: &str, available: bool| {
-        let sources = machine.model().sources.iter().enumerate();
-        let of_it = sources.filter(|(_, it)| scenario::guest_of(&it.name) == Some(guest));
-        of_it
-            .map(|(source, _)| Event::Available { source, available })
-            .collect()
-    };
-    let source_id = |source| machine.source_id(source).unwrap_or(0);
-    let sink_id = |sink| machine.sink_id(sink).unwrap_or(0);
-    let state = |mute| if mute { 1 } else { 2 };
-    let call = |call| vec![Event::Call { token: 1, call }];
-    match *action {
-        Action::Available { ref guest } => of_guest(guest, true),
-        Action::Gone { ref guest } => of_guest(guest, false),
-        Action::Start { source } => {
-            *generation = generation.wrapping_add(1);
-            vec![Event::StreamStarted {
-                source,
-                start_gen: *generation,
-            }]
-        }
-        Action::Stop { source } => vec![Event::StreamStopped { source }],
-        Action::Release { source } => vec![Event::StreamReleased { source }],
-        Action::Control { source, gain, mute } => vec![Event::UserGain { source, gain, mute }],
-        Action::Sound { source, on } => vec![Event::Sounding { source, on }],
-        Action::Connect { source, sink } => call(Call::Connect {
-            source: source_id(source),
-            sink: sink_id(sink),
-        }),
-        Action::Disconnect { source, sink } => {
-            // Nobody's ID where there is no connection: refused as a client's call would be.
-            let mut all = machine.connections();
-            let id = all
-                .find(|it| (it.source, it.sink) == (source, sink))
-                .map_or(0, |it| it.id);
-            call(Call::Disconnect { connection: id })
-        }
-        Action::Volume { sink, volume } => call(Call::SetVolume {
-            sink: sink_id(sink),
-            volume,
-        }),
-        Action::Gain { source, gain } => call(Call::SetSourceGain {
-            source: source_id(source),
-            gain,
-        }),
-        Action::MuteSink { sink, mute } => call(Call::SetSinkMuteState {
-            sink: sink_id(sink),
-            state: state(mute),
-        }),
-        Action::MuteSource { source, mute } => call(Call::SetSourceMute {
-            source: source_id(source),
-            state: state(mute),
-        }),
-    }
-}
-
 fn state_word(state: ConnectionState) -> &'static str {
     match state {
         ConnectionState::Unknown => "unknown",
@@ -269,8 +233,8 @@ fn state_word(state: ConnectionState) -> &'static str {
 }
 
 impl Simulation {
-    /// A machine at its first start; `is_there` says of each guest whether it is there.
-    pub fn new(model: Model, is_there: impl Fn(&str) -> bool) -> Self {
+    /// A machine at its first start; `is_there` says of each guest whether it is there. No domain is, yet.
+    pub fn new(model: Model, cast: Arc<Cast>, is_there: impl Fn(&str) -> bool) -> Self {
         let mut machine = Machine::new(model);
         for source in 0..machine.model().sources.len() {
             let guest = machine.source_name(source).and_then(scenario::guest_of).map(&is_there);
@@ -287,7 +251,7 @@ impl Simulation {
         Self {
             machine,
             now: 0,
-            generation: 0,
+            world: World::new(cast),
             entries: Vec::new(),
             fight: None,
             shown: BTreeMap::new(),
@@ -299,6 +263,11 @@ impl Simulation {
     /// The machine.
     pub fn machine(&self) -> &Machine {
         &self.machine
+    }
+
+    /// What is around it.
+    pub(crate) fn world(&self) -> &World {
+        &self.world
     }
 
     /// The time, ms.
@@ -328,11 +297,11 @@ impl Simulation {
     /// Does something at a time; the code of its answer, if it is answered. `line` is where the scenario says so.
     pub fn act(&mut self, at: Time, action: &Action, line: u32) -> Option<i16> {
         self.pass(at);
-        let step = action.toml(self.machine.model());
+        let step = action.toml(self.machine.model(), &self.world.cast);
         self.note(What::Step { step, line });
         let mut code = None;
-        let events = events(&self.machine, action, &mut self.generation);
-        for event in events {
+        for part in self.world.parts(&self.machine, action) {
+            let event = self.world.event(&self.machine, part);
             code = self.step(event).or(code);
         }
         code
@@ -344,6 +313,7 @@ impl Simulation {
 
     fn step(&mut self, event: Event) -> Option<i16> {
         let effects = self.machine.step(event, self.now);
+        self.world.note(&self.machine, &effects);
         self.note_rules();
         let mut code = None;
         for effect in effects {
@@ -360,6 +330,7 @@ impl Simulation {
                         muted: mute,
                     });
                 }
+                Effect::Domain { domain, request } => self.note_request(domain, &request),
                 _ => {}
             }
         }
@@ -389,21 +360,47 @@ impl Simulation {
         self.fight.clone()
     }
 
+    fn note_request(&mut self, domain: u16, request: &DomainRequest) {
+        let (cast, model) = (&self.world.cast, self.machine.model());
+        let what = match (request, self.world.understood(domain, request)) {
+            (DomainRequest::Abort { .. }, _) => "give up what is late".to_owned(),
+            (_, Some((_, ask))) => ask.text(model, cast),
+            (_, None) => return,
+        };
+        let name = self.machine.domain(domain).map_or("?", |it| &it.name).to_owned();
+        self.note(What::Asked {
+            domain: name,
+            request: what,
+        });
+    }
+
+    /// By the index that the machine has for it.
     fn source(&self, index: usize) -> String {
         self.machine.source_name(index).unwrap_or("?").to_owned()
     }
 
+    /// By the cast's index.
+    fn name(&self, index: usize) -> String {
+        self.world.cast.source_name(self.machine.model(), index).to_owned()
+    }
+
     fn sink(&self, index: usize) -> String {
-        self.machine
-            .model()
-            .sinks
-            .get(index)
-            .map_or("?", |sink| &sink.name)
-            .to_owned()
+        self.world.cast.sink_name(self.machine.model(), index).to_owned()
+    }
+
+    /// All main connections, and segments in zones, with the cast's indices.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = Connected> + '_ {
+        let built_in = self.machine.connections().map(|it| Connected {
+            id: it.id,
+            source: it.source,
+            sink: it.sink,
+            state: it.state,
+        });
+        built_in.chain(self.world.mains(&self.machine))
     }
 
     fn note_connections(&mut self) {
-        let now: BTreeMap<u16, ConnectionStatus> = self.machine.connections().map(|it| (it.id, it)).collect();
+        let now: BTreeMap<u16, Connected> = self.connections().map(|it| (it.id, it)).collect();
         let before = std::mem::take(&mut self.connections);
         let gone = before.iter().filter(|(id, _)| !now.contains_key(id));
         let gone = gone.map(|(id, it)| (*id, *it, ConnectionState::Disconnected));
@@ -412,7 +409,7 @@ impl Simulation {
             .filter(|(id, it)| before.get(id).map(|it| it.state) != Some(it.state));
         let changed = changed.map(|(id, it)| (*id, *it, it.state));
         for (id, it, state) in gone.chain(changed).collect::<Vec<_>>() {
-            let (source, sink, state) = (self.source(it.source), self.sink(it.sink), state_word(state));
+            let (source, sink, state) = (self.name(it.source), self.sink(it.sink), state_word(state));
             self.note(What::Connection {
                 id,
                 source,

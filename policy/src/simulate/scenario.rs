@@ -28,14 +28,33 @@
 //! | `volume` | a client's call: a sink | `value`, `reply` |
 //! | `gain` | a client's call: a source | `db`, `reply` |
 //! | `mute`, `unmute` | a client's call: a sink or a source | `reply` |
+//! | `register`, `lose` | a domain of another process registers, or leaves the bus | |
+//! | `ack` | a domain acknowledges its oldest request, or a certain one | `request` (`connect`, `disconnect`, `state`, `volume`) with its `source` and `sink`, `error` |
+//! | `interrupt`, `interrupt_over` | a domain's source begins or ends to sound on its own | |
+//!
+//! Domains are declared, and are there once they `register`; what isn't acknowledged is late after 5 s, as in the daemon:
+//! ```toml
+//! [[domains]]
+//! name = "amplifier"
+//! sources = [{ name = "tuner", class = "media" }, { name = "amplifier input", class = "media" }]
+//! sinks = ["speakers"]
+//! gateways = [{ from = "cabin", to = "amplifier input" }]
+//! ```
+//! Their sources and sinks can be connected and disconnected as others, and the state of such a connection be expected; how
+//! loud they are is their domain's.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use super::cast::{self, Ask, Cast};
 use crate::command::ConnectionState;
 use crate::effect::CauseKind;
+use crate::effect::EXTERNAL;
 use crate::file::{Document, Found, Table, code, listed};
 use crate::report::{Diagnostic, Span};
 use crate::{Db10, Model, Time};
+
+pub use super::action::Action;
 
 /// Longest scenario, ms: a day.
 const LONGEST: i64 = 86_400_000;
@@ -43,75 +62,6 @@ const LONGEST: i64 = 86_400_000;
 const AFTERWARDS: Time = 500;
 /// How far a gain may be from an expected one, 0.001 dB, where the file doesn't say.
 const TOLERANCE: u32 = 100;
-
-/// Something done to the machine. Indices are the model's.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "the module's table")]
-pub enum Action {
-    Available { guest: String },
-    Gone { guest: String },
-    Start { source: usize },
-    Stop { source: usize },
-    Release { source: usize },
-    Control { source: usize, gain: Db10, mute: bool },
-    Sound { source: usize, on: bool },
-    Connect { source: usize, sink: usize },
-    Disconnect { source: usize, sink: usize },
-    Volume { sink: usize, volume: i16 },
-    Gain { source: usize, gain: Db10 },
-    MuteSink { sink: usize, mute: bool },
-    MuteSource { source: usize, mute: bool },
-}
-
-impl Action {
-    /// As its line in a scenario has it, without braces and time.
-    pub fn toml(&self, model: &Model) -> String {
-        let source = |index: &usize| model.sources.get(*index).map_or("?", |it| it.name.as_str());
-        let sink = |index: &usize| model.sinks.get(*index).map_or("?", |it| it.name.as_str());
-        let gain = |gain: &Db10| match *gain {
-            crate::MUTE => "\"mute\"".to_owned(),
-            gain => format!("{:.1}", f64::from(gain) / 10.0),
-        };
-        let on = |mute: &bool| if *mute { "mute" } else { "unmute" };
-        match self {
-            Self::Available { guest } => format!("available = \"{guest}\""),
-            Self::Gone { guest } => format!("gone = \"{guest}\""),
-            Self::Start { source: it } => format!("start = \"{}\"", source(it)),
-            Self::Stop { source: it } => format!("stop = \"{}\"", source(it)),
-            Self::Release { source: it } => format!("release = \"{}\"", source(it)),
-            Self::Control {
-                source: it,
-                gain: db,
-                mute,
-            } => {
-                format!("control = \"{}\", db = {}, muted = {mute}", source(it), gain(db))
-            }
-            Self::Sound { source: it, on: true } => format!("sound = \"{}\"", source(it)),
-            Self::Sound { source: it, on: false } => format!("silence = \"{}\"", source(it)),
-            Self::Connect { source: it, sink: at } => format!("connect = \"{}\", to = \"{}\"", source(it), sink(at)),
-            Self::Disconnect { source: it, sink: at } => {
-                format!("disconnect = \"{}\", from = \"{}\"", source(it), sink(at))
-            }
-            Self::Volume { sink: at, volume } => format!("volume = \"{}\", value = {volume}", sink(at)),
-            Self::Gain { source: it, gain: db } => format!("gain = \"{}\", db = {}", source(it), gain(db)),
-            Self::MuteSink { sink: at, mute } => format!("{} = \"{}\"", on(mute), sink(at)),
-            Self::MuteSource { source: it, mute } => format!("{} = \"{}\"", on(mute), source(it)),
-        }
-    }
-
-    /// Whether it is a client's call, which is answered.
-    pub fn is_call(&self) -> bool {
-        matches!(
-            self,
-            Self::Connect { .. }
-                | Self::Disconnect { .. }
-                | Self::Volume { .. }
-                | Self::Gain { .. }
-                | Self::MuteSink { .. }
-                | Self::MuteSource { .. }
-        )
-    }
-}
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +111,8 @@ pub struct Scenario {
     pub title: String,
     /// Guests that are not there at the start.
     pub absent: BTreeSet<String>,
+    /// Domains of other processes.
+    pub cast: Arc<Cast>,
     /// In the order of time.
     pub steps: Vec<Step>,
     /// In the order of time.
@@ -194,10 +146,25 @@ pub fn guests(model: &Model) -> Vec<&str> {
     guests
 }
 
+/// The model's names first, then the cast's.
 struct Names<'m> {
     guests: Vec<&'m str>,
     sources: Vec<&'m str>,
     sinks: Vec<&'m str>,
+    domains: Vec<&'m str>,
+    /// How many are the model's.
+    own: (usize, usize),
+}
+
+impl Names<'_> {
+    /// The index of the source at this place.
+    fn source(&self, place: usize) -> usize {
+        place.checked_sub(self.own.0).map_or(place, |place| EXTERNAL + place)
+    }
+
+    fn sink(&self, place: usize) -> usize {
+        place.checked_sub(self.own.1).map_or(place, |place| EXTERNAL + place)
+    }
 }
 
 /// Reads a scenario for a policy. What it says is meaningless when the document turns out to have errors.
@@ -207,10 +174,25 @@ pub fn read(doc: &Document<'_>, model: &Model) -> Scenario {
         version.integer(1..=1);
     }
     policy_of_again(&root);
+    let cast = cast::read(&root, model);
+    let of_domains = cast.sources().map(|it| it.2.name.as_str());
+    let sinks_of_domains = cast.sinks().map(|it| it.2);
     let names = Names {
         guests: guests(model),
-        sources: model.sources.iter().map(|it| it.name.as_str()).collect(),
-        sinks: model.sinks.iter().map(|it| it.name.as_str()).collect(),
+        sources: model
+            .sources
+            .iter()
+            .map(|it| it.name.as_str())
+            .chain(of_domains)
+            .collect(),
+        sinks: model
+            .sinks
+            .iter()
+            .map(|it| it.name.as_str())
+            .chain(sinks_of_domains)
+            .collect(),
+        domains: cast.domains.iter().map(|it| it.name.as_str()).collect(),
+        own: (model.sources.len(), model.sinks.len()),
     };
     let title = root.get("title").and_then(|value| value.text());
     let absent = root
@@ -232,6 +214,7 @@ pub fn read(doc: &Document<'_>, model: &Model) -> Scenario {
     Scenario {
         title: title.map_or("", |found| found.value).to_owned(),
         absent,
+        cast: Arc::new(cast.clone()),
         steps,
         expectations,
         end: end.unwrap_or(last + AFTERWARDS).max(last),
@@ -304,7 +287,7 @@ fn presence(table: &Table<'_>, action: &Action, names: &Names<'_>, away: &mut BT
     }
 }
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 19] = [
     "available",
     "gone",
     "start",
@@ -319,6 +302,11 @@ const VERBS: [&str; 14] = [
     "gain",
     "mute",
     "unmute",
+    "register",
+    "lose",
+    "ack",
+    "interrupt",
+    "interrupt_over",
 ];
 
 fn time(table: &Table<'_>) -> Option<Found<Time>> {
@@ -349,8 +337,17 @@ fn step(table: &Table<'_>, names: &Names<'_>) -> Option<(Found<Time>, Action)> {
 }
 
 fn action(table: &Table<'_>, verb: &'static str, names: &Names<'_>) -> Option<Action> {
-    let source = |key| Some(table.get(key)?.name_of("source", "sources", &names.sources)?.value);
-    let sink = |key, cure: &str| Some(table.need(key, cure)?.name_of("sink", "sinks", &names.sinks)?.value);
+    let source = |key| Some(names.source(table.get(key)?.name_of("source", "sources", &names.sources)?.value));
+    let own = |key| {
+        Some(
+            table
+                .get(key)?
+                .name_of("source", "sources", &names.sources[..names.own.0])?
+                .value,
+        )
+    };
+    let sink = |key, cure: &str| Some(names.sink(table.need(key, cure)?.name_of("sink", "sinks", &names.sinks)?.value));
+    let domain = |key| Some(table.get(key)?.name_of("domain", "domains", &names.domains)?.value);
     let guest = || {
         let found = table.get(verb)?.name_of("guest", "guests", &names.guests)?;
         names.guests.get(found.value).map(|guest| (*guest).to_owned())
@@ -405,19 +402,80 @@ fn action(table: &Table<'_>, verb: &'static str, names: &Names<'_>) -> Option<Ac
             }
         }
         "gain" => {
-            let (source, gain) = (source(verb), gain());
+            let (source, gain) = (own(verb), gain());
             Action::Gain {
                 source: source?,
                 gain: gain?,
             }
         }
+        "register" => Action::Register { domain: domain(verb)? },
+        "lose" => Action::Lose { domain: domain(verb)? },
+        "ack" => ack(table, domain(verb)?, names)?,
+        "interrupt" | "interrupt_over" => Action::Interrupt {
+            source: of_domain(table, verb, names)?,
+            on: verb == "interrupt",
+        },
         _ => mute(table, verb, names)?,
+    })
+}
+
+/// A domain's source.
+fn of_domain(table: &Table<'_>, key: &'static str, names: &Names<'_>) -> Option<usize> {
+    let place = table.get(key)?.name_of(
+        "source of a domain",
+        "sources of domains",
+        &names.sources[names.own.0..],
+    )?;
+    Some(EXTERNAL + place.value)
+}
+
+/// An ack: of the oldest request, or of the one that `request`, `source` and `sink` say.
+fn ack(table: &Table<'_>, domain: usize, names: &Names<'_>) -> Option<Action> {
+    let error = table.get("error").map(|value| value.integer(0..=11));
+    let error = error.map_or(Some(0), |read| read.map(|found| found.value as u16))?;
+    let Some(request) = table.get("request") else {
+        return Some(Action::Ack {
+            domain,
+            ask: None,
+            error,
+        });
+    };
+    let kinds: Vec<(&'static str, usize)> = Ask::KINDS.into_iter().zip(0..).collect();
+    let kind = request.word(&kinds)?.value;
+    let sink = || {
+        let sink = table.need("sink", "say which sink: `sink = \"speakers\"`")?;
+        let sinks = &names.sinks[names.own.1..];
+        Some(EXTERNAL + sink.name_of("sink of a domain", "sinks of domains", sinks)?.value)
+    };
+    let source = || {
+        table.need("source", "say which source: `source = \"tuner\"`")?;
+        of_domain(table, "source", names)
+    };
+    let ask = match kind {
+        0 => Ask::Connect {
+            source: source()?,
+            sink: sink()?,
+        },
+        1 => Ask::Disconnect {
+            source: source()?,
+            sink: sink()?,
+        },
+        2 => Ask::State { source: source()? },
+        _ if table.key_span("sink").is_some() => Ask::SinkVolume { sink: sink()? },
+        _ => Ask::SourceVolume { source: source()? },
+    };
+    Some(Action::Ack {
+        domain,
+        ask: Some(ask),
+        error,
     })
 }
 
 /// A stream of a guest.
 fn stream(table: &Table<'_>, verb: &'static str, names: &Names<'_>) -> Option<usize> {
-    let found = table.get(verb)?.name_of("source", "sources", &names.sources)?;
+    let found = table
+        .get(verb)?
+        .name_of("source", "sources", &names.sources[..names.own.0])?;
     if guest_of(names.sources.get(found.value)?).is_none() {
         let wrong = Diagnostic::error(code::CONFLICT, found.span, "a chime has no stream");
         table
@@ -429,7 +487,9 @@ fn stream(table: &Table<'_>, verb: &'static str, names: &Names<'_>) -> Option<us
 }
 
 fn chime(table: &Table<'_>, verb: &'static str, names: &Names<'_>) -> Option<usize> {
-    let found = table.get(verb)?.name_of("source", "sources", &names.sources)?;
+    let found = table
+        .get(verb)?
+        .name_of("source", "sources", &names.sources[..names.own.0])?;
     if guest_of(names.sources.get(found.value)?).is_some() {
         let wrong = Diagnostic::error(code::CONFLICT, found.span, "this is a guest's stream, not a chime");
         table
@@ -442,13 +502,17 @@ fn chime(table: &Table<'_>, verb: &'static str, names: &Names<'_>) -> Option<usi
 
 fn mute(table: &Table<'_>, verb: &'static str, names: &Names<'_>) -> Option<Action> {
     let mute = verb == "mute";
-    let all: Vec<&str> = names.sinks.iter().chain(&names.sources).copied().collect();
+    let own = &names.sources[..names.own.0];
+    let all: Vec<&str> = names.sinks.iter().chain(own).copied().collect();
     let found = table
         .get(verb)?
         .name_of("sink or source", "sinks and sources", &all)?
         .value;
     Some(match found.checked_sub(names.sinks.len()) {
-        None => Action::MuteSink { sink: found, mute },
+        None => Action::MuteSink {
+            sink: names.sink(found),
+            mute,
+        },
         Some(source) => Action::MuteSource { source, mute },
     })
 }
@@ -470,8 +534,9 @@ const CAUSES: [(&str, CauseKind); 13] = [
     ("suspended-by-rule", CauseKind::RuleSuspended),
 ];
 
-const STATES: [(&str, Wanted); 3] = [
+const STATES: [(&str, Wanted); 4] = [
     ("connected", Wanted::State(ConnectionState::Connected)),
+    ("connecting", Wanted::State(ConnectionState::Connecting)),
     ("suspended", Wanted::State(ConnectionState::Suspended)),
     ("none", Wanted::None),
 ];
@@ -508,12 +573,19 @@ fn expectation(table: &Table<'_>, names: &Names<'_>) -> Option<Expectation> {
         let found = Diagnostic::error(code::MISSING_KEY, table.span(), "nothing is expected here");
         table.doc().push(found.label("one at least of: db, because, state"));
     }
+    let beyond = source.is_some_and(|it| it.value >= names.own.0) || sink.is_some_and(|it| it.value >= names.own.1);
+    if let Some(span) = table.key_span("db").or(table.key_span("because")).filter(|_| beyond) {
+        let found = Diagnostic::error(code::CONFLICT, span, "how loud a domain's element is, its domain says");
+        table
+            .doc()
+            .push(found.label("not known here").help("expect its `state`"));
+    }
     Some(Expectation {
         at: at?.value,
-        source: source?.value,
-        sink: sink?.value,
+        source: names.source(source?.value),
+        sink: names.sink(sink?.value),
         gain: gain.map(|gain| (gain.value, within.map_or(TOLERANCE, |within| within.value))),
-        because: because.map(|found| (found.value.name(), by.map(|by| by.value))),
+        because: because.map(|found| (found.value.name(), by.map(|by| names.source(by.value)))),
         state: state.map(|found| found.value),
         span: table.span(),
     })

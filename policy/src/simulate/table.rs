@@ -40,6 +40,7 @@ fn words(entry: &Entry) -> [String; 2] {
             sink,
             state,
         } => [format!("  connection {id}, {source} to {sink}"), (*state).to_owned()],
+        What::Asked { domain, request } => [format!("  {domain} is asked"), request.clone()],
         What::Rule { rule, line } => [format!("  rule {rule}"), format!("line {line} of the policy")],
         What::Control {
             source,

@@ -130,10 +130,17 @@ impl Machine {
         }
     }
 
+    /// A guest's stream that isn't started: its connection is nobody's newcomer, as at a zone.
+    fn is_idle_stream(&self, main: &Main) -> bool {
+        let source = self.state.ids.sources.index(main.source);
+        let source = source.and_then(|source| self.state.sources.get(source));
+        source.is_some_and(|it| !it.running)
+    }
+
     fn ducks_at(&self, main: &Main) -> Vec<By> {
         let mut ducks = Vec::new();
         for (_, other) in self.there(main.sink) {
-            let apart = are_apart(&main.route, &other.route);
+            let apart = are_apart(&main.route, &other.route) || self.is_idle_stream(other);
             if other.source == main.source || apart || other.state != ConnectionState::Connected {
                 continue;
             }
@@ -193,7 +200,7 @@ impl Machine {
             .there(main.sink)
             .into_iter()
             .rev()
-            .filter(|it| it.1.order > main.order && !are_apart(&main.route, &it.1.route));
+            .filter(|it| it.1.order > main.order && !are_apart(&main.route, &it.1.route) && !self.is_idle_stream(it.1));
         let mut verdicts = newer.filter_map(|(_, it)| Some((self.pressure_of(main.class, it.class)?, it)));
         verdicts.find(|it| it.0.action == Holder::Pause)
     }

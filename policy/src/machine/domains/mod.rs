@@ -37,6 +37,7 @@ mod crossfade;
 mod early;
 mod known;
 mod levels;
+mod looks;
 mod lost;
 mod mains;
 mod matrix;

@@ -4,6 +4,7 @@ use super::mutant::{self, Mutant};
 use crate::Model;
 use crate::file::{Document, read};
 use crate::prove::{Budget, Promise, Proof, Verdict, prove};
+use crate::simulate::{Cast, scenario};
 
 const CAR: &str = r#"version = 1
 [zones.cabin]
@@ -55,7 +56,7 @@ fn proof(text: &str, states: usize) -> Proof {
         states,
         go_on: &mut || true,
     };
-    prove(&model, "car.toml", budget)
+    prove(&model, "car.toml", Some(&Cast::default()), budget)
 }
 
 #[test]
@@ -97,6 +98,60 @@ fn each_planted_fault_breaks_the_promise_it_is_about_and_its_scenario_replays() 
         mutant::ALL.iter().all(known),
         "one that only a restart shows, one that breaks no promise"
     );
+}
+
+/// A stream, and an amplifier that takes the zone's sound and has a tuner.
+const AMPLIFIER: &str = r#"version = 1
+policy = "car.toml"
+[[domains]]
+name = "amplifier"
+sources = [{ name = "input", class = "media" }, { name = "tuner", class = "media" }]
+sinks = ["speakers"]
+gateways = [{ from = "cabin", to = "input" }]
+"#;
+
+const ONE: &str = r#"version = 1
+[zones.cabin]
+[classes.media]
+[guests.ivi]
+streams.media = { class = "media", zone = "cabin" }
+"#;
+
+fn with_amplifier() -> Proof {
+    let model: Model = read(&Document::parse(ONE));
+    let document = Document::parse(AMPLIFIER);
+    let cast = scenario::read(&document, &model).cast;
+    assert_eq!(document.finish("amplifier.toml").to_string(), "");
+    let budget = Budget {
+        states: 30_000,
+        go_on: &mut || true,
+    };
+    prove(&model, "car.toml", Some(&cast), budget)
+}
+
+#[test]
+fn each_fault_in_what_is_about_domains_breaks_the_proof_with_an_amplifier() {
+    let sound = with_amplifier();
+    assert!(sound.complete && sound.is_proven(), "{sound:#?}");
+    let faults = [
+        (Mutant::NeverAborts, Promise::Answered),
+        (Mutant::ForgetsHold, Promise::Lasting),
+        (Mutant::KeepsLost, Promise::Answered),
+    ];
+    for (fault, promise) in faults {
+        let proof = mutant::with(fault, with_amplifier);
+
+        let judged = proof.promises.iter().find(|it| it.promise == promise).unwrap();
+        assert!(
+            matches!(judged.verdict, Verdict::Broken { .. }),
+            "{fault:?}: {:?}",
+            proof
+                .promises
+                .iter()
+                .map(|it| (it.promise, &it.verdict))
+                .collect::<Vec<_>>()
+        );
+    }
 }
 
 #[test]

@@ -259,6 +259,20 @@ fn one_ducked_at_the_amplifier_is_ducked_here() {
 }
 
 #[test]
+fn a_stream_that_is_connected_at_the_amplifier_and_not_started_ducks_nobody() {
+    let (mut rig, _, speakers) = car_with_amplifier(car());
+    start(&mut rig, MEDIA);
+    rig.connect(id(MEDIA), speakers);
+    rig.connect(id(PROMPT), speakers);
+    rig.ack_all();
+    assert_eq!(gain(&rig, MEDIA), 0);
+    start(&mut rig, PROMPT);
+    assert_eq!(gain(&rig, MEDIA), -140);
+    rig.step(Event::StreamStopped { source: PROMPT });
+    assert_eq!(gain(&rig, MEDIA), 0);
+}
+
+#[test]
 fn a_prompt_at_the_zone_ducks_what_runs_over_it() {
     let (mut rig, _, speakers) = car_with_amplifier(car());
     start(&mut rig, MEDIA);
