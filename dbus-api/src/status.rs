@@ -1,6 +1,6 @@
 //! What `org.carillon.Audio1.Status` returns, as JSON: filled by the control process, shown by `audioctl status`.
 //!
-//! Levels are dBFS (peak of the last meter period), gains dB, times as their names say. A level or gain of silence is
+//! Levels are dBFS (the highest of the last half second, the same for all who ask), gains dB, times as their names say. A level or gain of silence is
 //! `None` (JSON has no minus infinity). Unknown fields are ignored when read, absent ones take their default, so that an
 //! older `audioctl` reads a newer daemon.
 
@@ -24,6 +24,8 @@ pub struct Status {
     pub guests: Vec<Guest>,
     /// Domains of other processes.
     pub domains: Vec<Domain>,
+    /// Sinks of domains of other processes.
+    pub sinks: Vec<Sink>,
     /// Acks of domains that were too late, of nobody's request, or another's.
     pub dropped_acks: u64,
     /// The last events of the engines' flight recorders, in words, oldest first.
@@ -44,6 +46,28 @@ pub struct Domain {
     pub sources: usize,
     /// How many sinks.
     pub sinks: usize,
+    /// Requests it has not acknowledged yet.
+    pub owes: usize,
+    /// For how long the first of them has waited, ms.
+    pub owes_for_ms: u64,
+}
+
+/// A sink of a domain of another process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sink {
+    /// sinkID.
+    pub id: u16,
+    /// Name.
+    pub name: String,
+    /// Its domain, by name.
+    pub domain: String,
+    /// Its domain says that it is there.
+    pub available: bool,
+    /// mainVolume.
+    pub volume: i16,
+    /// Muted.
+    pub mute: bool,
 }
 
 /// One codec.
@@ -54,6 +78,8 @@ pub struct Codec {
     pub name: String,
     /// `alsa`, `cpal`, `wav`, `null`.
     pub backend: String,
+    /// What it plays on: a device, a file; empty where there is none.
+    pub device: String,
     /// Frames a second.
     pub rate: u32,
     /// Channels.
@@ -160,7 +186,7 @@ pub struct Route {
     pub connection: u16,
     /// `am_ConnectionState_e`: 1 connecting, 2 connected, 3 disconnecting, 4 disconnected, 5 suspended.
     pub state: i16,
-    /// Name of the zone.
+    /// Name of the zone, or of a domain's sink.
     pub zone: String,
 }
 
@@ -168,7 +194,8 @@ pub struct Route {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Reason {
-    /// `ducked`, `paused`, `delayed`, `rejected`, `sink muted`, `main volume`, `user mute`, `user gain`, `not running`.
+    /// `ducked`, `paused`, `delayed`, `rejected`, `sink muted`, `main volume`, `user mute`, `user gain`, `not running`, `limited`,
+    /// `muted by rule`, `suspended by rule`.
     pub cause: String,
     /// Because of this source; empty = of none.
     pub by: String,

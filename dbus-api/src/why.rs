@@ -2,15 +2,20 @@
 //!
 //! ```text
 //!  guest there? ─► stream started? ─► frames in its ring? ─► not digital silence? ─► own gain and mute ─►
-//!     route? not refused, delayed, paused? ─► zone's mute and volume ─► ducks ─► limiter ─► codec's clock runs ─► heard
+//!     route? not refused, delayed, paused, suspended? domain acknowledges, its sink is there? ─► zone's mute and volume ─►
+//!     ducks and rules' limits ─► limiter ─► codec's clock runs ─► heard (as far as can be seen: what the card does with it can't)
 //! ```
 //! It looks twice ([`source`], [`sink`] take what `Status` said some time apart): counters and levels say only together what goes on
-//! now. What it can't see is not in `Status`: a card's own mute, an amplifier that is off, the wrong output.
+//! now. What is not in `Status` is said of whatever is heard: a card's own mute, another device than the one meant.
 
 use serde::Serialize;
 
-use crate::status::{Codec, Direction, Reason, Status, Stream, StreamState, Tap, Zone};
+use crate::status::{Codec, Direction, Reason, Sink, Status, Stream, StreamState, Tap, Zone};
 
+/// `am_ConnectionState_e`.
+const CONNECTING: i16 = 1;
+const CONNECTED: i16 = 2;
+const DISCONNECTING: i16 = 3;
 /// A limiter that takes more than this is worth a word, dB.
 const LIMITED_DB: f32 = -0.5;
 
@@ -60,6 +65,8 @@ pub struct Why {
     pub heard: bool,
     /// Not heard: the first link that lets nothing through, one a zone. Heard: all that makes it quieter.
     pub links: Vec<Link>,
+    /// Heard: what nobody here can see of its way on, one a card.
+    pub beyond: Vec<Link>,
 }
 
 impl Why {
@@ -70,7 +77,7 @@ impl Why {
             (true, false) => format!("{} is heard, and quieter than it is meant to be\n", self.name),
             (false, _) => format!("{} is not heard\n", self.name),
         };
-        for link in &self.links {
+        for link in self.links.iter().chain(&self.beyond) {
             let at = if link.zone.is_empty() {
                 String::new()
             } else {
@@ -122,16 +129,20 @@ pub fn source(looks: Looks<'_>, name: &str) -> Option<Why> {
         links.extend(chime.zones.iter().filter_map(|zone| looks.codec_of(zone)));
     }
     let heard = chime.sounding && links.len() < chime.zones.len();
+    let zones = chime.zones.iter().map(String::as_str);
     Some(Why {
         name: format!("chime.{}", chime.name),
         heard,
         links,
+        beyond: looks.beyond(heard, zones),
     })
 }
 
 /// Why nothing is heard at a zone; `None` = there is none of that name.
 pub fn sink(looks: Looks<'_>, name: &str) -> Option<Why> {
-    let zone = looks.now.zones.iter().find(|zone| zone.name == name)?;
+    let Some(zone) = looks.now.zones.iter().find(|zone| zone.name == name) else {
+        return looks.sink_of_domain(name);
+    };
     let name = zone.name.clone();
     let chimes = looks
         .now
@@ -144,6 +155,7 @@ pub fn sink(looks: Looks<'_>, name: &str) -> Option<Why> {
             name,
             heard: false,
             links: vec![link],
+            beyond: Vec::new(),
         });
     }
     let streams = looks
@@ -175,7 +187,13 @@ pub fn sink(looks: Looks<'_>, name: &str) -> Option<Why> {
         let release = format!("a stream with this zone starts, or `audioctl connect SOURCE {name}`");
         links.push(Link::new("no-source", "no source is connected to it", release));
     }
-    Some(Why { name, heard, links })
+    let beyond = looks.beyond(heard, [name.as_str()].into_iter());
+    Some(Why {
+        name,
+        heard,
+        links,
+        beyond,
+    })
 }
 
 fn tap<'s>(stream: &'s Stream, zone: &str) -> Option<&'s Tap> {
@@ -210,16 +228,19 @@ impl<'s> Looks<'s> {
                 name,
                 heard: false,
                 links,
+                beyond: Vec::new(),
             };
         }
         if let Some(link) = of_guest(stream)
             .or_else(|| self.of_frames(stream))
             .or_else(|| of_user(stream))
+            .or_else(|| self.of_domains(stream))
         {
             return Why {
                 name,
                 heard: false,
                 links: vec![link],
+                beyond: Vec::new(),
             };
         }
         let taps: Vec<&Tap> = stream.taps.iter().collect();
@@ -233,12 +254,121 @@ impl<'s> Looks<'s> {
                 name,
                 heard: false,
                 links,
+                beyond: Vec::new(),
             };
         }
         let walked: Vec<(bool, Vec<Link>)> = taps.iter().map(|tap| self.tap(tap)).collect();
         let heard = walked.iter().any(|(heard, _)| *heard);
         let links = walked.into_iter().flat_map(|(_, links)| links).collect();
-        Why { name, heard, links }
+        let beyond = self.beyond(heard, taps.iter().map(|tap| tap.zone.as_str()));
+        Why {
+            name,
+            heard,
+            links,
+            beyond,
+        }
+    }
+
+    /// What a stream's connections over domains wait for, when it is heard nowhere else.
+    fn of_domains(&self, stream: &Stream) -> Option<Link> {
+        if stream.taps.iter().any(|tap| tap.gain_db.is_some()) {
+            return None;
+        }
+        let mut links = stream.routes.iter().filter_map(|route| {
+            let sink = self.now.sinks.iter().find(|sink| sink.name == route.zone)?;
+            self.of_sink(sink, route.state)
+        });
+        links.next()
+    }
+
+    /// A domain's sink that lets nothing through; `state` is that of a connection to it.
+    fn of_sink(&self, sink: &Sink, state: i16) -> Option<Link> {
+        let (name, domain) = (&sink.name, &sink.domain);
+        let owing = self
+            .now
+            .domains
+            .iter()
+            .find(|it| it.name == *domain)
+            .filter(|it| it.owes > 0);
+        let link = match (sink.available, state, owing) {
+            (false, ..) => Link::new(
+                "sink-unavailable",
+                format!("{name} is unavailable: domain {domain} says so"),
+                "the domain says that it is there again",
+            ),
+            (true, CONNECTING | DISCONNECTING, Some(owing)) => Link {
+                for_ms: Some(owing.owes_for_ms),
+                ..Link::new(
+                    "domain-not-acking",
+                    format!(
+                        "domain {domain} has not acknowledged {} of what it was asked",
+                        owing.owes
+                    ),
+                    "it acknowledges, or its time is over and the connection is given up",
+                )
+            },
+            _ if sink.mute => {
+                let release = format!("`audioctl unmute {name}`");
+                Link::new("sink-muted", format!("{name} is muted"), release)
+            }
+            _ => return None,
+        };
+        Some(link.at(name))
+    }
+
+    fn sink_of_domain(&self, name: &str) -> Option<Why> {
+        let sink = self.now.sinks.iter().find(|sink| sink.name == name)?;
+        let here = self
+            .now
+            .streams
+            .iter()
+            .flat_map(|it| &it.routes)
+            .filter(|it| it.zone == name);
+        let states: Vec<i16> = here.map(|route| route.state).collect();
+        let connected = states.contains(&CONNECTED);
+        let state = if connected {
+            CONNECTED
+        } else {
+            states.first().copied().unwrap_or(0)
+        };
+        let mut links: Vec<Link> = self.of_sink(sink, state).into_iter().collect();
+        if links.is_empty() && !connected {
+            let release = format!("`audioctl connect SOURCE {name}`, or a source of another domain is connected to it");
+            links.push(Link::new("no-source", "no stream is connected to it", release));
+        }
+        Some(Why {
+            name: name.to_owned(),
+            heard: links.is_empty(),
+            links,
+            beyond: Vec::new(),
+        })
+    }
+
+    /// Of what is heard at these zones: the devices that play it, for whoever hears nothing all the same.
+    fn beyond<'z>(&self, heard: bool, zones: impl Iterator<Item = &'z str>) -> Vec<Link> {
+        let mut links: Vec<Link> = Vec::new();
+        for zone in zones.filter(|_| heard) {
+            let codec = self.now.zones.iter().find(|it| it.name == zone).map(|it| &it.codec);
+            let codec = self.now.codecs.iter().find(|it| Some(&it.name) == codec);
+            let Some(codec) = codec.filter(|it| it.backend == "alsa" || it.backend == "cpal") else {
+                continue;
+            };
+            let device = if codec.device.is_empty() {
+                "the default device"
+            } else {
+                &codec.device
+            };
+            let text = format!(
+                "it leaves here for {device}; if nothing comes out of it, the card is muted or another is meant"
+            );
+            let release =
+                "the card's own mixer is opened (`alsamixer`), or `device` names another (`audiod doctor --codec`)";
+            let link = Link::new("card", text, release).at(zone);
+            if links.iter().all(|it| it.text != link.text) {
+                links.push(link);
+            }
+        }
+        links
     }
 
     /// What a source's ring and its samples say.
@@ -375,6 +505,14 @@ fn held_up(reason: &Reason, zone: &str) -> Option<Link> {
         }
         "delayed" => ("delayed", format!("it waits for {by}"), ends),
         "paused" => ("paused", format!("paused for {by}"), ends),
+        "suspended by rule" => {
+            let release = "a rule resumes it, or it is started or connected again".to_owned();
+            ("suspended-by-rule", "a rule has suspended it".to_owned(), release)
+        }
+        "muted by rule" => {
+            let release = "what the rule mutes it for ends, or a rule unmutes it".to_owned();
+            ("muted-by-rule", "a rule mutes it".to_owned(), release)
+        }
         _ => return None,
     };
     Some(named(reason, link, zone, text, release))
@@ -399,6 +537,11 @@ fn quieter(reason: &Reason, zone: &str) -> Option<Link> {
                 release,
             )
         }
+        "limited" => (
+            "limited-by-rule",
+            format!("turned down {takes} by a rule"),
+            "what the rule limits it for ends, or a rule lifts it".to_owned(),
+        ),
         "user gain" => {
             let release = "its volume is raised in the guest or with `audioctl volume`".to_owned();
             (

@@ -1,7 +1,9 @@
 //! `why`: one crafted status a cause, and what is said about it to the letter.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use dbus_api::status::{Chime, Codec, Direction, Guest, Reason, Status, Stream, StreamState, Tap, Zone};
+use dbus_api::status::{
+    Chime, Codec, Direction, Domain, Guest, Reason, Route, Sink, Status, Stream, StreamState, Tap, Zone,
+};
 use dbus_api::why::{Looks, Why, sink, source};
 
 fn reason(cause: &str, by: &str, gain_db: Option<f32>) -> Reason {
@@ -374,4 +376,109 @@ fn what_records_is_not_played_and_what_nobody_knows_has_no_answer() {
         now: &car,
     };
     assert_eq!((source(looks, "radio"), sink(looks, "roof")), (None, None));
+}
+
+#[test]
+fn limited_muted_or_suspended_by_a_rule_with_its_line_since_when_and_what_ends_it() {
+    let said = |cause: &str, gain: Option<f32>| media(|it| it.taps = vec![tap(gain, vec![reason(cause, "", gain)])]);
+    assert_eq!(
+        said("limited", Some(-20.0)),
+        "ivi.media is heard, and quieter than it is meant to be\n  at cabin: turned down by 20.0 dB by a rule (line 21 of the file)\n      \
+         for 3.2 s\n      until what the rule limits it for ends, or a rule lifts it\n"
+    );
+    assert_eq!(
+        said("muted by rule", None),
+        "ivi.media is not heard\n  at cabin: a rule mutes it (line 21 of the file)\n      for 3.2 s\n      \
+         until what the rule mutes it for ends, or a rule unmutes it\n"
+    );
+    assert_eq!(
+        said("suspended by rule", None),
+        "ivi.media is not heard\n  at cabin: a rule has suspended it (line 21 of the file)\n      for 3.2 s\n      \
+         until a rule resumes it, or it is started or connected again\n"
+    );
+}
+
+/// The media stream on its way to an amplifier's speakers.
+fn over_amplifier(state: i16, owes: usize, change: impl Fn(&mut Sink)) -> impl Fn(&mut Status) {
+    move |car| {
+        let mut sink = Sink {
+            name: "speakers".into(),
+            domain: "amplifier".into(),
+            available: true,
+            ..Sink::default()
+        };
+        change(&mut sink);
+        car.sinks = vec![sink];
+        car.domains = vec![Domain {
+            name: "amplifier".into(),
+            owes,
+            owes_for_ms: 1250,
+            ..Domain::default()
+        }];
+        car.streams[0].taps.clear();
+        car.streams[0].routes = vec![Route {
+            connection: 7,
+            state,
+            zone: "speakers".into(),
+        }];
+    }
+}
+
+#[test]
+fn sink_of_a_domain_unavailable() {
+    let gone = over_amplifier(4, 0, |sink| sink.available = false);
+    let said = "  at speakers: speakers is unavailable: domain amplifier says so\n      \
+                until the domain says that it is there again\n";
+    assert_eq!(
+        ask(&gone, "ivi.media").text(),
+        format!("ivi.media is not heard\n{said}")
+    );
+    assert_eq!(ask(&gone, "speakers").text(), format!("speakers is not heard\n{said}"));
+}
+
+#[test]
+fn domain_not_acking() {
+    let late = over_amplifier(1, 2, |_| {});
+    assert_eq!(
+        ask(&late, "ivi.media").text(),
+        "ivi.media is not heard\n  at speakers: domain amplifier has not acknowledged 2 of what it was asked\n      for 1.2 s\n      \
+         until it acknowledges, or its time is over and the connection is given up\n"
+    );
+}
+
+#[test]
+fn sink_of_a_domain_muted_or_without_a_source() {
+    let muted = over_amplifier(2, 0, |sink| sink.mute = true);
+    assert!(
+        ask(&muted, "speakers")
+            .text()
+            .contains("until `audioctl unmute speakers`")
+    );
+    let connected = over_amplifier(2, 0, |_| {});
+    assert!(ask(&connected, "speakers").heard);
+    let alone = |car: &mut Status| {
+        connected(car);
+        car.streams[0].routes.clear();
+    };
+    assert_eq!(ask(alone, "speakers").links[0].link, "no-source");
+}
+
+#[test]
+fn card_muted_or_wrong_device_is_named_since_it_can_not_be_seen() {
+    let said = ask(
+        |car| {
+            car.codecs[0].backend = "alsa".into();
+            car.codecs[0].device = "hw:1,0".into();
+        },
+        "ivi.media",
+    );
+    assert!(said.heard && said.beyond.len() == 1);
+    assert!(
+        said.text().contains(
+            "at cabin: it leaves here for hw:1,0; if nothing comes out of it, the card is muted or another is meant\n      \
+             until the card's own mixer is opened (`alsamixer`), or `device` names another (`audiod doctor --codec`)\n"
+        ),
+        "{}",
+        said.text()
+    );
 }

@@ -17,6 +17,8 @@ pub struct ChimeCell {
     pub begun: AtomicU32,
     /// Engine: the `wanted` it has sounded to the end.
     pub ended: AtomicU32,
+    /// Engine: how long one sounding is, frames of the codec.
+    pub frames: AtomicU32,
     /// Engine: codec frame at which the last sounding began.
     pub begun_at: AtomicU64,
 }

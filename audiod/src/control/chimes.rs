@@ -16,6 +16,8 @@ const WAITING: u32 = 16;
 struct Chime {
     name: String,
     engines: Vec<&'static EngineBlock>,
+    /// Of the first engine's codec.
+    rate: u32,
     sounding: bool,
 }
 
@@ -30,10 +32,14 @@ impl Chimes {
                 let mut zones = chime.zones.iter().filter_map(|&zone| system.zones.get(zone));
                 zones.any(|zone| zone.codec == codec)
             };
+            let first = (0..blocks.len()).find(|codec| sounds_here(*codec));
             let engines = blocks.iter().enumerate().filter(|(codec, _)| sounds_here(*codec));
             Chime {
                 name: chime.name.clone(),
                 engines: engines.map(|(_, block)| *block).collect(),
+                rate: first
+                    .and_then(|codec| system.codecs.get(codec))
+                    .map_or(48_000, |codec| codec.rate),
                 sounding: false,
             }
         });
@@ -92,6 +98,16 @@ impl Chimes {
         let cell = &chime.engines.first()?.chimes[index];
         let (wanted, ended) = (cell.wanted.load(Relaxed), cell.ended.load(Relaxed));
         Some((chime.sounding, u64::from(wanted), u64::from(ended)))
+    }
+
+    /// How long one sounding is, repeats and all, ms.
+    pub fn length_ms(&self, index: usize) -> u32 {
+        let Some(chime) = self.0.get(index) else { return 0 };
+        let frames = chime
+            .engines
+            .first()
+            .map_or(0, |block| block.chimes[index].frames.load(Relaxed));
+        u32::try_from(u64::from(frames) * 1000 / u64::from(chime.rate.max(1))).unwrap_or(u32::MAX)
     }
 
     /// Its name.

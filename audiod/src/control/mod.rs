@@ -14,6 +14,7 @@ mod domains;
 pub mod gains;
 pub mod guests;
 pub mod keep;
+pub mod levels;
 pub mod monitor;
 pub mod recorder;
 pub mod reload;
@@ -44,6 +45,7 @@ use chimes::Chimes;
 use gains::Gains;
 use guests::{Guests, News};
 use keep::{Begun, Keeper};
+use levels::{Levels, Meters};
 use monitor::{Happening, Names};
 use recorder::Recorders;
 use reload::Running;
@@ -97,6 +99,9 @@ struct Control {
     gains: Gains,
     chimes: Chimes,
     recorders: Recorders,
+    meters: Meters,
+    /// As last looked at.
+    levels: Levels,
     bus: Bus,
     /// Domains that were registered before setRoutingReady was said last.
     old_domains: BTreeSet<u16>,
@@ -128,6 +133,8 @@ impl Control {
             gains: Gains::new(&system, &engines),
             chimes: Chimes::new(&system, &engines),
             recorders: Recorders::new(&system, &engines),
+            meters: Meters::default(),
+            levels: Levels::default(),
             old_domains: BTreeSet::new(),
             bus: Bus::start(system.bus.as_deref(), plan.access.clone()).map_err(Failure::when("control: bus"))?,
             system,

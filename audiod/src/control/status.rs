@@ -1,9 +1,6 @@
 //! `Status`: everything there is to see, read out of the blocks and the policy when somebody asks.
 
-use std::sync::atomic::{
-    AtomicU32,
-    Ordering::{Acquire, Relaxed},
-};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use dbus_api::status::{Chime, Codec, Direction, Guest, Reason, Route, Status, Stream, StreamState, Tap, Zone};
 use policy::effect::{CauseKind, Tap as PolicyTap};
@@ -47,7 +44,8 @@ const RECENT: u64 = 32;
 
 impl Control {
     /// The JSON.
-    pub(super) fn status(&self) -> String {
+    pub(super) fn status(&mut self) -> String {
+        self.levels = self.meters.look(super::now_ms(), &self.system, &self.engines);
         let status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             codecs: (0..self.system.codecs.len()).map(|codec| self.codec(codec)).collect(),
@@ -58,6 +56,7 @@ impl Control {
             chimes: (0..self.system.chimes.len()).map(|chime| self.chime(chime)).collect(),
             guests: self.guests.all.iter().map(guest).collect(),
             domains: self.domains(),
+            sinks: self.sinks(),
             dropped_acks: self.machine.dropped_acks(),
             recent: self.recorders.last(RECENT),
         };
@@ -67,15 +66,16 @@ impl Control {
 
     fn codec(&self, index: usize) -> Codec {
         let (config, block) = (&self.system.codecs[index], self.engines[index]);
-        let backend = match config.backend {
-            Backend::Alsa { .. } => "alsa",
-            Backend::Cpal { .. } => "cpal",
-            Backend::Wav { .. } => "wav",
-            Backend::Null => "null",
+        let (backend, device) = match &config.backend {
+            Backend::Alsa { device, .. } => ("alsa", device.clone()),
+            Backend::Cpal { device, .. } => ("cpal", device.clone().unwrap_or_default()),
+            Backend::Wav { path, .. } => ("wav", path.display().to_string()),
+            Backend::Null => ("null", String::new()),
         };
         Codec {
             name: config.name.clone(),
             backend: backend.to_owned(),
+            device,
             rate: config.rate,
             channels: config.channels,
             period: config.period,
@@ -88,10 +88,9 @@ impl Control {
 
     fn zone(&self, index: usize) -> Zone {
         let config = &self.system.zones[index];
-        let meter = self.engines.get(config.codec).map(|block| &block.zones[index]);
         let (volume, mute) = self.machine.volume(index).unwrap_or_default();
         let curve = self.machine.model().sinks.get(index).map(|sink| sink.curve.as_slice());
-        let limiter = meter.map_or(0, |meter| meter.limiter.swap(0, Relaxed));
+        let (peak, limiter) = self.levels.zones.get(index).copied().unwrap_or((0.0, 1.0));
         Zone {
             id: self.machine.sink_id(index).unwrap_or(0),
             name: config.name.clone(),
@@ -104,12 +103,8 @@ impl Control {
             volume,
             volume_db: curve.and_then(|curve| decibels(policy::curve::gain(curve, volume))),
             mute,
-            peak_dbfs: meter.and_then(|meter| level(&meter.peak)),
-            limiter_db: if limiter == 0 {
-                0.0
-            } else {
-                20.0 * f32::from_bits(limiter).log10()
-            },
+            peak_dbfs: dbfs(peak),
+            limiter_db: 20.0 * limiter.log10(),
         }
     }
 
@@ -121,6 +116,7 @@ impl Control {
         let config = self.system.guests[source.guest].device.streams.get(source.stream);
         let block = &guest.block.streams[source.stream];
         let meter = self.engines.get(source.codec).map(|engine| &engine.sources[index]);
+        let (before, after) = self.levels.sources.get(index).copied().unwrap_or_default();
         let capture = block.direction.load(Relaxed) == direction::CAPTURE;
         let (wanted, mute) = self.machine.wanted(index).unwrap_or_default();
         let shown = self.loudest(index);
@@ -155,8 +151,8 @@ impl Control {
             mute,
             effective_db: shown.and_then(|tap| decibels(tap.gain)),
             cause: shown.map(|tap| self.cause(tap)).unwrap_or_default(),
-            level_dbfs: meter.and_then(|meter| level(&meter.peak_in)),
-            level_after_dbfs: meter.and_then(|meter| level(&meter.peak_out)),
+            level_dbfs: dbfs(before),
+            level_after_dbfs: dbfs(after),
             format: FORMATS
                 .get(block.format.load(Relaxed) as usize)
                 .unwrap_or(&"")
@@ -190,12 +186,25 @@ impl Control {
             .machine
             .connections()
             .filter(|connection| connection.source == source);
-        mine.map(|connection| Route {
+        let mine = mine.map(|connection| Route {
             connection: connection.id,
             state: connection.state as i16,
             zone: self.names.sink(connection.sink).to_owned(),
-        })
-        .collect()
+        });
+        let id = self.machine.source_id(source);
+        let over_domains = self.machine.mains().filter(|main| Some(main.1) == id);
+        let over_domains = over_domains.map(|(connection, _, sink, state)| Route {
+            connection,
+            state: state as i16,
+            zone: self
+                .machine
+                .registry()
+                .sinks
+                .get(&sink)
+                .map_or("?", |it| &it.name)
+                .to_owned(),
+        });
+        mine.chain(over_domains).collect()
     }
 
     /// Every zone where the source is connected or refused.
@@ -257,7 +266,7 @@ impl Control {
                 .iter()
                 .map(|&zone| self.names.sink(zone).to_owned())
                 .collect(),
-            length_ms: 0,
+            length_ms: self.chimes.length_ms(index),
             sounding,
             requested,
             played,
@@ -298,9 +307,8 @@ fn frame_bytes(block: &StreamBlock) -> u32 {
     (bytes * block.channels.load(Relaxed)).max(1)
 }
 
-/// The highest since the last look, in dBFS.
-fn level(cell: &AtomicU32) -> Option<f32> {
-    let peak = f32::from_bits(cell.swap(0, Relaxed));
+/// A level of more than silence.
+fn dbfs(peak: f32) -> Option<f32> {
     (peak > 0.0).then(|| 20.0 * peak.log10())
 }
 

@@ -172,7 +172,9 @@ impl Player {
         zones: &[(usize, &[u8])],
         cell: &ChimeCell,
     ) -> Self {
-        let (_, channels) = bank.shape(chime);
+        let (frames, channels) = bank.shape(chime);
+        let whole = frames as u64 * u64::from(config.repeat.max(1));
+        cell.frames.store(u32::try_from(whole).unwrap_or(u32::MAX), Relaxed);
         let cut_off = cell.begun.load(Acquire) != cell.ended.load(Acquire);
         Self {
             chime,

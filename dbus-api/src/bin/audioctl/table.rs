@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dbus_api::status::{Codec, Direction, Guest, Status, Stream, StreamState, Zone};
+use dbus_api::status::{Codec, Direction, Domain, Guest, Status, Stream, StreamState, Zone};
 
 use crate::print::{Colour, Printer, plain};
 
@@ -81,6 +81,15 @@ pub fn status(out: &Printer, status: &Status) -> String {
         &["CODEC", "BACKEND", "FORMAT", "PERIOD", "PLAYED", "UNDERRUNS", "STATE"],
         &codecs,
     ));
+    if !status.domains.is_empty() {
+        let domains: Vec<Vec<Cell>> = status.domains.iter().map(|it| domain(it, status)).collect();
+        text.push('\n');
+        text.push_str(&aligned(
+            out,
+            &["DOMAIN", "BUS NAME", "SOURCES", "SINKS", "OWES"],
+            &domains,
+        ));
+    }
     let chimes = status.chimes.iter().filter(|chime| chime.sounding);
     let notes: Vec<String> = chimes
         .map(|chime| format!("chime {} sounds", chime.name))
@@ -209,6 +218,37 @@ fn codec(codec: &Codec) -> Vec<Cell> {
         cell(format!("{played:.3} s")),
         (codec.underruns.to_string(), underruns),
         state,
+    ]
+}
+
+/// A domain, its sinks by name, and what it has not acknowledged.
+fn domain(domain: &Domain, status: &Status) -> Vec<Cell> {
+    let sinks = status.sinks.iter().filter(|sink| sink.domain == domain.name);
+    let sinks: Vec<String> = sinks
+        .map(|sink| {
+            let muted = if sink.mute { " muted" } else { "" };
+            let away = if sink.available { "" } else { " unavailable" };
+            format!("{} ({}){muted}{away}", sink.name, sink.volume)
+        })
+        .collect();
+    let owes = match domain.owes {
+        0 => ("nothing".to_owned(), Colour::None),
+        owes => {
+            let plural = if owes == 1 { "ack" } else { "acks" };
+            let waited = domain.owes_for_ms as f64 / 1000.0;
+            (format!("{owes} {plural}, the first for {waited:.1} s"), Colour::Yellow)
+        }
+    };
+    vec![
+        cell(&domain.name),
+        cell(&domain.bus_name),
+        cell(domain.sources.to_string()),
+        cell(if sinks.is_empty() {
+            "-".to_owned()
+        } else {
+            sinks.join(", ")
+        }),
+        owes,
     ]
 }
 

@@ -28,10 +28,20 @@ impl Machine {
         late.chain(registration).min()
     }
 
-    /// Main connections over domains, by ID: sourceID, sinkID, state.
-    pub(crate) fn mains(&self) -> impl Iterator<Item = (u16, u16, u16, ConnectionState)> + '_ {
+    /// Main connections over domains: ID, sourceID, sinkID, state.
+    pub fn mains(&self) -> impl Iterator<Item = (u16, u16, u16, ConnectionState)> + '_ {
         let mains = self.state.routing.mains.iter();
         mains.map(|(id, it)| (*id, it.source, it.sink, it.state))
+    }
+
+    /// Requests that a domain owes its ack, and how long the first has waited, ms.
+    pub fn owes(&self, domain: u16) -> (usize, Time) {
+        let open = self.state.routing.all_open().filter(|it| it.domain == domain);
+        let name = self.domain(domain).map_or("", |it| it.name.as_str());
+        let patience = self.model.routing.ack_ms_of(name);
+        let waited = |it: &Open| (self.state.now + patience).saturating_sub(it.deadline);
+        let each = open.map(waited);
+        each.fold((0, 0), |(count, longest), waited| (count + 1, longest.max(waited)))
     }
 
     /// A class's classID.
