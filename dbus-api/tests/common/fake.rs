@@ -290,6 +290,7 @@ impl Fake {
         };
         Status {
             domains: Vec::new(),
+            sinks: Vec::new(),
             dropped_acks: 0,
             recent: Vec::new(),
             version: "0.1.0".to_owned(),
