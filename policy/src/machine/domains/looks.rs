@@ -9,6 +9,7 @@ use crate::machine::Machine;
 use crate::machine::essence::Sum;
 use crate::routing::{Crossfader, Gateway, Hop, Registry, Sink, Source};
 use crate::routing_command::End;
+use crate::rules::action::Ramp;
 
 impl Machine {
     /// Whether this request of a peer may still be acknowledged.
@@ -93,6 +94,10 @@ impl Routing {
             offers: _,
             asked_to_stay: _,
             registration,
+            remembered,
+            // Only within a step.
+            fresh: _,
+            news: _,
             starved: _,
             dropped_acks: _,
         } = self;
@@ -118,6 +123,7 @@ impl Routing {
             sum.add(u32::from(*value as u16));
         }
         driven.iter().for_each(|source| sum.all([5, u32::from(*source)]));
+        remembered.tell(sum);
         match registration {
             Registration::Until(until) => sum.all([9, until.saturating_sub(now) as u32]),
             Registration::New => sum.all([10]),
@@ -140,6 +146,7 @@ impl Routing {
             hold,
             failed,
             shown,
+            held,
             delay: _,
         } = main;
         let goal = match goal {
@@ -152,7 +159,12 @@ impl Routing {
             .iter()
             .fold(0, |sum, it| sum << 1 | u32::from(*it));
         sum.all([2, u32::from(*source), u32::from(*sink), *state as u32]);
-        sum.all([ranks.get(order).copied().unwrap_or(0), goal, flags]);
+        sum.all([
+            ranks.get(order).copied().unwrap_or(0),
+            goal,
+            flags,
+            held.map_or(0, |line| line + 1),
+        ]);
         route.iter().for_each(|hop| tell_hop(hop, sum));
     }
 
@@ -226,6 +238,7 @@ fn tell_registry(registry: &Registry, sum: &mut Sum) {
             base_volume,
             release_ms,
             interrupt,
+            ramp,
             lists: _,
         },
     ) in sources
@@ -236,6 +249,7 @@ fn tell_registry(registry: &Registry, sum: &mut Sum) {
             u32::from(*base_volume as u16),
             release_ms.map_or(0, |it| u32::from(it) + 1),
         ]);
+        tell_ramp(*ramp, sum);
     }
     for (
         id,
@@ -250,6 +264,7 @@ fn tell_registry(registry: &Registry, sum: &mut Sum) {
             wanted_volume,
             mute,
             wanted_mute,
+            ramp,
             lists: _,
         },
     ) in sinks
@@ -257,6 +272,7 @@ fn tell_registry(registry: &Registry, sum: &mut Sum) {
         let flags = u32::from(*mute) | u32::from(*wanted_mute) << 1;
         sum.all([u32::from(*id), availability.0 as u32, u32::from(*volume as u16), flags]);
         sum.all([u32::from(*main_volume as u16), u32::from(*wanted_volume as u16)]);
+        tell_ramp(*ramp, sum);
     }
     for (id, Gateway { .. }) in gateways.iter().chain(converters) {
         sum.all([4, u32::from(*id)]);
@@ -264,4 +280,9 @@ fn tell_registry(registry: &Registry, sum: &mut Sum) {
     for (id, Crossfader { hot_sink, .. }) in crossfaders {
         sum.all([8, u32::from(*id), *hot_sink as u32]);
     }
+}
+
+fn tell_ramp(ramp: Ramp, sum: &mut Sum) {
+    let Ramp { kind, ms } = ramp;
+    sum.all([kind.map_or(0, |it| u32::from(it) + 1), ms.map_or(0, |ms| ms.saturating_add(1))]);
 }

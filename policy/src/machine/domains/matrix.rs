@@ -196,11 +196,10 @@ impl Machine {
 
     /// The connection that pauses another, and the verdict that does.
     pub(super) fn pausing(&self, main: &Main) -> Option<(Verdict<Holder>, &Main)> {
-        let newer = self
-            .there(main.sink)
-            .into_iter()
-            .rev()
-            .filter(|it| it.1.order > main.order && !are_apart(&main.route, &it.1.route) && !self.is_idle_stream(it.1));
+        let newer =
+            self.there(main.sink).into_iter().rev().filter(|it| {
+                it.1.order > main.order && !are_apart(&main.route, &it.1.route) && !self.is_idle_stream(it.1)
+            });
         let mut verdicts = newer.filter_map(|(_, it)| Some((self.pressure_of(main.class, it.class)?, it)));
         verdicts.find(|it| it.0.action == Holder::Pause)
     }
