@@ -284,5 +284,8 @@ fn tell_registry(registry: &Registry, sum: &mut Sum) {
 
 fn tell_ramp(ramp: Ramp, sum: &mut Sum) {
     let Ramp { kind, ms } = ramp;
-    sum.all([kind.map_or(0, |it| u32::from(it) + 1), ms.map_or(0, |ms| ms.saturating_add(1))]);
+    sum.all([
+        kind.map_or(0, |it| u32::from(it) + 1),
+        ms.map_or(0, |ms| ms.saturating_add(1)),
+    ]);
 }
