@@ -32,6 +32,9 @@ pub struct Options {
     /// Say whether a QEMU has the fault that virtual time can't do with, and nothing else (exit 1 if it has)
     #[arg(long, value_name = "QEMU")]
     probe: Option<PathBuf>,
+    /// Run the hypervisor's tests of VMs on it, as `cargo xtask test` does where /dev/kvm doesn't work, and nothing else
+    #[arg(long)]
+    kvm_tests: bool,
     /// Virtual processors
     #[arg(long, default_value_t = 2)]
     cpus: u32,
@@ -44,6 +47,9 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(qemu) = &options.probe {
         return probe(qemu);
+    }
+    if options.kvm_tests {
+        return crate::kvm::on_the_board();
     }
     let folder = directory().join("board");
     std::fs::create_dir_all(folder.join("../kernel"))?;

@@ -8,6 +8,7 @@ mod conformance;
 mod demo;
 mod hostile;
 mod image;
+mod kvm;
 mod man;
 mod rtsan;
 mod setup;

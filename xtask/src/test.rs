@@ -44,14 +44,21 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     // Built once, with progress; a test that had to would be ended as hung.
     crate::board::qemu()?;
     let tests = integration_tests()?;
+    let on_board = !crate::kvm::usable();
+    if on_board {
+        crate::kvm::tell();
+    }
     if has_nextest() && !options.plain {
-        steps.push(("tests", nextest(&tests, options.full)));
+        steps.push(("tests", nextest(&tests, options.full, on_board)));
     } else {
         steps.extend(plain(&tests, options.full));
     }
     let count = steps.len();
     for (n, (name, arguments)) in steps.iter().enumerate() {
         step(&format!("[{}/{count}] {name}", n + 1), arguments)?;
+    }
+    if on_board {
+        crate::kvm::on_the_board()?;
     }
     crate::rtsan::run()
 }
@@ -94,11 +101,18 @@ fn integration_tests() -> anyhow::Result<Vec<Binary>> {
     Ok(found)
 }
 
-fn nextest(tests: &[Binary], full: bool) -> Vec<String> {
+fn nextest(tests: &[Binary], full: bool, on_board: bool) -> Vec<String> {
     let mut arguments = words("nextest run --workspace");
+    let mut without = Vec::new();
     // nextest takes a filter that matches nothing for a mistake.
     if !full && tests.iter().any(|test| test.name.starts_with(FULL)) {
-        arguments.extend(["-E".to_owned(), format!("not binary(/^{FULL}/)")]);
+        without.push(format!("binary(/^{FULL}/)"));
+    }
+    if on_board {
+        without.push(crate::kvm::filter());
+    }
+    if !without.is_empty() {
+        arguments.extend(["-E".to_owned(), format!("not ({})", without.join(" or "))]);
     }
     arguments
 }
@@ -152,8 +166,8 @@ mod tests {
     fn long_tests_run_only_when_asked_for() {
         let tests = [binary("mix", "formats"), binary(CLOCKED, "full_cycles")];
 
-        assert!(nextest(&tests, false).contains(&"not binary(/^full_/)".to_owned()));
-        assert_eq!(nextest(&tests, true).join(" "), "nextest run --workspace");
+        assert!(nextest(&tests, false, false).contains(&"not (binary(/^full_/))".to_owned()));
+        assert_eq!(nextest(&tests, true, false).join(" "), "nextest run --workspace");
         assert!(!plain(&tests, false)[1].1.contains(&"full_cycles".to_owned()));
         assert!(plain(&tests, true)[1].1.contains(&"full_cycles".to_owned()));
     }
@@ -161,7 +175,7 @@ mod tests {
     #[test]
     fn a_filter_that_would_match_nothing_is_left_out() {
         assert_eq!(
-            nextest(&[binary("mix", "formats")], false).join(" "),
+            nextest(&[binary("mix", "formats")], false, false).join(" "),
             "nextest run --workspace"
         );
     }
