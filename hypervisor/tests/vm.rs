@@ -75,7 +75,9 @@ fn a_guest_that_can_not_go_on_is_told_with_its_place() {
     let error = Rig::new(&guests::fault()).run(plan()).exit.unwrap_err();
 
     let text = error.to_string();
-    assert!(text.contains("test: the guest can't go on at 0x10"), "{text}");
+    // AMD's KVM resets a vCPU that shuts down before it tells: the place is then the reset vector.
+    let places = ["0x10", "0xfff0: "].map(|place| format!("test: the guest can't go on at {place}"));
+    assert!(places.iter().any(|place| text.contains(place)), "{text}");
     assert_eq!(error.code(), 1);
 }
 

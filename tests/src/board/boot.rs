@@ -22,6 +22,7 @@ name = "boot"
 [host]
 cpus = "0"
 [partitions.guest]
+role = "guest"
 cpus = "1"
 memory = "128M"
 kernel = "/vmlinuz"
