@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use system_tests::board::safety::{self, GOOD};
@@ -37,34 +37,8 @@ fn folder(name: &str) -> PathBuf {
 
 /// Runs the partition to its end; returns what it said.
 fn run(options: &str, sound: &[&str]) -> String {
-    let mut command = Command::new("timeout");
-    command
-        .args([
-            "60",
-            "qemu-system-x86_64",
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-        ])
-        .args([
-            "-accel",
-            "tcg",
-            "-cpu",
-            "max",
-            "-machine",
-            "q35,memory-backend=m",
-            "-m",
-            "64M",
-        ])
-        .args(["-object", "memory-backend-memfd,id=m,size=64M,share=on"])
-        .args(["-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"])
-        .arg("-kernel")
-        .arg(safety::build().unwrap())
-        .args(["-append", options])
-        .args(sound)
-        .stdin(Stdio::null());
+    let mut command = safety::under_qemu(&safety::build().unwrap());
+    command.args(["-append", options]).args(sound).stdin(Stdio::null());
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(

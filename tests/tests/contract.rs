@@ -88,36 +88,8 @@ fn run(command: &mut Command) -> String {
 }
 
 fn qemu(sound: &[&str]) -> String {
-    let mut command = Command::new("timeout");
-    command
-        .args([
-            "60",
-            "qemu-system-x86_64",
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-        ])
-        .args([
-            "-accel",
-            "tcg",
-            "-cpu",
-            "max",
-            "-machine",
-            "q35,memory-backend=m",
-            "-m",
-            "64M",
-        ])
-        .args([
-            "-object",
-            "memory-backend-memfd,id=m,size=64M,share=on",
-            "-serial",
-            "stdio",
-        ])
-        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel"])
-        .arg(safety::contract().unwrap())
-        .args(sound);
+    let mut command = safety::under_qemu(&safety::contract().unwrap());
+    command.args(sound);
     run(&mut command)
 }
 

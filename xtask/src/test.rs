@@ -45,9 +45,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     crate::board::qemu()?;
     let tests = integration_tests()?;
     let on_board = !crate::kvm::usable();
-    if on_board {
-        crate::kvm::tell();
-    }
     if has_nextest() && !options.plain {
         steps.push(("tests", nextest(&tests, options.full, on_board)));
     } else {

@@ -26,6 +26,21 @@ pub fn contract() -> Result<PathBuf, GuestError> {
     Ok(programs()?.join("contract"))
 }
 
+/// QEMU, translated, with such a guest on its serial line; sound device and command line are the caller's to add.
+#[must_use]
+pub fn under_qemu(kernel: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command
+        .args(["60", "qemu-system-x86_64", "-nodefaults", "-no-user-config"])
+        .args(["-display", "none", "-no-reboot", "-accel", "tcg", "-cpu", "max"])
+        .args(["-machine", "q35,memory-backend=m", "-m", "64M"])
+        .args(["-object", "memory-backend-memfd,id=m,size=64M,share=on"])
+        .args(["-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"])
+        .arg("-kernel")
+        .arg(kernel);
+    command
+}
+
 fn programs() -> Result<PathBuf, GuestError> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/safety-guest");
     let target = cache().join("safety-guest");

@@ -4,7 +4,7 @@ use super::state::Target;
 use crate::command::{Availability, Signal, error};
 use crate::machine::Machine;
 use crate::routing::Conversion;
-use crate::routing::known::{KnownEnd, Registers};
+use crate::routing::known::{Known, KnownEnd, Registers};
 use crate::routing_command::{DomainData, End, GatewayData, Kind, Lists, SinkData, SourceData, source_state};
 
 /// The fields of a source or sink that the file may fix.
@@ -37,6 +37,18 @@ impl Machine {
         Ok(())
     }
 
+    /// What the file says of an element, if it is named there.
+    ///
+    /// # Errors
+    /// 7 the file names all there are, and not this one.
+    fn known<'a, T>(&'a self, of: impl FnOnce(&'a Known) -> Option<&'a T>) -> Result<Option<&'a T>, i16> {
+        let rules = &self.model.routing;
+        match of(&rules.known) {
+            None if rules.only_known => Err(error::NOT_POSSIBLE),
+            known => Ok(known),
+        }
+    }
+
     fn end_as_known(&self, known: &KnownEnd, domain: u16, fields: Fields<'_>) -> Result<(), i16> {
         let there = self.state.routing.registry.domains.get(&domain);
         if there.is_some_and(|it| it.name != known.domain) {
@@ -58,13 +70,8 @@ impl Machine {
     /// # Errors
     /// 7 it is another domain's in the file, or the file names all there are and not this one.
     pub(super) fn source_as_known(&self, data: &mut SourceData) -> Result<(), i16> {
-        let rules = &self.model.routing;
-        let Some(known) = rules.known.sources.get(&data.name) else {
-            return if rules.only_known {
-                Err(error::NOT_POSSIBLE)
-            } else {
-                Ok(())
-            };
+        let Some(known) = self.known(|known| known.sources.get(&data.name))? else {
+            return Ok(());
         };
         let fields = Fields {
             id: &mut data.id,
@@ -79,13 +86,8 @@ impl Machine {
     /// # Errors
     /// As [`Self::source_as_known`].
     pub(super) fn sink_as_known(&self, data: &mut SinkData) -> Result<(), i16> {
-        let rules = &self.model.routing;
-        let Some(known) = rules.known.sinks.get(&data.name) else {
-            return if rules.only_known {
-                Err(error::NOT_POSSIBLE)
-            } else {
-                Ok(())
-            };
+        let Some(known) = self.known(|known| known.sinks.get(&data.name))? else {
+            return Ok(());
         };
         let fields = Fields {
             id: &mut data.id,
@@ -100,13 +102,8 @@ impl Machine {
     /// # Errors
     /// As [`Self::source_as_known`]; 7 also where its ends are not those of the file.
     pub(super) fn gateway_as_known(&self, data: &mut GatewayData) -> Result<(), i16> {
-        let rules = &self.model.routing;
-        let Some(known) = rules.known.gateways.get(&data.name) else {
-            return if rules.only_known {
-                Err(error::NOT_POSSIBLE)
-            } else {
-                Ok(())
-            };
+        let Some(known) = self.known(|known| known.gateways.get(&data.name))? else {
+            return Ok(());
         };
         let domain = self.state.routing.registry.domains.get(&data.control_domain);
         let same = |end: End, name: &str| self.id_of_name(end.kind(), name) == Some(end.id());
