@@ -24,10 +24,19 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// KVM where QEMU really starts a machine with it, else TCG: `/dev/kvm` may be there and still not work.
+    /// KVM where it stands on the processor's own virtualization and QEMU starts a machine with it, else TCG: `/dev/kvm`
+    /// may be there and still not work, or be one without that (PVM), which emulates too few instructions for a stock
+    /// kernel's first steps.
     pub fn probe() -> Self {
         static FOUND: OnceLock<Accelerator> = OnceLock::new();
-        *FOUND.get_or_init(|| if kvm_starts() { Self::Kvm } else { Self::Tcg })
+        *FOUND.get_or_init(|| {
+            let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+            if virtualizes(&flags) && kvm_starts() {
+                Self::Kvm
+            } else {
+                Self::Tcg
+            }
+        })
     }
 
     fn arguments(self) -> [&'static str; 4] {
@@ -36,6 +45,15 @@ impl Accelerator {
             Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
         }
     }
+}
+
+/// Whether the processor, told by `/proc/cpuinfo`, has VT-x or AMD-V.
+fn virtualizes(cpuinfo: &str) -> bool {
+    cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("flags"))
+        .flat_map(str::split_ascii_whitespace)
+        .any(|flag| flag == "vmx" || flag == "svm")
 }
 
 fn kvm_starts() -> bool {
@@ -366,5 +384,18 @@ impl Guest {
             Ok(size) if size > 0 => serde_json::from_str(&line).map_err(|_| self.process.ended()),
             _ => Err(self.process.ended()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::virtualizes;
+
+    #[test]
+    fn a_kvm_without_the_processors_own_virtualization_runs_no_stock_guest() {
+        assert!(virtualizes("processor\t: 0\nflags\t\t: fpu vmx sse2\n"));
+        assert!(virtualizes("flags : fpu svm\n"));
+        assert!(!virtualizes("flags : fpu sse2 hypervisor\nvmx flags : none\n"));
+        assert!(!virtualizes(""));
     }
 }
