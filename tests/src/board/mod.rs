@@ -19,6 +19,7 @@ mod machine;
 pub mod qemu;
 mod running;
 pub mod safety;
+pub mod scene;
 pub mod service;
 mod system;
 

@@ -1,0 +1,256 @@
+//! The whole system on the board: guests under the hypervisor, each with its memory as a window of the service VM, whose audiod plays
+//! them into the codec that was passed to it.
+//!
+//! ```text
+//!  CPU 0: host, service VM (audiod ─ VFIO ─ HDA ─► codec.wav), safety partition     CPU 1: stock guests (aplay)
+//!  Scene ──► manifest, system.toml, images ──► System ──► Board
+//! ```
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use super::service::{self, Programs};
+use super::{Board, Clock, System, qemu};
+use crate::daemon::program;
+use crate::guest::{GuestError, Kernel, at};
+use crate::nested::Linux;
+
+/// What the service VM sees of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// All its memory.
+    Ram,
+    /// Copies in a pool.
+    Bounce,
+    /// The pool of a driver of our own.
+    Pool,
+}
+
+/// A partition that plays.
+#[derive(Clone, Debug)]
+pub struct Player {
+    /// Its name.
+    pub name: String,
+    /// Its window.
+    pub mode: Mode,
+    /// A stock guest's `/take`: S16, 2 channels, 48 kHz.
+    pub take: Vec<u8>,
+    /// What a stock guest does, with `play FILE` to play once and `until_plays FILE` to try for as long as the service VM may take to
+    /// come up; the command line of one without a system.
+    pub does: String,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// Who plays.
+    pub players: Vec<Player>,
+    /// The codec's period, frames.
+    pub period: u32,
+    /// Periods kept in the codec.
+    pub lead: u32,
+    /// Appended to the service VM's system.toml.
+    pub system: String,
+    /// Releases of streams after which the service VM tells what happened and powers off.
+    pub released: u32,
+}
+
+/// The service VM's hook. It says nothing while anybody plays: a line on a serial console is thousands of exits.
+const RC: &str = "\
+audioctl monitor --bus system > /tmp/events 2>&1 &
+tries=0
+until [ \"$(grep -c '\"stream-released\"' /tmp/events)\" -ge @RELEASED@ ]; do
+    sleep 0.2
+    tries=$((tries + 1))
+    [ $tries -lt 600 ] || break
+done
+sleep 0.3
+cat /tmp/events
+audioctl status --bus system --json
+[ $tries -lt 600 ]
+";
+
+const MANIFEST: &str = r#"
+version = 1
+name = "scene"
+[host]
+cpus = "0"
+[partitions.audio]
+role = "service"
+set = "audio"
+vcpus = 1
+realtime = { vcpus = [0], priority = 50 }
+memory = "256M"
+kernel = "images/vmlinuz"
+initrd = "images/audio.cpio"
+cmdline = "console=ttyS0 quiet panic=-1"
+vsock_cid = 3
+passthrough = [{ device = "0000:00:03.0", codec = true }]
+restart = { policy = "never" }
+"#;
+const STOCK: &str = r#"
+role = "guest"
+set = "guests"
+vcpus = 1
+memory = "128M"
+kernel = "images/vmlinuz"
+cmdline = "console=ttyS0 quiet panic=-1"
+rng = true
+restart = { policy = "never" }
+sound.streams = [{ direction = "playback", formats = ["s16"], rates = [48000] }]
+"#;
+const BARE: &str = r#"
+role = "safety"
+set = "audio"
+vcpus = 1
+realtime = { vcpus = [0], priority = 60 }
+memory = "16M"
+kernel = "images/chime"
+restart = { policy = "never" }
+sound.streams = [{ direction = "playback", formats = ["s16"], rates = [48000] }]
+"#;
+/// Where the hypervisor puts a pool.
+const POOL: u64 = 0xb000_0000;
+/// In front of what a stock guest does. The periods of its ring are 10 ms long.
+const PLAY: &str = "\
+card || exit 1
+play() { aplay -q -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 --period-size=480 --buffer-size=3840 \"$1\"; }
+until_plays() {
+    tries=0
+    until play \"$1\" 2> /tmp/error; do
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] || { cat /tmp/error; return 1; }
+        sleep 0.1
+    done
+    echo \"guest: played after $tries\"
+}
+";
+const SYSTEM: &str = r#"
+version = 1
+bus = "unix:path=/run/bus"
+user = "audiod"
+[zones.cabin]
+codec = "main"
+[classes.media]
+priority = 10
+[classes.warning]
+safety = true
+"#;
+
+impl Scene {
+    /// The board that runs it, in virtual time, in `folder`.
+    ///
+    /// # Errors
+    /// Something is not built or can't be built.
+    pub fn board(&self, name: &str, kernel: &Kernel, folder: PathBuf) -> anyhow::Result<Board> {
+        std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+        let mut board = self.whole(kernel, &folder)?.board(name, kernel, folder)?;
+        board.qemu = qemu::for_virtual_time(&mut |_, _, _| {})?;
+        board.clock = Clock::Virtual { seed: 1 };
+        Ok(board)
+    }
+
+    fn whole(&self, kernel: &Kernel, folder: &Path) -> anyhow::Result<System> {
+        let programs = Programs {
+            audiod: program("audiod")?,
+            audioctl: program("audioctl")?,
+        };
+        let configuration = [
+            ("system.toml".to_owned(), self.system_toml().into_bytes()),
+            (
+                "rc".to_owned(),
+                RC.replace("@RELEASED@", &self.released.to_string()).into_bytes(),
+            ),
+        ];
+        let audio = service::build(kernel, &programs, &configuration, &folder.join("audio.cpio"))?;
+        let mut images = vec![
+            (kernel.image.clone(), "vmlinuz".to_owned()),
+            (audio.initrd, "audio.cpio".to_owned()),
+        ];
+        for player in &self.players {
+            images.push(player.image(kernel, folder)?);
+        }
+        let names = self.players.iter().map(|player| player.name.clone());
+        Ok(System {
+            manifest: self.manifest(),
+            images,
+            hypervisor: program("hypervisor")?,
+            consoles: [String::from("audio")].into_iter().chain(names).collect(),
+            script: "wait \"$hypervisor\"".to_owned(),
+            codec: true,
+            options: String::new(),
+        })
+    }
+
+    fn manifest(&self) -> String {
+        let mut text = MANIFEST.to_owned();
+        let (stock, bare): (Vec<_>, Vec<_>) = self.players.iter().partition(|player| player.mode != Mode::Pool);
+        text += "[sets.audio]\ncpus = \"0\"\nmembers.audio = { priority = 50 }\n";
+        for player in bare {
+            let _ = writeln!(text, "members.{} = {{ priority = 60 }}", player.name);
+        }
+        if !stock.is_empty() {
+            text += "[sets.guests]\ncpus = \"1\"\n";
+            for player in stock {
+                let _ = writeln!(text, "members.{} = {{}}", player.name);
+            }
+        }
+        for player in &self.players {
+            let (body, mode) = match player.mode {
+                Mode::Ram => (STOCK, "ram"),
+                Mode::Bounce => (STOCK, "bounce"),
+                Mode::Pool => (BARE, "pool"),
+            };
+            let name = &player.name;
+            let own = match player.mode {
+                Mode::Pool => format!("cmdline = \"pool={POOL:#x} {}\"", player.does),
+                _ => format!("initrd = \"images/{name}.cpio\""),
+            };
+            let _ = writeln!(
+                text,
+                "[partitions.{name}]{body}{own}\n[windows.{name}]\nmode = \"{mode}\""
+            );
+        }
+        text
+    }
+
+    fn system_toml(&self) -> String {
+        let mut text = SYSTEM.to_owned();
+        let (period, lead) = (self.period, self.lead);
+        let _ = writeln!(
+            text,
+            "[codecs.main]\nbackend = \"alsa\"\ndevice = \"hw:0,0\"\nperiod = {period}\nlead = {lead}"
+        );
+        for (nth, player) in self.players.iter().enumerate() {
+            let size = if player.mode == Mode::Ram { 128 } else { 2 };
+            let class = if player.mode == Mode::Pool { "warning" } else { "media" };
+            let (port, word) = (5000 + nth, 4 * nth);
+            let _ = writeln!(
+                text,
+                "[guests.{}]\nlink = \"window\"\nwindow = {{ memory = \"/dev/dax{nth}.0\", size_mib = {size}, port = {port}, \
+                 doorbell = \"/run/carillon/doorbell\", first_word = {word} }}\n\
+                 streams.sound = {{ class = \"{class}\", zone = \"cabin\" }}",
+                player.name
+            );
+        }
+        text + &self.system
+    }
+}
+
+impl Player {
+    fn image(&self, kernel: &Kernel, folder: &Path) -> Result<(PathBuf, String), GuestError> {
+        if self.mode == Mode::Pool {
+            return Ok((super::safety::build()?, "chime".to_owned()));
+        }
+        let guest = Linux {
+            modules: vec!["virtio_pci", "virtio-rng", "virtio_snd"],
+            programs: vec!["aplay"],
+            files: vec![("take".to_owned(), self.take.clone())],
+            scenario: format!("{PLAY}{}", self.does),
+        };
+        let name = format!("{}.cpio", self.name);
+        let path = folder.join(&name);
+        std::fs::write(&path, guest.initramfs(kernel)?).map_err(at(&path))?;
+        Ok((path, name))
+    }
+}
