@@ -242,6 +242,9 @@ pub struct Declared {
     /// PCM streams.
     #[serde(default)]
     pub streams: Vec<DeclaredStream>,
+    /// The way to the back end knows no VIRTIO_RING_F_EVENT_IDX: it is not offered before one is there either.
+    #[serde(default)]
+    pub flags_only: bool,
 }
 
 /// `virtio_snd_pcm_info` of one stream (virtio 1.3, 5.14.6.6.2).

@@ -8,6 +8,7 @@ pub mod frontend;
 pub mod guest;
 pub mod harness;
 pub mod hostile;
+pub mod mixture;
 pub mod nested;
 pub mod peer;
 pub mod process;

@@ -86,6 +86,22 @@ impl Windowed {
         )
     }
 
+    /// Keys of a daemon's guest whose window this is, while it is there.
+    #[must_use]
+    pub fn own_keys(&self) -> String {
+        let place = |file: &File| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+        let memory = self.pool.as_ref().or(self.memory.as_deref());
+        let size = memory
+            .and_then(|file| file.metadata().ok())
+            .map_or(0, |data| data.len());
+        format!(
+            "link = \"window\"\nwindow = {{ memory = \"{}\", size_mib = {}, doorbell = \"{}\", first_word = {FIRST_WORD} }}\n",
+            memory.map_or_else(String::new, place),
+            size >> 20,
+            place(&self.doorbell)
+        )
+    }
+
     fn of(memory: File, doorbell: File) -> io::Result<Self> {
         let window = Window {
             file: memory.try_clone()?.into(),
@@ -116,6 +132,7 @@ impl Windowed {
         let kvm = std::thread::spawn(move || interrupt(&doorbell, &stopped, &heard, &counted));
         let (stopped, device) = (stop.clone(), device.to_owned());
         let pool = self.pool.as_ref().map(File::try_clone).transpose()?;
+        let waits = listener.try_clone()?;
         let accepts = std::thread::spawn(move || {
             let mut relays = Vec::new();
             for front in listener.incoming() {
@@ -129,6 +146,7 @@ impl Windowed {
         });
         Ok(Served {
             socket: socket.to_owned(),
+            listener: waits,
             stop,
             rings,
             threads: vec![accepts, kvm],
@@ -200,6 +218,7 @@ fn interrupt(doorbell: &File, stop: &AtomicBool, bells: &Bells, rings: &AtomicU6
 pub struct Served {
     /// Where front ends connect.
     pub socket: PathBuf,
+    listener: UnixListener,
     stop: Arc<AtomicBool>,
     rings: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
@@ -216,8 +235,9 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        // Wakes the listener.
-        let _gone = UnixStream::connect(&self.socket);
+        // Wakes who waits on it, even if its path is gone.
+        // SAFETY: a plain call on our own descriptor.
+        unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) };
         for thread in self.threads.drain(..) {
             let _panicked = thread.join();
         }

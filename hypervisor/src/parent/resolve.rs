@@ -329,10 +329,8 @@ impl Maker<'_> {
     }
 
     fn sound(&self, sound: &Sound) -> Device {
-        let hold = self
-            .manifest
-            .window_of(&self.partition.name.value)
-            .map(|window| window.hold_ms);
+        let window = self.manifest.window_of(&self.partition.name.value);
+        let mode = window.and_then(|window| window.mode).map(|mode| mode.value);
         let streams = sound.streams.iter().map(|stream| DeclaredStream {
             input: stream.capture,
             formats: stream.formats,
@@ -345,11 +343,12 @@ impl Maker<'_> {
             transport: Transport::Pci,
             link: None,
             queue_size: sound.queue_size.value,
-            hold_ms: hold.unwrap_or(2000),
+            hold_ms: window.map_or(2000, |window| window.hold_ms),
             declared: Declared {
                 jacks: 0,
                 chmaps: 0,
                 streams: streams.collect(),
+                flags_only: mode == Some(WindowMode::Bounce),
             },
         }
     }
@@ -460,6 +459,19 @@ mod tests {
             .map(|region| region.kind)
             .collect();
         assert_eq!(shared, [RegionKind::Pool]);
+    }
+
+    #[test]
+    fn a_guest_whose_rings_are_copied_is_never_offered_event_indices() {
+        let manifest = manifest("emulated.toml");
+        let flags_only = |name: &str| {
+            let devices = plan(&manifest, name).plan.devices;
+            devices.into_iter().find_map(|device| match device {
+                Device::Snd { declared, .. } => Some(declared.flags_only),
+                _ => None,
+            })
+        };
+        assert_eq!((flags_only("ivi"), flags_only("cluster")), (Some(true), Some(false)));
     }
 
     #[test]

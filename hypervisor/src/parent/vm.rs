@@ -49,6 +49,9 @@ pub(super) struct Up {
     /// It is started anew when it has stopped.
     pub again: bool,
     closed: bool,
+    /// Why its links were lost, for the log; the same cause is told once.
+    lost: Vec<String>,
+    last_lost: Option<String>,
 }
 
 struct Attempt {
@@ -96,6 +99,8 @@ impl Up {
             kill_at: None,
             again: false,
             closed: false,
+            lost: Vec::new(),
+            last_lost: None,
         })
     }
 
@@ -139,12 +144,25 @@ impl Up {
             }
             Answer::Door(Reply::Ended { code, cause }) => self.ended = Some((code, cause)),
             Answer::Vm(Report::Running { setup_us }) => self.setup_us = Some(setup_us),
-            Answer::Vm(Report::LinkUp { device }) => drop(self.wanting.remove(&device)),
-            Answer::Vm(Report::LinkLost { device, .. }) => {
+            Answer::Vm(Report::LinkUp { device }) => {
+                self.wanting.remove(&device);
+                self.last_lost = None;
+            }
+            Answer::Vm(Report::LinkLost { device, cause }) => {
+                let words = format!("{device}: no link to audiod: {cause}");
+                if self.last_lost.as_ref() != Some(&words) {
+                    self.lost.push(words.clone());
+                    self.last_lost = Some(words);
+                }
                 self.wanting.entry(device).or_insert(Attempt { next: now, begun: None });
             }
             _ => {}
         }
+    }
+
+    /// What is to be said of links that were lost.
+    pub fn told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lost)
     }
 
     pub fn closed(&self) -> bool {

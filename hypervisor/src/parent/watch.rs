@@ -382,6 +382,9 @@ impl Parent {
                 if !up.closed() {
                     up.hear();
                 }
+                for words in up.told() {
+                    (self.log)(&format!("{}: {words}", partition.name.value));
+                }
                 up.links(way.as_ref(), now);
                 if up.gone(now) {
                     up.hear();

@@ -9,7 +9,8 @@
 //! address; what audiod writes into the pool is read once, its indices are checked against what is under way.
 //!
 //! Stock drivers of Linux 6.1 queue their whole ring and fill it later, so playback data is copied again each millisecond as
-//! long as it waits, oldest first.
+//! long as it waits, oldest first. And a driver doesn't kick for PCM messages where they are polled (VIRTIO_SND_PCM_F_MSG_POLLING,
+//! which audiod offers): both PCM rings are looked at each millisecond, each ten when nothing has moved for a second.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,6 +19,7 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::fence;
+use std::time::{Duration, Instant};
 
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
@@ -48,6 +50,13 @@ const POOL_USER: u64 = 0x2000_0000;
 /// Index of the playback queue, and of the capture queue.
 const TX: usize = 2;
 const RX: usize = 3;
+/// Rings that are looked at unasked.
+pub(super) const POLLED: [usize; 2] = [TX, RX];
+/// Between two looks, milliseconds: while something moves, and later.
+const LOOK_MS: libc::c_int = 1;
+const IDLE_LOOK_MS: libc::c_int = 10;
+/// How long after the last chain something is taken to be moving.
+const MOVING: Duration = Duration::from_secs(1);
 /// Bytes of a message's status.
 const STATUS: u32 = 8;
 
@@ -62,6 +71,8 @@ pub(super) struct Bounce {
     /// The device's addresses of its memory: start, guest-physical, length.
     regions: Vec<(u64, u64, u64)>,
     queues: [Shadow; QUEUES],
+    /// When a chain was last copied in.
+    moved: Instant,
 }
 
 #[derive(Default)]
@@ -118,6 +129,7 @@ impl Bounce {
             memory: GuestMemoryMmap::new(),
             regions: Vec::new(),
             queues: Default::default(),
+            moved: Instant::now(),
         })
     }
 
@@ -311,6 +323,7 @@ impl Bounce {
             forwarded = true;
         }
         if forwarded {
+            self.moved = Instant::now();
             pool.store16(ring + AVAIL + 2, running.next_avail);
             fence(SeqCst);
         }
@@ -390,13 +403,13 @@ impl Bounce {
         }
     }
 
-    /// When [`Self::refresh`] is due, milliseconds.
+    /// When the polled rings and [`Self::refresh`] are due, milliseconds.
     pub fn tick_ms(&self) -> Option<libc::c_int> {
-        self.queues[TX]
-            .running
-            .as_ref()
-            .filter(|running| !running.order.is_empty())
-            .map(|_| 1)
+        let running = |index: &usize| self.queues[*index].running.as_ref();
+        let mut rings = POLLED.iter().filter_map(running).peekable();
+        rings.peek()?;
+        let moving = self.moved.elapsed() < MOVING || rings.any(|ring| !ring.order.is_empty());
+        Some(if moving { LOOK_MS } else { IDLE_LOOK_MS })
     }
 }
 

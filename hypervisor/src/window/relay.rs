@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::bounce::Bounce;
+use super::bounce::{Bounce, POLLED};
 use super::stream::{Incoming, MAX_FDS, Side, would_block};
 use super::wire::{Header, INBAND_NOTIFICATIONS, QUEUES, dword, number, set_dword, word};
 
@@ -146,6 +146,10 @@ impl Relay {
         }
         if self.due.as_ref().is_some_and(|due| Instant::now() >= due.until) {
             return Err(Ended::Late(self.due.as_ref().map_or(0, |due| due.number)));
+        }
+        // Before requests are passed on: what is to be played was made available before START.
+        if matches!(self.shown, Shown::Bounce(_)) {
+            POLLED.iter().try_for_each(|queue| self.forward(*queue))?;
         }
         for (queue, _) in ready.kicks.iter().enumerate().filter(|(_, ready)| **ready) {
             self.kicked(queue)?;

@@ -62,12 +62,12 @@ tries=0
 until [ \"$(grep -c '\"stream-released\"' /tmp/events)\" -ge @RELEASED@ ]; do
     sleep 0.2
     tries=$((tries + 1))
-    [ $tries -lt 600 ] || break
+    [ $tries -lt 150 ] || break
 done
 sleep 0.3
 cat /tmp/events
 audioctl status --bus system --json
-[ $tries -lt 600 ]
+[ $tries -lt 150 ]
 ";
 
 const MANIFEST: &str = r#"
@@ -135,6 +135,10 @@ codec = "main"
 priority = 10
 [classes.warning]
 safety = true
+[[matrix]]
+holder = "media"
+newcomer = "media"
+action = "mix"
 "#;
 
 impl Scene {
@@ -238,19 +242,27 @@ impl Scene {
 }
 
 impl Player {
-    fn image(&self, kernel: &Kernel, folder: &Path) -> Result<(PathBuf, String), GuestError> {
-        if self.mode == Mode::Pool {
-            return Ok((super::safety::build()?, "chime".to_owned()));
-        }
+    /// A stock guest's initramfs; it is the same under any VMM.
+    ///
+    /// # Errors
+    /// As [`Linux::initramfs`].
+    pub fn initramfs(&self, kernel: &Kernel) -> Result<Vec<u8>, GuestError> {
         let guest = Linux {
             modules: vec!["virtio_pci", "virtio-rng", "virtio_snd"],
             programs: vec!["aplay"],
             files: vec![("take".to_owned(), self.take.clone())],
             scenario: format!("{PLAY}{}", self.does),
         };
+        guest.initramfs(kernel)
+    }
+
+    fn image(&self, kernel: &Kernel, folder: &Path) -> Result<(PathBuf, String), GuestError> {
+        if self.mode == Mode::Pool {
+            return Ok((super::safety::build()?, "chime".to_owned()));
+        }
         let name = format!("{}.cpio", self.name);
         let path = folder.join(&name);
-        std::fs::write(&path, guest.initramfs(kernel)?).map_err(at(&path))?;
+        std::fs::write(&path, self.initramfs(kernel)?).map_err(at(&path))?;
         Ok((path, name))
     }
 }

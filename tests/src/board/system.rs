@@ -33,8 +33,8 @@ stop() {
 hypervisor run /board/board.toml --run-dir "$run" $hypervisor_options < /dev/null > /dev/virtio-ports/hypervisor 2>&1 &
 hypervisor=$!
 "#;
-/// Everything in the logs has left the board.
-const END: &str = "\nstatus=$?\nsleep 1.2\nreturn $status\n";
+/// What the VMM processes said goes to the board's own console; everything in the logs has left the board.
+const END: &str = "\nstatus=$?\ncat \"$run\"/*.log\nsleep 1.2\nreturn $status\n";
 
 /// See the module.
 #[derive(Clone, Debug)]

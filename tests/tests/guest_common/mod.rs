@@ -55,6 +55,18 @@ impl Rig {
 
     /// With other programs than ALSA's.
     pub fn start_with(name: &str, kernel: &str, system: &str, files: &[(&str, Vec<u8>)], programs: &[&str]) -> Self {
+        Self::start_between(name, kernel, system, files, programs, |_| {})
+    }
+
+    /// `between` is done once the daemon serves and before the guest starts; it is given the folder.
+    pub fn start_between(
+        name: &str,
+        kernel: &str,
+        system: &str,
+        files: &[(&str, Vec<u8>)],
+        programs: &[&str],
+        between: impl FnOnce(&Path),
+    ) -> Self {
         let folder = std::env::temp_dir().join(format!("carillon-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/carillon/kernel");
@@ -67,6 +79,7 @@ impl Rig {
         let image = GuestImage::build(&kernel, programs, &files, &folder.join("guest.cpio")).unwrap();
         let place = folder.display().to_string();
         let daemon = Daemon::start(&folder, |bus| system.replace("@BUS@", bus).replace("@FOLDER@", &place)).unwrap();
+        between(&folder);
         let vm = Vm {
             name: "ivi".to_owned(),
             image,

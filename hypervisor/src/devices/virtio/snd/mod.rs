@@ -107,10 +107,11 @@ impl Snd {
         {
             place.copy_from_slice(&value.to_le_bytes());
         }
+        let events = if options.declared.flags_only { 0 } else { EVENT_IDX };
         let inner = Inner {
             state: State::Absent,
             session: None,
-            features: INDIRECT_DESC | EVENT_IDX,
+            features: INDIRECT_DESC | events,
             config,
         };
         let link = Arc::new(Link {

@@ -209,6 +209,7 @@ mod tests {
             jacks: 0,
             chmaps: 0,
             streams: vec![stream],
+            flags_only: false,
         }
     }
 

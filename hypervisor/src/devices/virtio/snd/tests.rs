@@ -17,6 +17,10 @@ struct Rig {
 }
 
 fn rig(hold_ms: u64) -> Rig {
+    declaring(hold_ms, false)
+}
+
+fn declaring(hold_ms: u64, flags_only: bool) -> Rig {
     let poller = Arc::new(Poller::new().unwrap());
     let (parent, other) = Channel::pair().unwrap();
     let reporter = Reporter::new(Some(Arc::new(other.into())));
@@ -31,6 +35,7 @@ fn rig(hold_ms: u64) -> Rig {
         jacks: 0,
         chmaps: 0,
         streams: vec![stream],
+        flags_only,
     };
     let hold = Duration::from_millis(hold_ms);
     let options = Options {
@@ -156,6 +161,19 @@ fn without_a_back_end_the_driver_is_answered_after_the_hold_and_gets_what_was_de
     assert_eq!(control.used(), (1, 36));
     let status: u32 = rig.memory.read_obj(GuestAddress(0x4_0000)).unwrap();
     assert_eq!(status, 0x8000);
+}
+
+#[test]
+fn a_driver_that_came_up_without_a_back_end_goes_on_with_one_that_knows_no_event_indices() {
+    let mut rig = declaring(0, true);
+    let mut driver = driver(&rig.memory, rings(&rig.memory).1);
+    driver.features = rig.snd.features();
+    rig.snd.activate(driver).unwrap();
+
+    let (socket, _thread) = backend([0; 16]);
+    rig.snd.link().connect(socket);
+
+    assert_eq!(state(&rig), "running");
 }
 
 #[test]
