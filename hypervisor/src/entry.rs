@@ -10,7 +10,7 @@ use crate::parent::door::{self, Facts};
 use crate::parent::resolve::{SOUND, WindowLink};
 use crate::parent::socket::wait;
 use crate::parent::start::{Hand, START_FD};
-use crate::plan::{Device, Fds, Plan};
+use crate::plan::{Device, Fds, Plan, Thread};
 use crate::sandbox;
 use crate::vm::{self, control::Channel};
 use crate::window::Relay;
@@ -98,7 +98,10 @@ fn run(handed: Handed) -> ExitCode {
     } = handed;
     let sound = |device: &Device| matches!(device, Device::Snd { link: None, .. }).then(|| SOUND.to_owned());
     let wanting: BTreeSet<String> = plan.devices.iter().filter_map(sound).collect();
-    let relay = link.map(|link| relay(&plan.name, link, &keeps)).transpose();
+    sandbox::raise_limits();
+    let relay = link
+        .map(|link| relay(&plan.name, plan.service.clone(), link, &keeps))
+        .transpose();
     let opened = relay.and_then(|relay| {
         door::open(
             door,
@@ -118,7 +121,6 @@ fn run(handed: Handed) -> ExitCode {
         }
     };
     fds.insert("control", control);
-    sandbox::raise_limits();
     let ended = prepare(user.as_deref()).and_then(|program| {
         let lock = || sandbox::lock(&program).map_err(|error| error.to_string());
         vm::run(plan, fds, lock).map_err(|error| error.to_string())
@@ -134,15 +136,24 @@ fn run(handed: Handed) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// A thread that relays one link after the other; made before the filter, which allows no new one.
-fn relay(name: &str, link: WindowLink, keeps: &BTreeMap<String, OwnedFd>) -> io::Result<Sender<(OwnedFd, OwnedFd)>> {
+/// A thread that relays one link after the other; made before the filter, which allows no new one. Every call of its guest goes
+/// through it, so it is placed like the device's own thread: above the guest's real-time vCPUs, and with them above others'.
+fn relay(
+    name: &str,
+    place: Thread,
+    link: WindowLink,
+    keeps: &BTreeMap<String, OwnedFd>,
+) -> io::Result<Sender<(OwnedFd, OwnedFd)>> {
     let kept = |name: &String| keeps.get(name).ok_or(io::ErrorKind::NotFound)?.try_clone();
     let bells: Vec<OwnedFd> = link.bells.iter().map(kept).collect::<io::Result<_>>()?;
     let pool = link.pool.as_ref().map(kept).transpose()?;
     let (sender, links) = channel::<(OwnedFd, OwnedFd)>();
+    let (placed, is_placed) = channel();
     let partition = name.to_owned();
-    let thread = std::thread::Builder::new().name("relay".into()).stack_size(128 << 10);
+    let thread = std::thread::Builder::new().stack_size(128 << 10);
     thread.spawn(move || {
+        // Who waits for the answer takes it before anything else.
+        let _ = placed.send(vm::place(&place, &format!("{partition}:relay")));
         for (front, back) in links {
             let bells = bells.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>();
             let relay = bells.and_then(|bells| match &pool {
@@ -155,7 +166,11 @@ fn relay(name: &str, link: WindowLink, keeps: &BTreeMap<String, OwnedFd>) -> io:
             }
         }
     })?;
-    Ok(sender)
+    match is_placed.recv() {
+        Ok(Ok(())) => Ok(sender),
+        Ok(Err(fault)) => Err(io::Error::other(fault)),
+        Err(gone) => Err(io::Error::other(gone)),
+    }
 }
 
 fn prepare(user: Option<&str>) -> Result<seccompiler::BpfProgram, String> {
@@ -165,4 +180,26 @@ fn prepare(user: Option<&str>) -> Result<seccompiler::BpfProgram, String> {
         })?;
     }
     sandbox::program().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_relay_is_placed_like_its_guests_other_helpers() {
+        let place = Thread {
+            cpus: vec![0],
+            fifo: None,
+        };
+
+        let _links = relay("g", place, WindowLink::default(), &BTreeMap::new()).unwrap();
+
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let status = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("status")).ok();
+        let relay = tasks
+            .filter_map(status)
+            .find(|status| status.starts_with("Name:\tg:relay\n"));
+        assert!(relay.unwrap().contains("Cpus_allowed_list:\t0\n"));
+    }
 }

@@ -3,10 +3,32 @@
 
 mod demo_common;
 
+use std::time::{Duration, Instant};
+
+/// The scene of the board after the first build, on a machine that has other work.
+const LIMIT: Duration = Duration::from_secs(360);
+
 #[test]
-fn the_demo_passes_all_its_checks_and_leaves_recording_picture_and_table() {
+fn the_demo_passes_all_its_checks_on_the_board_in_time() {
+    let began = Instant::now();
+
     let (status, report) = demo_common::demo(&[]);
 
+    let events = passed(status, &report);
+    assert!(events.contains("guest cluster is gone"), "{events}");
+    assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
+}
+
+#[test]
+fn the_demo_passes_all_its_checks_without_the_board_and_says_what_it_did() {
+    let (status, report) = demo_common::demo(&["--no-vm-board"]);
+
+    let events = passed(status, &report);
+    assert!(events.contains("cluster: aplay prompt.wav"), "{events}");
+}
+
+/// Every check passed, recording and picture are there; what happened.
+fn passed(status: Option<i32>, report: &serde_json::Value) -> String {
     assert_eq!((status, &report["passed"]), (Some(0), &true.into()), "{report:#}");
     assert!(report["checks"].as_array().unwrap().len() >= 10, "{report:#}");
     for file in ["wav", "picture"] {
@@ -14,11 +36,8 @@ fn the_demo_passes_all_its_checks_and_leaves_recording_picture_and_table() {
         assert!(std::fs::metadata(path).unwrap().len() > 10_000, "{path}");
     }
     let events = report["events"].to_string();
-    for event in [
-        "ducked -14.0 dB by cluster.prompt",
-        "chime seatbelt begins",
-        "cluster: aplay prompt.wav",
-    ] {
+    for event in ["ducked -14.0 dB by cluster.prompt", "chime seatbelt begins"] {
         assert!(events.contains(event), "{event}: {events}");
     }
+    events
 }

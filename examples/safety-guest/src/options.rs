@@ -14,6 +14,8 @@ pub struct Options {
     pub pool: Option<u64>,
     /// Register block of a virtio-mmio sound device.
     pub mmio: Option<u64>,
+    /// Milliseconds before it plays.
+    pub delay: u32,
 }
 
 impl Options {
@@ -29,6 +31,7 @@ impl Options {
             },
             pool: None,
             mmio: None,
+            delay: 0,
         };
         let mut bytes = [0; LONGEST];
         let mut length = 0;
@@ -61,6 +64,7 @@ impl Options {
             "periods" => self.take.periods = small.clamp(2, 16) as u16,
             "tail" => self.take.tail = small.min(1000),
             "headroom" => self.take.tone.headroom = small.min(8),
+            "delay" => self.delay = small.min(60_000),
             "pool" => self.pool = Some(value),
             "mmio" => self.mmio = Some(value),
             _ => {}

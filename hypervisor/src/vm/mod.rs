@@ -34,6 +34,7 @@ use self::host::{Host, KvmHost};
 use self::memory::Memory;
 use self::poller::{Handler, Poller};
 use self::threads::Threads;
+pub(crate) use self::vcpu::place;
 use self::vcpu::{Gauge, Vcpu};
 use crate::arch;
 use crate::boot::{Image, Images};

@@ -45,30 +45,45 @@ pub struct Player {
 pub struct Scene {
     /// Who plays.
     pub players: Vec<Player>,
-    /// The codec's period, frames.
-    pub period: u32,
-    /// Periods kept in the codec.
-    pub lead: u32,
-    /// Appended to the service VM's system.toml.
-    pub system: String,
-    /// Releases of streams after which the service VM tells what happened and powers off.
-    pub released: u32,
+    /// The service VM's `/etc/carillon`: system.toml, whatever it names, and rc, with whose end the VM powers off.
+    pub configuration: Vec<(String, Vec<u8>)>,
 }
 
 /// The service VM's hook. It says nothing while anybody plays: a line on a serial console is thousands of exits.
 const RC: &str = "\
-audioctl monitor --bus system > /tmp/events 2>&1 &
-tries=0
-until [ \"$(grep -c '\"stream-released\"' /tmp/events)\" -ge @RELEASED@ ]; do
-    sleep 0.2
-    tries=$((tries + 1))
-    [ $tries -lt 150 ] || break
-done
+: > /tmp/events
+audioctl monitor --bus system >> /tmp/events 2>&1 &
+until_event() {
+    tries=0
+    until [ \"$(grep -c \"$1\" /tmp/events)\" -ge \"$2\" ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+        [ $tries -lt 1200 ] || { cat /tmp/events; exit 1; }
+    done
+}
+@ACT@
 sleep 0.3
 cat /tmp/events
 audioctl status --bus system --json
-[ $tries -lt 150 ]
 ";
+
+/// A service VM's `rc`: what it does while they play, with `until_event PATTERN COUNT` to wait for so many lines of
+/// `audioctl monitor`; then it tells all of them, and the state.
+#[must_use]
+pub fn rc(act: &str) -> String {
+    RC.replace("@ACT@", act)
+}
+
+/// Keys of the nth player's `[guests.NAME]`: by which way it comes.
+#[must_use]
+pub fn keys(nth: usize, mode: Mode) -> String {
+    let size = if mode == Mode::Ram { 128 } else { 2 };
+    let (port, word) = (5000 + nth, 4 * nth);
+    format!(
+        "link = \"window\"\nwindow = {{ memory = \"/dev/dax{nth}.0\", size_mib = {size}, port = {port}, \
+         doorbell = \"/run/carillon/doorbell\", first_word = {word} }}\n"
+    )
+}
 
 const MANIFEST: &str = r#"
 version = 1
@@ -125,22 +140,6 @@ until_plays() {
     echo \"guest: played after $tries\"
 }
 ";
-const SYSTEM: &str = r#"
-version = 1
-bus = "unix:path=/run/bus"
-user = "audiod"
-[zones.cabin]
-codec = "main"
-[classes.media]
-priority = 10
-[classes.warning]
-safety = true
-[[matrix]]
-holder = "media"
-newcomer = "media"
-action = "mix"
-"#;
-
 impl Scene {
     /// The board that runs it, in virtual time, in `folder`.
     ///
@@ -159,14 +158,7 @@ impl Scene {
             audiod: program("audiod")?,
             audioctl: program("audioctl")?,
         };
-        let configuration = [
-            ("system.toml".to_owned(), self.system_toml().into_bytes()),
-            (
-                "rc".to_owned(),
-                RC.replace("@RELEASED@", &self.released.to_string()).into_bytes(),
-            ),
-        ];
-        let audio = service::build(kernel, &programs, &configuration, &folder.join("audio.cpio"))?;
+        let audio = service::build(kernel, &programs, &self.configuration, &folder.join("audio.cpio"))?;
         let mut images = vec![
             (kernel.image.clone(), "vmlinuz".to_owned()),
             (audio.initrd, "audio.cpio".to_owned()),
@@ -216,28 +208,6 @@ impl Scene {
             );
         }
         text
-    }
-
-    fn system_toml(&self) -> String {
-        let mut text = SYSTEM.to_owned();
-        let (period, lead) = (self.period, self.lead);
-        let _ = writeln!(
-            text,
-            "[codecs.main]\nbackend = \"alsa\"\ndevice = \"hw:0,0\"\nperiod = {period}\nlead = {lead}"
-        );
-        for (nth, player) in self.players.iter().enumerate() {
-            let size = if player.mode == Mode::Ram { 128 } else { 2 };
-            let class = if player.mode == Mode::Pool { "warning" } else { "media" };
-            let (port, word) = (5000 + nth, 4 * nth);
-            let _ = writeln!(
-                text,
-                "[guests.{}]\nlink = \"window\"\nwindow = {{ memory = \"/dev/dax{nth}.0\", size_mib = {size}, port = {port}, \
-                 doorbell = \"/run/carillon/doorbell\", first_word = {word} }}\n\
-                 streams.sound = {{ class = \"{class}\", zone = \"cabin\" }}",
-                player.name
-            );
-        }
-        text + &self.system
     }
 }
 

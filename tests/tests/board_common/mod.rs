@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use system_tests::board::safety;
-use system_tests::board::scene::{Mode, Player, Scene};
+use system_tests::board::scene::{self, Mode, Player, Scene};
 use system_tests::coded;
 use system_tests::mixture::{self, Place};
 use system_tests::nested;
@@ -19,6 +19,37 @@ const HEADROOM: u32 = 2;
 const TAIL: usize = 9600;
 /// Of the codec's rate by the service VM's clock: how much it may be off.
 const TOLERANCE: f64 = 0.002;
+
+/// A safety class for the partition without a system, and media that mix.
+const SYSTEM: &str = r#"
+version = 1
+bus = "unix:path=/run/bus"
+user = "audiod"
+[codecs.main]
+backend = "alsa"
+device = "hw:0,0"
+period = 96
+lead = 2
+[zones.cabin]
+codec = "main"
+[classes.media]
+priority = 10
+[classes.warning]
+safety = true
+[[matrix]]
+holder = "media"
+newcomer = ["media", "warning"]
+action = "mix"
+"#;
+
+fn system(players: &[Player]) -> String {
+    let guest = |(nth, player): (usize, &Player)| {
+        let class = if player.mode == Mode::Pool { "warning" } else { "media" };
+        let (name, keys) = (&player.name, scene::keys(nth, player.mode));
+        format!("[guests.{name}]\n{keys}streams.sound = {{ class = \"{class}\", zone = \"cabin\" }}\n")
+    };
+    SYSTEM.to_owned() + &players.iter().enumerate().map(guest).collect::<String>()
+}
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("system-{name}"))
@@ -38,7 +69,7 @@ fn stock(name: &str, mode: Mode, take: &[u8]) -> Player {
         mode,
         take: [take, &[0; TAIL * 4]].concat(),
         // audiod and who listens to its events are up by then.
-        does: "sleep 3; until_plays /take".to_owned(),
+        does: "sleep 1; until_plays /take".to_owned(),
     }
 }
 
@@ -105,23 +136,28 @@ impl Told {
     }
 }
 
-/// All three play for so many seconds (the partition without a system for half of it), at 2 ms codec periods with 2 of lead.
+/// All three play for so many seconds (the partition without a system, which is up first, for one more), at 2 ms codec periods with 2 of lead.
 pub fn three_play(name: &str, seconds: usize, limit: Duration) {
     let frames = seconds * 48_000;
     let [(cluster, one), (ivi, other)] = stock_guests(frames);
-    let takes = [one, other, safety::tone(frames as u32 / 2, HEADROOM)];
+    let tone = (frames + 48_000) as u32;
+    let takes = [one, other, safety::tone(tone, HEADROOM)];
     let warner = Player {
         name: "warner".to_owned(),
         mode: Mode::Pool,
         take: Vec::new(),
-        does: format!("frames={} headroom={HEADROOM}", frames / 2),
+        // The codec runs evenly by then: its first tenths of a second it fills its FIFO. Silence follows for 7 s: a partition
+        // that ends would hold CPU 0 up for some milliseconds while the others play.
+        does: format!("frames={tone} headroom={HEADROOM} delay=7500 tail=700"),
     };
+    let players = vec![cluster, ivi, warner];
+    let rc = scene::rc(r#"until_event '"stream-released".*"\(cluster\|ivi\)' 2"#);
     let scene = Scene {
-        players: vec![cluster, ivi, warner],
-        period: 96,
-        lead: 2,
-        system: String::new(),
-        released: 3,
+        configuration: vec![
+            ("system.toml".to_owned(), system(&players).into_bytes()),
+            ("rc".to_owned(), rc.into_bytes()),
+        ],
+        players,
     };
     let board = scene.board(name, &nested::kernel().unwrap(), folder(name)).unwrap();
     let logs = ["board", "hypervisor", "audio", "cluster", "ivi", "warner"].map(|name| board.log(name));
@@ -152,9 +188,11 @@ pub fn three_play(name: &str, seconds: usize, limit: Duration) {
     );
 }
 
-/// Both stock guests, for half of their takes at least.
+/// Both stock guests for half of their takes at least, each beside the third one for a while.
 fn at_once(places: &[Place]) -> bool {
-    places[0].overlap(&places[1]) * 2 >= places[0].frames
+    let [cluster, ivi, warner] = places else { return false };
+    let beside = [cluster, ivi].iter().all(|guest| guest.overlap(warner) > 0);
+    beside && cluster.overlap(ivi) * 2 >= cluster.frames
 }
 
 fn scene_log(name: &str) -> String {

@@ -15,8 +15,8 @@ fn chime() -> Vec<f32> {
 
 fn expected() -> Expected {
     Expected {
-        music: sent(&music(), &content::MUSIC, Depth::Music),
-        prompt: sent(&prompt(), &content::PROMPT, Depth::Prompt),
+        music: sent(&music(crate::demo::HOST.music), &content::MUSIC, Depth::Music),
+        prompt: sent(&prompt(crate::demo::HOST.prompt), &content::PROMPT, Depth::Prompt),
         chime: sent(&chime(), &content::CHIME, Depth::Chime),
         prompt_duck: Duck {
             depth_db: -14.0,
@@ -45,8 +45,8 @@ struct Scene {
 impl Default for Scene {
     fn default() -> Self {
         Self {
-            music: music(),
-            prompt: prompt(),
+            music: music(crate::demo::HOST.music),
+            prompt: prompt(crate::demo::HOST.prompt),
             chime: chime(),
             prompt_depth: -14.0,
             chime_depth: -20.0,
@@ -206,7 +206,7 @@ fn a_chime_of_one_strike_too_few_is_not_the_chime() {
 #[test]
 fn no_music_fails_its_check_and_nothing_else_about_it_is_judged() {
     let scene = Scene {
-        music: vec![0.0; music().len()],
+        music: vec![0.0; music(crate::demo::HOST.music).len()],
         ..Scene::default()
     };
 

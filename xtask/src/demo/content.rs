@@ -23,22 +23,17 @@ const SYLLABLE: f64 = 0.32;
 const SYLLABLE_SOUND: f64 = 0.24;
 const SYLLABLE_FADE: f64 = 0.04;
 
-/// Seconds of music.
-pub const MUSIC_SECONDS: f64 = 15.0;
-/// Seconds of prompt: whole syllables.
-pub const PROMPT_SECONDS: f64 = 9.0 * SYLLABLE;
-
 /// The music, one channel.
 #[must_use]
-pub fn music() -> Vec<f32> {
-    let envelope = |time: f64| fade(time, MUSIC_FADE) * fade(MUSIC_SECONDS - time, MUSIC_FADE);
-    tones(MUSIC_SECONDS, &MUSIC, |time| MUSIC_AMPLITUDE * envelope(time))
+pub fn music(seconds: f64) -> Vec<f32> {
+    let envelope = |time: f64| fade(time, MUSIC_FADE) * fade(seconds - time, MUSIC_FADE);
+    tones(seconds, &MUSIC, |time| MUSIC_AMPLITUDE * envelope(time))
 }
 
 /// The prompt, one channel.
 #[must_use]
-pub fn prompt() -> Vec<f32> {
-    tones(PROMPT_SECONDS, &PROMPT, |time| {
+pub fn prompt(syllables: u32) -> Vec<f32> {
+    tones(f64::from(syllables) * SYLLABLE, &PROMPT, |time| {
         let within = time % SYLLABLE;
         let sound = fade(within, SYLLABLE_FADE) * fade(SYLLABLE_SOUND - within, SYLLABLE_FADE);
         PROMPT_AMPLITUDE * sound
@@ -58,6 +53,15 @@ fn tones(seconds: f64, frequencies: &[f64], amplitude: impl Fn(f64) -> f64) -> V
         (sum * amplitude(time)) as f32
     };
     (0..frames).map(sample).collect()
+}
+
+/// S16 frames with the same sound left and right.
+#[must_use]
+pub fn raw(samples: &[f32]) -> Vec<u8> {
+    samples
+        .iter()
+        .flat_map(|sample| [((sample * 32_768.0).round() as i16).to_le_bytes(); 2].concat())
+        .collect()
 }
 
 /// A stereo S16 WAV file with the same sound left and right.
@@ -115,13 +119,13 @@ mod tests {
     #[test]
     fn what_is_written_for_a_guest_reads_back_to_half_a_bit() {
         let directory = std::env::temp_dir().join(format!("content-{}.wav", std::process::id()));
-        std::fs::write(&directory, wav(&prompt()).unwrap()).unwrap();
+        std::fs::write(&directory, wav(&prompt(9)).unwrap()).unwrap();
 
         let found = read(&directory).unwrap();
 
         std::fs::remove_file(&directory).unwrap();
-        assert_eq!(found.len(), prompt().len());
-        let worst = (found.iter().zip(prompt())).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
+        assert_eq!(found.len(), prompt(9).len());
+        let worst = (found.iter().zip(prompt(9))).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
         assert!(worst <= 0.5 / 32_768.0 + f32::EPSILON, "{worst}");
     }
 }

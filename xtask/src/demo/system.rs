@@ -3,15 +3,18 @@
 use std::path::Path;
 
 use anyhow::Context;
+use system_tests::board::scene::{self, Mode};
 use toml::{Table, Value};
 
 use super::cabin::Duck;
-use super::{CHIME_REPEAT, Fault, Options, content};
+use super::{Fault, Lengths, Options, content};
 
 const EXAMPLE: &str = include_str!("../../../examples/simple-car.toml");
 /// Frames a period and periods kept in the card, 60 ms: where real-time scheduling is refused, an engine beside two busy guests
 /// is late now and then, and the scene is about routing.
 const CARD: [(&str, i64); 2] = [("period", 240), ("lead", 12)];
+/// In virtual time nobody is late: the shortest lead, 4 ms.
+const BOARD_CARD: [(&str, i64); 2] = [("period", 96), ("lead", 2)];
 /// Written out where the example leaves it to the default, so that the checks know it.
 const RAMPS: [(&str, i64); 2] = [("attack_ms", 50), ("release_ms", 500)];
 
@@ -29,7 +32,7 @@ impl System {
     ///
     /// # Errors
     /// The example lacks something that the scene needs.
-    pub fn from_example(folder: &Path, chime: &Path, options: &Options) -> anyhow::Result<Self> {
+    pub fn from_example(folder: &Path, chime: &Path, lengths: &Lengths, options: &Options) -> anyhow::Result<Self> {
         let mut file: Table = EXAMPLE.parse().context("examples/simple-car.toml")?;
         let path = |path: &Path| Value::String(path.display().to_string());
         let codec = table(&mut file, &["codecs", "main"])?;
@@ -48,7 +51,7 @@ impl System {
         }
         let sound = table(&mut file, &["chimes", "seatbelt"])?;
         sound.insert("path".to_owned(), path(&chime.canonicalize()?));
-        sound.insert("repeat".to_owned(), i64::from(CHIME_REPEAT).into());
+        sound.insert("repeat".to_owned(), i64::from(lengths.chime_repeat).into());
         let prompt_duck = duck(cell(&mut file, "navigation")?)?;
         let chime_duck = duck(cell(&mut file, "warning")?)?;
         let mut system = Self {
@@ -81,6 +84,32 @@ impl System {
             }
         }
         Ok(())
+    }
+
+    /// The same in the board's service VM, as its configuration: the codec that was passed to it, guests by their windows.
+    ///
+    /// # Errors
+    /// The chime can't be read.
+    pub fn on_the_board(mut self, guests: &[(&str, Mode)]) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+        let codec = table(&mut self.file, &["codecs", "main"])?;
+        codec.remove("path");
+        codec.extend([("backend", "alsa"), ("device", "hw:0,0")].map(|(key, value)| (key.to_owned(), value.into())));
+        codec.extend(BOARD_CARD.map(|(key, value)| (key.to_owned(), value.into())));
+        for (nth, (name, mode)) in guests.iter().enumerate() {
+            let guest = table(&mut self.file, &["guests", name])?;
+            guest.remove("socket");
+            guest.extend(scene::keys(nth, *mode).parse::<Table>()?);
+        }
+        let sound = table(&mut self.file, &["chimes", "seatbelt"])?;
+        let path = sound.insert("path".to_owned(), "seatbelt.wav".into());
+        let path = path.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+        let chime = std::fs::read(&path).with_context(|| format!("reading {path}"))?;
+        self.file.insert("user".to_owned(), "audiod".into());
+        let text = self.text("unix:path=/run/bus");
+        Ok(vec![
+            ("system.toml".to_owned(), text.into_bytes()),
+            ("seatbelt.wav".to_owned(), chime),
+        ])
     }
 
     /// The file's text for a bus.
@@ -131,11 +160,12 @@ mod tests {
         let chime = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/chimes/seatbelt.wav");
         let options = Options {
             r#break: fault,
+            no_vm_board: true,
             codec: None,
             keep: false,
             json: false,
         };
-        System::from_example(&folder, &chime, &options).unwrap()
+        System::from_example(&folder, &chime, &super::super::HOST, &options).unwrap()
     }
 
     #[test]
@@ -165,5 +195,26 @@ mod tests {
         for fault in [Fault::Duck, Fault::Chime, Fault::Route] {
             assert_ne!(system(Some(fault)).text("unix:path=/b"), right, "{fault:?}");
         }
+    }
+
+    #[test]
+    fn the_board_gets_the_same_policy_with_windows_in_place_of_sockets() {
+        let host: Table = system(None).text("unix:path=/run/bus").parse().unwrap();
+
+        let configuration = system(None)
+            .on_the_board(&[("ivi", Mode::Ram), ("cluster", Mode::Bounce)])
+            .unwrap();
+
+        let file = |name: &str| &configuration.iter().find(|(place, _)| place == name).unwrap().1;
+        let board: Table = String::from_utf8_lossy(file("system.toml")).parse().unwrap();
+        assert_eq!(
+            (&board["matrix"], &board["classes"]),
+            (&host["matrix"], &host["classes"])
+        );
+        for guest in ["ivi", "cluster"] {
+            let guest = board["guests"][guest].as_table().unwrap();
+            assert_eq!((guest["link"].as_str(), guest.get("socket")), (Some("window"), None));
+        }
+        assert!(file("seatbelt.wav").starts_with(b"RIFF"));
     }
 }

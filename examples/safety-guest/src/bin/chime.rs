@@ -2,7 +2,7 @@
 //! line what came of it. Boots by PVH under Carillon's hypervisor, QEMU (q35) and other VMMs that know the note.
 //!
 //! No allocation, one static pool for all that the device sees, every wait bounded. The command line, all optional:
-//! `frames=48000 period=480 periods=4 tail=4 headroom=0 pool=ADDRESS mmio=ADDRESS`. The last line is `chime: done …` or
+//! `frames=48000 period=480 periods=4 tail=4 headroom=0 delay=0 pool=ADDRESS mmio=ADDRESS`. The last line is `chime: done …` or
 //! `chime: failed: …`.
 #![no_std]
 #![no_main]
@@ -11,7 +11,7 @@ use safety_guest::options::Options;
 use safety_guest::pool::Pool;
 use safety_guest::sound::{Played, Sound};
 use safety_guest::transport::Transport;
-use safety_guest::{pci, port, say};
+use safety_guest::{apic, pci, port, say};
 
 /// Called by the entry.
 #[unsafe(no_mangle)]
@@ -50,6 +50,8 @@ fn run(options: &Options) -> Result<Played, &'static str> {
         Transport::Mmio(base) => say!("chime: sound at {base:#x}"),
     }
     let mut sound = Sound::new(transport, Pool::new(options.pool))?;
+    // Only the clock ends this wait.
+    let _ = apic::wait(options.delay, true, || false);
     say!("chime: plays {} frames", options.take.frames);
     sound.play(&options.take)
 }
