@@ -87,6 +87,10 @@ pub fn program() -> io::Result<BpfProgram> {
     );
     let rule = SeccompRule::new(vec![plain.map_err(io::Error::other)?]).map_err(io::Error::other)?;
     rules.insert(libc::SYS_mmap, vec![rule]);
+    // An ended VM's threads become ordinary ones.
+    let ordinary = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::SCHED_OTHER as u64);
+    let rule = SeccompRule::new(vec![ordinary.map_err(io::Error::other)?]).map_err(io::Error::other)?;
+    rules.insert(libc::SYS_sched_setscheduler, vec![rule]);
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
     SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)
         .and_then(TryInto::try_into)

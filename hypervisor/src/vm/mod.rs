@@ -77,7 +77,7 @@ impl Exit {
 /// write, readv, writev, pread64, pwrite64, lseek, ioctl, epoll_wait, epoll_pwait, epoll_ctl, sendmsg, recvmsg, recvfrom,
 /// sendto, getsockopt, setsockopt, poll, futex, tgkill, getpid, gettid, getrandom, timerfd_settime, timerfd_gettime, mmap,
 /// munmap, mremap, mprotect, madvise, brk, close, fcntl, eventfd2, rt_sigreturn, rt_sigprocmask, sigaltstack, sched_yield,
-/// clock_gettime, clock_nanosleep, restart_syscall, exit, exit_group.
+/// clock_gettime, clock_nanosleep, restart_syscall, exit, exit_group; sched_setscheduler to SCHED_OTHER.
 ///
 /// The parent is served by the `control` descriptor (see [`control`]).
 ///
@@ -193,6 +193,7 @@ impl Vm {
             }
         }
         threads.join();
+        vcpu::release();
         ending.take().unwrap_or(Ok(Exit::Stopped))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use super::error::Fault;
-use super::vcpu::{Vcpu, accept_kicks, kick_signal, place};
+use super::vcpu::{Vcpu, accept_kicks, kick_signal, place, release};
 use crate::plan::{Plan, Thread};
 
 /// All threads, each waiting for its word to start; dropped without it, they end.
@@ -62,5 +62,6 @@ fn run_thread(vcpu: Vcpu, thread: &Thread, name: &str, placed: &Sender<Result<()
     let is_good = result.is_ok();
     if placed.send(result).is_ok() && is_good && wait.recv().is_ok() {
         vcpu.run();
+        release();
     }
 }

@@ -171,6 +171,14 @@ pub fn place(thread: &Thread, name: &str) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Makes the calling thread an ordinary one: what is left to do is nobody's deadline, and giving a VM back takes milliseconds that
+/// others on its CPUs would miss.
+pub fn release() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameters live until the call returns. Less is always allowed.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &parameters) };
+}
+
 /// The signal that calls a vCPU out of its guest.
 #[must_use]
 pub fn kick_signal() -> libc::c_int {
