@@ -147,7 +147,7 @@ pub fn three_play(name: &str, seconds: usize, limit: Duration) {
         mode: Mode::Pool,
         take: Vec::new(),
         // The codec runs evenly by then: its first tenths of a second it fills its FIFO. It ends while the others play.
-        does: format!("frames={tone} headroom={HEADROOM} delay=7500"),
+        does: format!("frames={tone} headroom={HEADROOM} delay=9000"),
     };
     let players = vec![cluster, ivi, warner];
     let rc = scene::rc(r#"until_event '"stream-released".*"\(cluster\|ivi\)' 2"#);
