@@ -55,7 +55,7 @@ impl Session {
         let block = self.block.clone();
         let ring = &block.queues[CONTROLQ];
         if let Some(decided) = Decided::recorded(&block) {
-            return self.answer_decided(context, decided);
+            return self.answer_decided(context, decided, out);
         }
         let Some(chain) = self.own[CONTROLQ].next(ring, context)? else {
             return Ok(false);
@@ -112,6 +112,12 @@ impl Session {
         }
         decided.carry_out(&self.block);
         self.raise();
+        if decided.effect != Effect::Start {
+            self.tell(decided, out);
+        }
+    }
+
+    fn tell(&self, decided: Decided, out: &mut Vec<Output>) {
         if let Some(what) = self.change(decided.stream, decided.state) {
             out.push(Output::Stream {
                 stream: decided.stream,
@@ -121,16 +127,28 @@ impl Session {
     }
 
     /// Answers the decided request, if the engine has done its part.
-    fn answer_decided(&mut self, context: &Context<'_>, decided: Decided) -> Result<bool, u32> {
+    ///
+    /// Only an answered START is told on: the engine pulls nothing before somebody has decided about it, so that a driver that
+    /// waits for the answer still has its whole ring when it goes on.
+    fn answer_decided(
+        &mut self,
+        context: &Context<'_>,
+        decided: Decided,
+        out: &mut Vec<Output>,
+    ) -> Result<bool, u32> {
         let block = self.block.clone();
         let ring = &block.queues[CONTROLQ];
-        if ring.last_avail.load(Acquire) as u16 != decided.avail {
-            // Answered by a predecessor that died before it struck it out.
+        let answered = ring.last_avail.load(Acquire) as u16 != decided.avail;
+        if !answered && !self.synced() {
+            return Ok(false);
+        }
+        if decided.effect == Effect::Start {
+            self.tell(decided, out);
+        }
+        if answered {
+            // By a predecessor that died before it struck it out.
             Decided::strike(&block);
             return Ok(true);
-        }
-        if !self.synced() {
-            return Ok(false);
         }
         let Some(chain) = self.own[CONTROLQ].next(ring, context)? else {
             return Err(fault::AVAIL_JUMP);
