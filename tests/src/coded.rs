@@ -2,6 +2,7 @@
 //! other end into exact runs, lost, repeated and foreign frames and a missing tail. Works on the bytes of any format.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::frontend::proto::SAMPLE_BYTES;
 
@@ -25,10 +26,16 @@ fn mix(mut x: u64) -> u64 {
 /// `seed`. `None` for formats without plain samples.
 #[must_use]
 pub fn generate(format: u8, channels: u8, frames: usize, seed: u64, headroom: u32) -> Option<Vec<u8>> {
+    stretch(format, channels, 0..frames, seed, headroom)
+}
+
+/// These frames of it.
+#[must_use]
+pub fn stretch(format: u8, channels: u8, frames: Range<usize>, seed: u64, headroom: u32) -> Option<Vec<u8>> {
     let bits = *BITS.get(usize::from(format)).filter(|b| **b > 0)?;
     let bytes = *SAMPLE_BYTES.get(usize::from(format))? as usize;
-    let mut out = Vec::with_capacity(frames * usize::from(channels) * bytes);
-    for n in 0..frames as u64 * u64::from(channels) {
+    let mut out = Vec::with_capacity(frames.len() * usize::from(channels) * bytes);
+    for n in frames.start as u64 * u64::from(channels)..frames.end as u64 * u64::from(channels) {
         let word = mix(seed.wrapping_mul(0x1_0000_0001).wrapping_add(n)) as i64;
         let value = word >> (64 - bits + headroom.min(bits - 2));
         match format {

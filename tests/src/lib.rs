@@ -14,6 +14,7 @@ pub mod peer;
 pub mod process;
 pub mod reference;
 pub mod rig;
+pub mod short_ring;
 pub mod traced;
 pub mod windowed;
 pub mod witness;

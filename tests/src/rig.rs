@@ -295,9 +295,21 @@ impl Take {
     /// The bytes, whole periods.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
+        coded::generate(self.format, 2, self.frames(), self.seed, self.headroom).unwrap_or_default()
+    }
+
+    fn frames(&self) -> usize {
         let frames = (self.seconds * 48_000.0) as usize;
-        let frames = frames.next_multiple_of(self.ring.0.max(1) as usize);
-        coded::generate(self.format, 2, frames, self.seed, self.headroom).unwrap_or_default()
+        frames.next_multiple_of(self.ring.0.max(1) as usize)
+    }
+
+    /// The same, a period at a time.
+    fn periods(self) -> impl Iterator<Item = Vec<u8>> {
+        let period = self.ring.0.max(1) as usize;
+        let starts = (0..self.frames()).step_by(period);
+        starts.map(move |at| {
+            coded::stretch(self.format, 2, at..at + period, self.seed, self.headroom).unwrap_or_default()
+        })
     }
 }
 
@@ -316,7 +328,8 @@ impl Player {
     /// # Errors
     /// It does not start.
     pub fn start(socket: &Path, take: Take) -> anyhow::Result<Self> {
-        Self::start_with(socket, take, take.bytes())
+        // Made as it goes: a minute that lies ready is a minute of memory that nobody has touched for long.
+        Self::start_from(socket, take, take.bytes(), take.periods())
     }
 
     /// As [`Player::start`], with bytes of the caller's.
@@ -324,14 +337,25 @@ impl Player {
     /// # Errors
     /// It does not start.
     pub fn start_with(socket: &Path, take: Take, sent: Vec<u8>) -> anyhow::Result<Self> {
-        let (data, socket) = (sent.clone(), socket.to_owned());
+        let period = take.params().period_bytes.max(1) as usize;
+        let periods: Vec<_> = sent.chunks(period).map(<[u8]>::to_vec).collect();
+        Self::start_from(socket, take, sent, periods.into_iter())
+    }
+
+    fn start_from(
+        socket: &Path,
+        take: Take,
+        sent: Vec<u8>,
+        periods: impl Iterator<Item = Vec<u8>> + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let socket = socket.to_owned();
         let (started, is_started) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let _or_not = witness::real_time(witness::PRIORITY - 1);
             let mut fe = SoundFrontend::connect(&socket, Options::default())?;
             let pcm = Pcm::open(&mut fe, TXQ, 0, take.params())?;
             started.send(()).ok();
-            Ok(pcm.play(&mut fe, &data)?)
+            Ok(pcm.play_periods(&mut fe, periods)?)
         });
         if is_started.recv_timeout(PATIENCE).is_err() {
             match thread.join() {
@@ -361,79 +385,5 @@ impl Player {
             Ok(stats) => Ok((self.sent, stats?)),
             Err(_) => bail!("the player panicked"),
         }
-    }
-}
-
-/// What a busy machine costs on a short ring.
-#[derive(Clone, Copy, Debug)]
-pub struct Gaps {
-    /// XRUN events.
-    pub xruns: u64,
-    /// Times a whole ring came back between two looks of the front end.
-    pub full_laps: u64,
-    /// Frames of silence in the file between the first frame and the last.
-    pub silence: usize,
-}
-
-impl Gaps {
-    /// Whether there are none.
-    #[must_use]
-    pub fn none(&self) -> bool {
-        self.xruns == 0 && self.full_laps == 0 && self.silence == 0
-    }
-}
-
-/// A daemon with the shortest lead, for takes on a short ring.
-pub struct ShortRing {
-    rig: Rig,
-    ring: (u32, u32),
-    takes: u64,
-}
-
-impl ShortRing {
-    /// Starts it at a codec period of frames; `ring` is a period in frames and how many of them.
-    ///
-    /// # Errors
-    /// The daemon does not start.
-    pub fn start(period: u32, ring: (u32, u32)) -> anyhow::Result<Self> {
-        let car = Car {
-            period,
-            lead: 2,
-            ..Car::default()
-        };
-        Ok(Self {
-            rig: Rig::start("ring", car)?,
-            ring,
-            takes: 0,
-        })
-    }
-
-    /// Plays so long, each take other samples; the gaps.
-    ///
-    /// # Errors
-    /// What must not be on any machine: a message with an error or that stays away, a frame lost, changed or heard twice.
-    pub fn play(&mut self, seconds: f64) -> anyhow::Result<Gaps> {
-        self.takes += 1;
-        let (ring, seed) = (self.ring, self.takes);
-        let take = Take {
-            ring,
-            seconds,
-            seed,
-            ..Take::default()
-        };
-        let from = self.rig.recorded(0)?.len();
-        let (sent, stats) = Player::start(&self.rig.socket(0), take)?.finish()?;
-        if stats.lost + stats.errors > 0 {
-            bail!("messages lost or with errors: {stats:?}");
-        }
-        let report = coded::compare(&sent, &self.rig.settled(0)?[from..], 4);
-        if report.foreign + report.repeated + report.lost + report.missing_head + report.missing_tail > 0 {
-            bail!("frames lost, repeated or changed on {ring:?}: {report:?}");
-        }
-        Ok(Gaps {
-            xruns: stats.xruns,
-            full_laps: stats.full_laps,
-            silence: report.inner_zeros,
-        })
     }
 }

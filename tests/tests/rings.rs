@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use system_tests::rig::ShortRing;
+use system_tests::short_ring::ShortRing;
 
 #[test]
 fn a_ring_of_2_x_10_ms_plays() {

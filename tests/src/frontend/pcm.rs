@@ -28,6 +28,12 @@ pub struct Stats {
     pub gap_ms: (f64, f64, f64),
     /// From START to the last completion, ms.
     pub wall_ms: f64,
+    /// When START had been answered.
+    #[serde(skip)]
+    pub started: Option<Instant>,
+    /// When full laps were found.
+    #[serde(skip)]
+    pub laps: Vec<Instant>,
 }
 
 /// One stream's open PCM.
@@ -129,7 +135,19 @@ impl Pcm {
     /// # Errors
     /// A refused or unanswered request. Messages that never came back are in the statistics, not an error.
     pub fn play(&self, fe: &mut SoundFrontend, data: &[u8]) -> Result<Stats, FrontendError> {
-        let mut periods = data.chunks(self.params.period_bytes.max(1) as usize);
+        let period = self.params.period_bytes.max(1) as usize;
+        self.play_periods(fe, data.chunks(period).map(<[u8]>::to_vec))
+    }
+
+    /// As [`Pcm::play`], with the periods as they are made.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn play_periods(
+        &self,
+        fe: &mut SoundFrontend,
+        mut periods: impl Iterator<Item = Vec<u8>>,
+    ) -> Result<Stats, FrontendError> {
         let mut waiting = 0;
         for slot in &self.slots {
             waiting += usize::from(self.feed(fe, *slot, periods.next())?);
@@ -138,9 +156,8 @@ impl Pcm {
         self.run(fe, waiting, |fe, slot, _| self.feed(fe, slot, periods.next()))
     }
 
-    fn feed(&self, fe: &mut SoundFrontend, slot: Slot, data: Option<&[u8]>) -> Result<bool, FrontendError> {
-        let Some(data) = data else { return Ok(false) };
-        let mut bytes = data.to_vec();
+    fn feed(&self, fe: &mut SoundFrontend, slot: Slot, data: Option<Vec<u8>>) -> Result<bool, FrontendError> {
+        let Some(mut bytes) = data else { return Ok(false) };
         bytes.resize(slot.len as usize, 0);
         fe.ram.write(slot.data, &bytes);
         fe.post(slot)?;
@@ -177,6 +194,7 @@ impl Pcm {
     ) -> Result<Stats, FrontendError> {
         let began = self.start(fe)?;
         let mut tally = Tally::new(began);
+        tally.stats.started = Some(Instant::now());
         let patience = Duration::from_secs(2).max(self.period() * 4);
         let mut last = Instant::now();
         while waiting > 0 && last.elapsed() < patience {
@@ -228,7 +246,10 @@ impl Tally {
     }
 
     fn look(&mut self, done: &[super::Completion], whole_ring: bool) {
-        self.stats.full_laps += u64::from(whole_ring && done.len() > 1);
+        if whole_ring && done.len() > 1 {
+            self.stats.full_laps += 1;
+            self.stats.laps.push(Instant::now());
+        }
         for c in done {
             if c.status == S_OK {
                 self.stats.completions += 1;

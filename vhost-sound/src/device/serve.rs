@@ -130,12 +130,7 @@ impl Session {
     ///
     /// Only an answered START is told on: the engine pulls nothing before somebody has decided about it, so that a driver that
     /// waits for the answer still has its whole ring when it goes on.
-    fn answer_decided(
-        &mut self,
-        context: &Context<'_>,
-        decided: Decided,
-        out: &mut Vec<Output>,
-    ) -> Result<bool, u32> {
+    fn answer_decided(&mut self, context: &Context<'_>, decided: Decided, out: &mut Vec<Output>) -> Result<bool, u32> {
         let block = self.block.clone();
         let ring = &block.queues[CONTROLQ];
         let answered = ring.last_avail.load(Acquire) as u16 != decided.avail;
