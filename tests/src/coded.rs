@@ -86,6 +86,13 @@ impl Report {
     pub fn is_exact(&self) -> bool {
         self.runs.len() == 1 && self.missing_head == 0 && self.missing_tail == 0
     }
+
+    /// Whether everything sent arrived once, in order and unchanged. Silence in between is the machine's: somebody was late.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let gone = self.missing_head + self.missing_tail + self.lost + self.repeated;
+        gone + self.foreign == 0 && self.exact > 0
+    }
 }
 
 /// Compares `captured` with `sent`, frames of `frame` bytes each. Runs shorter than 8 bytes or 2 frames are not recognised and

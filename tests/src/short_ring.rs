@@ -105,7 +105,7 @@ impl ShortRing {
             bail!("messages lost or with errors: {stats:?}");
         }
         let report = coded::compare(&sent, &self.rig.settled(0)?[from..], 4);
-        if report.foreign + report.repeated + report.lost + report.missing_head + report.missing_tail > 0 {
+        if !report.is_whole() {
             bail!("frames lost, repeated or changed on {ring:?}: {report:?}");
         }
         let started = stats.started.context("the take was never started")?;
@@ -133,7 +133,7 @@ impl ShortRing {
         for _ in 0..ATTEMPTS {
             let witness = Witness::with_diary(Priority::Engine, slack);
             let played = self.play(seconds);
-            let (played, diary) = (played?, witness.diary());
+            let (diary, played) = (witness.diary(), played?);
             let ours = played.ours(&diary);
             good = diary.on_time(played.span.0, played.span.1, Duration::from_millis(10));
             if !ours.is_empty() {

@@ -50,10 +50,6 @@ fn run(options: &str, sound: &[&str]) -> String {
     said
 }
 
-fn is_whole(report: &Report) -> bool {
-    report.missing_head + report.missing_tail + report.lost + report.repeated + report.foreign == 0 && report.exact > 0
-}
-
 #[test]
 fn the_safety_partition_plays_its_tone_exactly_on_qemus_own_device() {
     let wav = folder("qemu").join("out.wav");
@@ -68,7 +64,7 @@ fn the_safety_partition_plays_its_tone_exactly_on_qemus_own_device() {
     );
 
     let report = coded::compare(&safety::tone(FRAMES, 0), &coded::samples(&wav).unwrap(), 4);
-    assert!(is_whole(&report), "{report:?}");
+    assert!(report.is_whole(), "{report:?}");
     assert!(
         said.contains(&format!("chime: done frames={FRAMES} messages=54 errors=0")),
         "{said}"
@@ -94,6 +90,6 @@ fn the_safety_partition_plays_its_tone_exactly_through_the_daemon_without_a_kick
         (report.missing_tail == 0).then_some(())
     });
     drop(daemon);
-    assert!(is_whole(&report), "{report:?}\n{said}");
+    assert!(report.is_whole(), "{report:?}\n{said}");
     assert!(said.contains("errors=0 kicks=0 "), "{said}");
 }

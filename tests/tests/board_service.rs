@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use system_tests::board::service::{self, Programs};
 use system_tests::board::{self, System};
-use system_tests::coded::{self, Report};
+use system_tests::coded;
 use system_tests::daemon::program;
 use system_tests::guest::Kernel;
 
@@ -135,12 +135,7 @@ fn a_chime_of_the_service_vm_is_heard_bit_for_bit_from_the_codec_passed_to_it() 
     let outcome = board.start().unwrap().finish(LIMIT).unwrap();
 
     let report = coded::compare(&take, &outcome.samples().unwrap(), 4);
-    assert!(is_whole(&report), "{report:?}\n{}", console.text());
+    assert!(report.is_whole(), "{report:?}\n{}", console.text());
     assert_eq!(outcome.status, 0);
     assert!(console.line("service: end 0").is_some(), "{}", console.text());
-}
-
-/// Nothing lost, repeated or foreign; silence in between is the machine's: free-running, somebody was late.
-fn is_whole(report: &Report) -> bool {
-    report.missing_head + report.missing_tail + report.lost + report.repeated + report.foreign == 0 && report.exact > 0
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use guest_common::{CODEC, ONE_STREAM, RATE, Rig, coded_pair, whole};
+use guest_common::{CODEC, ONE_STREAM, RATE, Rig, coded_pair};
 
 /// PipeWire's default; its player itself drops a last quantum that isn't full, so there is none.
 const QUANTUM: usize = 1024;
@@ -157,5 +157,5 @@ fn pipewire_at_its_default_quantum_is_heard_bit_for_bit() {
     let report = rig.heard(&codec, from);
     println!("{logs}");
     assert_eq!(end.status, 0, "{}\n{logs}", end.output);
-    assert!(whole(&report), "{report:?}\n{logs}");
+    assert!(report.is_whole(), "{report:?}\n{logs}");
 }

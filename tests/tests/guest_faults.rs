@@ -5,7 +5,7 @@ mod guest_common;
 
 use std::time::Duration;
 
-use guest_common::{LIMIT, RATE, Rig, coded_pair, whole};
+use guest_common::{LIMIT, RATE, Rig, coded_pair};
 use serde_json::Value;
 use system_tests::coded;
 use system_tests::process::{signal, until};
@@ -140,6 +140,6 @@ fn engine_control_and_both_killed_under_play_cost_silence_only_and_nothing_is_fo
             report.runs.len(),
             report.inner_zeros
         );
-        assert!(whole(&report), "{name}: {report:?}");
+        assert!(report.is_whole(), "{name}: {report:?}");
     }
 }

@@ -93,10 +93,6 @@ fn pair_of(samples: &[u8], pair: usize) -> Vec<u8> {
         .collect()
 }
 
-fn is_whole(report: &Report) -> bool {
-    report.missing_head + report.missing_tail + report.lost + report.repeated + report.foreign == 0 && report.exact > 0
-}
-
 #[test]
 fn the_boards_stock_guests_play_the_same_samples_under_qemu_on_a_daemon_of_this_machine() {
     let folder = rig::Folder::new("images").unwrap();
@@ -126,7 +122,7 @@ fn the_boards_stock_guests_play_the_same_samples_under_qemu_on_a_daemon_of_this_
             (report.missing_tail == 0).then_some(())
         });
         let said = std::fs::read_to_string(place.join(format!("{}.log", player.name))).unwrap_or_default();
-        assert!(is_whole(&report), "{}: {report:?}\n{said}", player.name);
+        assert!(report.is_whole(), "{}: {report:?}\n{said}", player.name);
         assert!(said.contains("guest: end 0"), "{said}");
     }
     drop(daemon);

@@ -3,7 +3,7 @@
 
 mod guest_common;
 
-use guest_common::{CODEC, ONE_STREAM, RATE, Rig, coded_pair, whole};
+use guest_common::{CODEC, ONE_STREAM, RATE, Rig, coded_pair};
 
 const FORMATS: [&str; 4] = ["S16_LE", "S24_LE", "S32_LE", "FLOAT_LE"];
 const CAPTURE: &str = r#"
@@ -44,7 +44,7 @@ fn plays_every_format(name: &str, kernel: &str) {
             ));
 
             let report = rig.heard(codec, from);
-            assert!(whole(&report), "{format} {access}: {report:?}");
+            assert!(report.is_whole(), "{format} {access}: {report:?}");
         }
     }
 }

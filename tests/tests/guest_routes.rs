@@ -8,7 +8,7 @@ mod guest_common;
 
 use audiod::codec::now_ns;
 use card::card;
-use guest_common::{CODEC, LIMIT, RATE, Rig, coded_pair, whole};
+use guest_common::{CODEC, LIMIT, RATE, Rig, coded_pair};
 use system_tests::coded;
 use system_tests::process::{self, until};
 
@@ -57,7 +57,7 @@ fn players_without_a_route_or_refused_end_in_normal_time_and_the_one_that_is_hea
     let end = rig.guest.wait(music, LIMIT).unwrap();
     assert_eq!(end.status, 0, "{}", end.output);
     let report = rig.heard(&codec, from);
-    assert!(whole(&report), "{report:?}");
+    assert!(report.is_whole(), "{report:?}");
     // At their rate: not at once, and not stuck; a translated guest takes a while to start a program.
     let normal = SECONDS as f64 * 0.95..SECONDS as f64 + 3.0;
     assert!(
@@ -110,5 +110,5 @@ fn a_player_on_a_codec_that_stands_still_and_then_dies_plays_on_and_ends_in_norm
     let times: Vec<f64> = end.output.lines().filter_map(|line| line.parse().ok()).collect();
     let normal = seconds as f64 * 0.95..seconds as f64 + 3.0;
     assert!(normal.contains(&(times[1] - times[0])), "{times:?}");
-    assert!(whole(&rig.heard(&codec, from)), "the next player is heard");
+    assert!(rig.heard(&codec, from).is_whole(), "the next player is heard");
 }

@@ -4,7 +4,7 @@
 
 mod guest_common;
 
-use guest_common::{CODEC, RATE, Rig, coded_pair, whole};
+use guest_common::{CODEC, RATE, Rig, coded_pair};
 use system_tests::windowed::Windowed;
 
 const POOL: u64 = 2 << 20;
@@ -37,7 +37,7 @@ fn aplay_is_heard_bit_for_bit_by_way_of_a_pool_of_copies() {
         ));
 
         let report = rig.heard(&codec, from);
-        assert!(whole(&report), "{ring}: {report:?}\n{}", rig.log());
+        assert!(report.is_whole(), "{ring}: {report:?}\n{}", rig.log());
     }
     drop(rig);
     assert!(served.unwrap().rings() > 0);

@@ -3,20 +3,12 @@
 
 mod demo_common;
 
-use std::time::{Duration, Instant};
-
-/// The scene of the board after the first build, on a machine that has other work.
-const LIMIT: Duration = Duration::from_secs(360);
-
 #[test]
-fn the_demo_passes_all_its_checks_on_the_board_in_time() {
-    let began = Instant::now();
-
+fn the_demo_passes_all_its_checks_on_the_board() {
     let (status, report) = demo_common::demo(&[]);
 
     let events = passed(status, &report);
     assert!(events.contains("guest cluster is gone"), "{events}");
-    assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
 }
 
 #[test]

@@ -59,6 +59,7 @@ pub(super) fn run(common: &Common, inbox: &Receiver<Order>, haste: u32) {
                 Order::Replace => rings = make(),
             }
         }
+        let turn = common.turn.lock();
         for (guest, (rings, flows)) in rings.iter_mut().zip(&mut flows).enumerate() {
             rings.begin_period();
             for (stream, flow) in flows.iter_mut().enumerate() {
@@ -74,6 +75,7 @@ pub(super) fn run(common: &Common, inbox: &Receiver<Order>, haste: u32) {
                 let _full = common.wake.write(1);
             }
         }
+        drop(turn);
         next += period;
         match next.checked_duration_since(Instant::now()) {
             Some(left) => std::thread::sleep(left),

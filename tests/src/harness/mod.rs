@@ -132,6 +132,8 @@ struct Common {
     seen: Vec<Mutex<Seen>>,
     wake: EventFd,
     stop: AtomicBool,
+    /// The engine's while it serves the rings.
+    turn: Mutex<()>,
     killed: AtomicU64,
     polls: AtomicU64,
 }
@@ -181,6 +183,7 @@ impl Sut {
             ways: options.ways,
             wake: EventFd::new(EFD_NONBLOCK)?,
             stop: AtomicBool::new(false),
+            turn: Mutex::new(()),
             killed: AtomicU64::new(0),
             polls: AtomicU64::new(0),
         });
@@ -271,6 +274,11 @@ impl Sut {
     /// The engine dies between two periods and is replaced.
     pub fn replace_engine(&self) {
         self.command(Command::ReplaceEngine);
+    }
+
+    /// The engine stands still between two periods for as long as this is kept.
+    pub fn hold_engine(&self) -> MutexGuard<'_, ()> {
+        self.common.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn command(&self, command: Command) {

@@ -135,12 +135,6 @@ impl Drop for Rig {
     }
 }
 
-/// Whether all arrived once, in order and unchanged. Silence in between is the machine's: somebody was late.
-pub fn whole(report: &Report) -> bool {
-    let gone = report.missing_head + report.missing_tail + report.lost + report.repeated;
-    gone + report.foreign == 0 && report.exact > 0
-}
-
 /// `frames` frames of coded stereo in a format of the stock offer: as the guest plays it (raw), and as an S32 codec has it.
 pub fn coded_pair(format: &str, frames: usize, seed: u64) -> (Vec<u8>, Vec<u8>) {
     let coded = |format| coded::generate(format, 2, frames, seed, 2).unwrap();

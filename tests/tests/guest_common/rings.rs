@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use system_tests::witness::{Priority, held_by};
 
-use crate::guest_common::{CODEC, LIMIT, ONE_STREAM, RATE, Rig, coded_pair, whole};
+use crate::guest_common::{CODEC, LIMIT, ONE_STREAM, RATE, Rig, coded_pair};
 
 /// How long the virtual machine stands still, milliseconds.
 const STOPS: [u64; 5] = [5, 15, 25, 100, 1000];
@@ -28,7 +28,7 @@ pub fn a_minute_without_an_xrun(name: &str, kernel: &str) {
             let output = rig.run(PLAY);
             let report = rig.heard(&codec, from);
             let xruns = output.matches("underrun").count();
-            if xruns == 0 && report.inner_zeros == 0 && whole(&report) {
+            if xruns == 0 && report.inner_zeros == 0 && report.is_whole() {
                 Ok(())
             } else {
                 Err(format!("{xruns} xruns, {report:?}"))
