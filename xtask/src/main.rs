@@ -10,6 +10,7 @@ mod hostile;
 mod image;
 mod kvm;
 mod man;
+mod room;
 mod rtsan;
 mod setup;
 mod test;

@@ -29,6 +29,7 @@ pub struct Options {
 /// # Errors
 /// Names the step that failed.
 pub fn run(options: &Options) -> anyhow::Result<()> {
+    crate::room::ensure()?;
     crate::setup::ensure()?;
     let mut steps = vec![
         ("format", words("fmt --all --check")),
