@@ -267,8 +267,9 @@ pub(super) fn unused(root: &Table<'_>, zones: &[ZoneConfig]) {
     for (index, entry) in root.entries("codecs").iter().enumerate() {
         if !zones.iter().any(|zone| zone.codec == index) {
             let message = format!("no zone is on codec `{}`", entry.name);
-            root.doc()
-                .push(Diagnostic::warning(code::UNUSED, entry.span, message).label("plays silence only"));
+            let found = Diagnostic::warning(code::UNUSED, entry.span, message).label("plays silence only");
+            let help = format!("let a zone name it, as `codec = \"{}\"`, or take it out", entry.name);
+            root.doc().push(found.help(help));
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | [`guests`] | `[guests.NAME]` with streams and jacks |
 //! | [`chimes`] | `[chimes.NAME]` |
 //! | [`keep`] | `state`, `[restore]` |
+//! | `doubts` | what is suspicious about the policy |
 //! | [`schema`] | the JSON schema of all of it |
 //! | [`swap`] | whether a new file can take the old one's place while it runs |
 //! | [`offer`] | what the streams' offers make of a stock driver |
@@ -20,6 +21,7 @@
 pub mod access;
 pub mod chimes;
 pub mod codecs;
+mod doubts;
 pub mod guests;
 pub mod keep;
 pub mod offer;
@@ -153,6 +155,7 @@ fn read_all(document: &Document<'_>, context: &Context) -> (Model, System, keep:
     let model = policy::file::read(document);
     let system = system(document, context, &model);
     let keep = keep::keep(&document.root(), context, &system);
+    doubts::triggers(&document.root(), &keep);
     (model, system, keep)
 }
 

@@ -15,6 +15,7 @@ mod routing;
 mod rules;
 mod schema;
 mod suggest;
+mod suspicious;
 mod table;
 mod usage;
 
@@ -69,6 +70,22 @@ pub mod code {
     pub const DUCK_CYCLE: &str = "duck-cycle";
     /// A condition or value that can't be read.
     pub const EXPRESSION: &str = "expression";
+    /// Can't happen: a rule that nothing sets off, a way that leads nowhere.
+    pub const NEVER: &str = "never";
+    /// Others that go before leave nothing to it.
+    pub const SHADOWED: &str = "shadowed";
+    /// Holds, and nothing ends it.
+    pub const FOR_EVER: &str = "for-ever";
+    /// Not heard, and nothing says that this is meant.
+    pub const SILENT: &str = "silent";
+    /// Priorities that decide nothing.
+    pub const PRIORITY: &str = "priority";
+    /// A safety class promises what the matrix doesn't keep.
+    pub const PROMISE: &str = "promise";
+    /// A value that becomes another, since there is none such.
+    pub const BEYOND: &str = "beyond";
+    /// Comes when it is of no use any more.
+    pub const LATE: &str = "late";
     /// A stock driver can't do what the role needs.
     pub const PERIOD: &str = "period";
     /// Can't be changed while the daemon runs.
@@ -99,6 +116,8 @@ pub struct Document<'i> {
 #[derive(Default)]
 struct Notes {
     findings: Vec<Diagnostic>,
+    /// What is told only if there is no error: it may be its consequence.
+    doubts: Vec<Diagnostic>,
     /// The keys asked for, by the address of the table; `None` = any key goes.
     asked: BTreeMap<usize, Option<BTreeSet<&'static str>>>,
     /// The text was not TOML.
@@ -155,6 +174,20 @@ impl<'i> Document<'i> {
         }
     }
 
+    /// Adds a finding that counts only if nothing is wrong.
+    pub fn doubt(&self, found: Diagnostic) {
+        let doubts = &mut self.notes.borrow_mut().doubts;
+        if doubts.len() < MAX_FINDINGS {
+            doubts.push(found);
+        }
+    }
+
+    /// Whether an error was found so far.
+    pub fn has_errors(&self) -> bool {
+        let findings = &self.notes.borrow().findings;
+        findings.iter().any(|found| found.severity == Severity::Error)
+    }
+
     /// Whether so much was found that no more is kept.
     pub fn is_full(&self) -> bool {
         self.notes.borrow().findings.len() >= MAX_FINDINGS
@@ -207,15 +240,20 @@ impl<'i> Document<'i> {
     }
 
     /// Looks for keys that nobody asked for and gives everything that was found, without what may only be its consequence:
-    /// what is unused when something is missing or misspelt, what is missing when the text was not even TOML.
+    /// what is suspicious when something is wrong, what is unused when something is missing or misspelt, what is missing when the
+    /// text was not even TOML.
     pub fn finish(self, file: &str) -> Report {
         let Notes {
             mut findings,
+            doubts,
             asked,
             broken,
             seen: _,
         } = self.notes.into_inner();
         unknown_keys(&self.root, &asked, &mut findings);
+        if findings.iter().all(|found| found.severity == Severity::Warning) {
+            findings.extend(doubts);
+        }
         let causes = [code::UNKNOWN_NAME, code::MISSING_KEY, code::WRONG_TYPE];
         if findings.iter().any(|found| causes.contains(&found.code)) {
             findings.retain(|found| found.code != code::UNUSED);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Document, Entry, Found, Table, Value, code, domains, matrix, properties, rules, usage};
+use super::{Document, Entry, Found, Table, Value, code, domains, matrix, properties, rules, suspicious, usage};
 use crate::model::{Class, Model, Sink, Source, Unrouted};
-use crate::report::{Diagnostic, Span};
+use crate::report::Diagnostic;
 use crate::{Db10, MUTE, curve};
 
 /// The version of the file's form.
@@ -33,6 +33,7 @@ pub fn read(doc: &Document<'_>) -> Model {
     version(&root);
     let classes = root.entries("classes");
     let zones = root.entries("zones");
+    let mut used = BTreeSet::new();
     let names = Names {
         classes: classes.iter().map(|class| class.name).collect(),
         zones: zones.iter().map(|zone| zone.name).collect(),
@@ -53,13 +54,16 @@ pub fn read(doc: &Document<'_>) -> Model {
             let source = if is_capture(&stream.table) {
                 recorder(doc, name, &stream)
             } else {
-                self::stream(&names, &model, name, &stream)
+                let source = self::stream(&names, &model, name, &stream);
+                used.insert(source.class);
+                source
             };
             model.sources.push(source);
         }
     }
     for entry in root.entries("chimes") {
         let source = chime(&names, &model, &entry);
+        used.insert(source.class);
         model.sources.push(source);
     }
     if classes.is_empty() && !model.sources.is_empty() {
@@ -70,10 +74,11 @@ pub fn read(doc: &Document<'_>) -> Model {
     }
     model.routing = domains::read(&root, &names, &model);
     usage::read(&root, &names, &mut model);
-    unused_classes(doc, &classes, &model);
+    unused_classes(doc, &classes, &model, used);
     model.cells = matrix::read(&root, &names, &model);
     model.system_properties = properties::read(&root);
     model.rules = rules::read(&root, &model);
+    suspicious::look(&root, &model);
     model
 }
 
@@ -307,19 +312,13 @@ fn chime(names: &Names<'_>, model: &Model, entry: &Entry<'_>) -> Source {
     }
 }
 
-fn unused_classes(doc: &Document<'_>, classes: &[Entry<'_>], model: &Model) {
-    // A capture stream has no class of its own.
-    let used = |source: &&Source| !source.auto_connect.is_empty() || !source.safety_sinks.is_empty() || source.visible;
-    let mut used: BTreeSet<usize> = model.sources.iter().filter(used).map(|source| source.class).collect();
+/// Classes that nothing is of: `used` are those of streams that play and of chimes.
+fn unused_classes(doc: &Document<'_>, classes: &[Entry<'_>], model: &Model, mut used: BTreeSet<usize>) {
     used.extend(model.routing.known.sources.values().filter_map(|it| it.end.class));
     used.extend(model.routing.known.sinks.values().filter_map(|it| it.end.class));
     for (index, entry) in classes.iter().enumerate().filter(|(index, _)| !used.contains(index)) {
-        let span: Span = entry.span;
-        let name = &model.classes[index].name;
-        doc.push(Diagnostic::warning(
-            code::UNUSED,
-            span,
-            format!("no stream and no chime is of class `{name}`"),
-        ));
+        let message = format!("no stream and no chime is of class `{}`", model.classes[index].name);
+        let found = Diagnostic::warning(code::UNUSED, entry.span, message).label("nothing sounds in it");
+        doc.push(found.help("name it as the `class` of a stream, or take it out"));
     }
 }

@@ -27,6 +27,7 @@ use policy::command::Call;
 use policy::effect::{Effect, Heard};
 use policy::file::{Document, read};
 use policy::model::Restore;
+use policy::report::Report;
 use policy::routing::BUILT_IN;
 use policy::routing_command::{DomainRequest, End, Kind, RoutingCall};
 use policy::{Event, Machine, Model, Time};
@@ -55,10 +56,13 @@ pub fn check(name: &str, text: &str) {
     };
     let (mut run, report) = Run::new(&policy);
     let mut said = String::from("\n");
-    // What is wrong with a policy is what one item is about.
-    assert_eq!(report.is_empty(), name != "CF1", "{name}: {report}");
-    if !report.is_empty() {
-        report.lines().for_each(|line| _ = writeln!(said, "    {line}"));
+    // What is wrong with a policy is what one item is about; others show one thing alone, and may well be suspicious for that.
+    assert_eq!(report.errors() == 0, name != "CF1", "{name}: {report}");
+    if report.errors() > 0 {
+        report
+            .to_string()
+            .lines()
+            .for_each(|line| _ = writeln!(said, "    {line}"));
     }
     for line in item.run.lines().map(str::trim_end) {
         if line.starts_with('#') {
@@ -98,10 +102,10 @@ struct Run {
 }
 
 impl Run {
-    fn new(policy: &str) -> (Self, String) {
+    fn new(policy: &str) -> (Self, Report) {
         let doc = Document::parse(policy);
         let model = read(&doc);
-        let report = doc.finish("car.toml").to_string();
+        let report = doc.finish("car.toml");
         let machine = Machine::new(model.clone());
         let heard = machine.heard().clone();
         let mut run = Self {
