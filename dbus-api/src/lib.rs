@@ -14,6 +14,7 @@
 
 pub mod access;
 pub mod client;
+pub mod history;
 pub mod private_bus;
 pub mod server;
 pub mod status;

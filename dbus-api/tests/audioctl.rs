@@ -427,3 +427,25 @@ fn a_refused_reload_prints_the_report_line_by_line_and_ends_with_3() {
         assert_eq!((&json["exit"], &json["code"]), (&json!(3), &json!(7)));
     });
 }
+
+#[test]
+fn history_fetches_page_after_page_the_last_that_were_asked_for() {
+    run(async {
+        let server = Server::start().await;
+
+        let text = server.ok("history").await;
+        let json = server.json("history --last 10000").await;
+
+        let expected: String = (285..305)
+            .map(|n| format!("#{n} at 0.000 s: SetVolume cabin to {n}\n"))
+            .collect();
+        assert_eq!(text, expected);
+        let numbers = json["decisions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["number"].as_u64().unwrap());
+        assert!(numbers.eq(5..305));
+        assert_eq!(server.run("history --last 0").await.code, 2);
+    });
+}

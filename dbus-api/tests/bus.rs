@@ -323,6 +323,7 @@ fn introspection_lists_every_method_and_each_listed_one_can_be_called() {
                 "Status",
                 "Chime",
                 "Reload",
+                "History",
                 "SetSourceGain",
                 "SetSourceMute",
                 "SetMainSinkSoundProperties",

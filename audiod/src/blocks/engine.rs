@@ -68,6 +68,8 @@ pub struct EngineBlock {
     pub played: AtomicU64,
     /// Periods mixed.
     pub periods: AtomicU64,
+    /// The number of the period that began last, the first is 1: `periods` and the one at work.
+    pub begun: AtomicU64,
     /// Times the engine was woken.
     pub wakeups: AtomicU64,
     /// Codec underruns (late engine).

@@ -1,8 +1,8 @@
 //! The gain table: what the policy wants to be heard, as one batch that the engine takes whole at a period's edge.
 //!
 //! Two slots and an index. Control fills the slot that is not active, then flips the index; it may be stopped or killed
-//! anywhere in between without the engine noticing. The engine copies the active slot at a period's edge and keeps its old
-//! gains when the slot changed under it (it then tries again one period later), so it never waits.
+//! anywhere in between without the engine noticing. The engine copies the active slot at a period's edge. A slot that changed
+//! under it is not used: control has published two batches meanwhile, and the other slot has a whole one. So it never waits.
 
 use std::sync::atomic::{
     AtomicU32,
@@ -76,8 +76,12 @@ struct RowWords {
 #[repr(C)]
 struct Slot {
     sequence: AtomicU32,
+    batch: AtomicU32,
     rows: [RowWords; MAX_SOURCES],
 }
+
+/// Times that the engine looks in one period. A slot is torn only by two publications in the time of one copy.
+const LOOKS: usize = 4;
 
 /// See the module.
 #[repr(C)]
@@ -88,8 +92,9 @@ pub struct GainTable {
 }
 
 impl GainTable {
-    /// Control: publishes a whole batch; rows beyond `rows` become [`Row::SILENT`]. One writer only.
-    pub fn publish(&self, rows: &[Row]) {
+    /// Control: publishes a whole batch; rows beyond `rows` become [`Row::SILENT`]. Returns its number. One writer only.
+    pub fn publish(&self, rows: &[Row]) -> u32 {
+        let batch = self.batch.load(Relaxed).wrapping_add(1);
         let spare = (self.active.load(Relaxed) & 1) ^ 1;
         let slot = &self.slots[spare as usize];
         let sequence = slot.sequence.load(Relaxed) | 1;
@@ -98,9 +103,11 @@ impl GainTable {
         for (index, words) in slot.rows.iter().enumerate() {
             words.store(rows.get(index).unwrap_or(&Row::SILENT));
         }
+        slot.batch.store(batch, Relaxed);
         slot.sequence.store(sequence.wrapping_add(1), Release);
         self.active.store(spare, Release);
-        self.batch.fetch_add(1, Release);
+        self.batch.store(batch, Release);
+        batch
     }
 
     /// The number of batches published so far; the engine reads the table when it changed.
@@ -108,19 +115,25 @@ impl GainTable {
         self.batch.load(Acquire)
     }
 
-    /// Engine: copies the active batch into `rows`. `false` when it changed meanwhile: `rows` is then not to be used.
+    /// Engine: copies the active batch into `rows` and returns its number. `None` when it changed each time that was looked:
+    /// `rows` is then not to be used.
     #[must_use]
-    pub fn read(&self, rows: &mut [Row; MAX_SOURCES]) -> bool {
+    pub fn read(&self, rows: &mut [Row; MAX_SOURCES]) -> Option<u32> {
+        (0..LOOKS).find_map(|_| self.look(rows))
+    }
+
+    fn look(&self, rows: &mut [Row; MAX_SOURCES]) -> Option<u32> {
         let slot = &self.slots[(self.active.load(Acquire) & 1) as usize];
         let before = slot.sequence.load(Acquire);
         if before & 1 == 1 {
-            return false;
+            return None;
         }
         for (words, row) in slot.rows.iter().zip(rows.iter_mut()) {
             words.load(row);
         }
+        let batch = slot.batch.load(Relaxed);
         fence(Acquire);
-        slot.sequence.load(Relaxed) == before
+        (slot.sequence.load(Relaxed) == before).then_some(batch)
     }
 }
 
@@ -147,5 +160,63 @@ impl RowWords {
             tap.ramp = words.ramp.load(Relaxed);
             tap.generation = words.generation.load(Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use vhost_sound::shared::Shared;
+
+    use super::*;
+    use crate::blocks::EngineBlock;
+
+    fn row(batch: u32) -> Row {
+        Row {
+            decided: batch,
+            ..Row::SILENT
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_one_batch_whole_and_by_its_own_number() {
+        let block: Shared<EngineBlock> = Shared::private().unwrap();
+        let stop = AtomicBool::new(false);
+        let mut rows = Box::new([Row::SILENT; MAX_SOURCES]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    let next = block.gains.batch() + 1;
+                    assert_eq!(block.gains.publish(&[row(next); MAX_SOURCES]), next);
+                }
+            });
+            let mut taken = 0;
+            while taken < 20_000 {
+                let Some(batch) = block.gains.read(&mut rows) else {
+                    continue;
+                };
+                assert!(
+                    rows.iter().all(|row| row.decided == batch),
+                    "of several batches, or misnumbered"
+                );
+                taken += 1;
+            }
+            stop.store(true, Relaxed);
+        });
+    }
+
+    #[test]
+    fn a_batch_that_is_being_written_is_not_taken() {
+        let block: Shared<EngineBlock> = Shared::private().unwrap();
+        let mut rows = Box::new([Row::SILENT; MAX_SOURCES]);
+        block.gains.publish(&[row(1); MAX_SOURCES]);
+        let active = block.gains.active.load(Relaxed) as usize;
+
+        block.gains.slots[active].sequence.fetch_add(1, Relaxed);
+        assert_eq!(block.gains.read(&mut rows), None);
+
+        block.gains.slots[active].sequence.fetch_add(1, Relaxed);
+        assert_eq!(block.gains.read(&mut rows), Some(1));
     }
 }

@@ -19,7 +19,7 @@ pub enum Kind {
     Stream = 3,
     /// A stream was starved; `subject` = source, `value` = frames missing.
     Starved = 4,
-    /// A batch of gains was applied; `value` = batch.
+    /// A batch of gains was taken at a period's edge; `subject` = batch, `value` = number of the period.
     Gains = 5,
     /// A chime began; `subject` = chime.
     ChimeBegun = 6,

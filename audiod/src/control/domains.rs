@@ -19,6 +19,7 @@ const NOBODY: u64 = 0;
 impl Control {
     pub(super) fn take_request(&mut self, request: Request) {
         let Request { token, sender, what } = request;
+        self.history.called_by(&sender);
         match what {
             What::Command(call) => self.step(Event::Call { token, call }),
             What::Routing(call) => {

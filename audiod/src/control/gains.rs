@@ -1,11 +1,23 @@
 //! From what the policy wants heard to the engines' gain tables: dB to linear, ramps to frames, and a new generation only
 //! for a tap whose target changed, so that a batch touches nothing else.
 
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::fence;
+
 use policy::effect::{Heard, Mode as PolicyMode, SourceHeard, Tap as PolicyTap};
 
 use crate::blocks::gains::{Mode, Row, Tap};
 use crate::blocks::{EngineBlock, MAX_SOURCES, MAX_ZONES};
 use crate::system::System;
+
+/// What became of a batch, by engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Its number in the engine's table.
+    pub batches: Vec<u32>,
+    /// The period that the engine had begun when it lay there.
+    pub begun: Vec<u64>,
+}
 
 /// See the module.
 pub struct Gains {
@@ -21,7 +33,7 @@ impl Gains {
         let mut rows = [Row::SILENT; MAX_SOURCES];
         // The only writer is this process: what is read is whole.
         if let Some(block) = blocks.first()
-            && !block.gains.read(&mut rows)
+            && block.gains.read(&mut rows).is_none()
         {
             rows = [Row::SILENT; MAX_SOURCES];
         }
@@ -32,14 +44,21 @@ impl Gains {
         }
     }
 
-    /// One decision, one batch.
-    pub fn publish(&mut self, heard: &Heard) {
+    /// One decision, one batch. Each engine takes it at the edge of the next period it begins: of a number at most one more
+    /// than what it had begun by then.
+    pub fn publish(&mut self, heard: &Heard) -> Published {
         for (row, source) in self.rows.iter_mut().zip(&heard.sources) {
             head_for(row, source, &self.zone_rates);
         }
-        for block in &self.blocks {
-            block.gains.publish(&self.rows);
-        }
+        let batches = self
+            .blocks
+            .iter()
+            .map(|block| block.gains.publish(&self.rows))
+            .collect();
+        // Pairs with that of `Engine::take_gains`.
+        fence(SeqCst);
+        let begun = self.blocks.iter().map(|block| block.begun.load(Relaxed)).collect();
+        Published { batches, begun }
     }
 }
 

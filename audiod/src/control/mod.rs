@@ -13,6 +13,7 @@ pub mod chimes;
 mod domains;
 pub mod gains;
 pub mod guests;
+pub mod history;
 pub mod keep;
 pub mod levels;
 pub mod monitor;
@@ -44,10 +45,11 @@ use bus::Bus;
 use chimes::Chimes;
 use gains::Gains;
 use guests::{Guests, News};
+use history::History;
 use keep::{Begun, Keeper};
 use levels::{Levels, Meters};
 use monitor::{Happening, Names};
-use recorder::Recorders;
+use recorder::{Recorders, Seen};
 use reload::Running;
 
 /// Requests taken from the bus before the guests have their turn: a START is decided after at most so many.
@@ -99,6 +101,7 @@ struct Control {
     gains: Gains,
     chimes: Chimes,
     recorders: Recorders,
+    history: History,
     meters: Meters,
     /// As last looked at.
     levels: Levels,
@@ -133,6 +136,7 @@ impl Control {
             gains: Gains::new(&system, &engines),
             chimes: Chimes::new(&system, &engines),
             recorders: Recorders::new(&system, &engines),
+            history: history_of(&system, &engines),
             meters: Meters::default(),
             levels: Levels::default(),
             old_domains: BTreeSet::new(),
@@ -268,6 +272,8 @@ impl Control {
 
     /// One decision: saved, then heard, then told.
     fn step(&mut self, event: Event) {
+        let occasion = history::occasion(&event, &self.machine, &self.names);
+        self.history.open(now_ms(), occasion);
         let overruns = self.machine.overruns().count;
         let effects = self.machine.step(event, now_ms());
         if self.machine.overruns().count != overruns {
@@ -284,17 +290,23 @@ impl Control {
             Effect::Heard(heard) => Some(heard),
             _ => None,
         }) {
-            self.gains.publish(heard);
+            self.history.published(&self.gains.publish(heard));
         }
         for effect in effects {
             match effect {
-                Effect::Reply { token, reply } => self.bus.send(Out::Reply { token, reply }),
+                Effect::Reply { token, reply } => {
+                    self.history.answered(reply.error);
+                    self.bus.send(Out::Reply { token, reply });
+                }
                 Effect::Signal(signal) => {
                     self.tell_signal(&signal);
                     self.bus.send(Out::Signal(signal));
                 }
                 Effect::GuestControl { source, gain, mute } => self.guests.set_user_gain(source, gain, mute),
-                Effect::RoutingReply { token, reply } => self.bus.send(Out::RoutingReply { token, reply }),
+                Effect::RoutingReply { token, reply } => {
+                    self.history.answered(history::routing_error(&reply));
+                    self.bus.send(Out::RoutingReply { token, reply });
+                }
                 Effect::Domain { domain, request } => self.ask_domain(domain, request),
                 Effect::Heard(heard) => {
                     for happening in monitor::differences(&self.heard, &heard, &self.names) {
@@ -306,6 +318,7 @@ impl Control {
         }
         self.routes.clear();
         self.remember_routes();
+        self.history.close();
     }
 
     fn save(&mut self) {
@@ -328,6 +341,7 @@ impl Control {
     fn own(&mut self, call: OwnCall) -> OwnReply {
         match call {
             OwnCall::Status => OwnReply::Json(self.status()),
+            OwnCall::History { from, most } => OwnReply::Json(self.history.page(from, most)),
             OwnCall::Chime { name } => {
                 let (error, text) = match self.chimes.request(&name) {
                     Ok(()) => (policy::command::error::OK, String::new()),
@@ -347,8 +361,11 @@ impl Control {
             let source = self.system.sources.len() + chime;
             self.step(Event::Sounding { source, on });
         }
-        for (frame, happening) in self.recorders.drain(&self.names, &self.chimes) {
-            self.bus.send(Out::Event(happening.line(now_ms(), frame)));
+        for seen in self.recorders.drain(&self.names, &self.chimes) {
+            match seen {
+                Seen::Happening(frame, happening) => self.bus.send(Out::Event(happening.line(now_ms(), frame))),
+                Seen::Taken(taken) => self.history.taken(taken),
+            }
         }
         if self
             .machine
@@ -359,14 +376,15 @@ impl Control {
         }
     }
 
-    fn tell(&self, happening: Happening) {
+    fn tell(&mut self, happening: Happening) {
+        self.history.tell(&happening.object());
         let frame = self.engines.first().map_or(0, |engine| engine.written.load(Relaxed));
         let line = happening.line(now_ms(), frame);
         tracing::debug!("{line}");
         self.bus.send(Out::Event(line));
     }
 
-    fn tell_signal(&self, signal: &Signal) {
+    fn tell_signal(&mut self, signal: &Signal) {
         let sink = |id: u16| {
             let mut sinks = 0..self.names.sinks.len();
             let index = sinks.find(|index| self.machine.sink_id(*index) == Some(id));
@@ -388,7 +406,7 @@ impl Control {
         }
     }
 
-    fn tell_route(&self, id: u16, state: policy::command::ConnectionState) {
+    fn tell_route(&mut self, id: u16, state: policy::command::ConnectionState) {
         let mut route = Happening::new("route").with("connection", id);
         if let Some((source, sink)) = self.routes.get(&id) {
             route = route.with("source", self.names.source(*source));
@@ -402,4 +420,9 @@ impl Control {
         let routes = self.machine.connections().map(|one| (one.id, (one.source, one.sink)));
         self.routes.extend(routes);
     }
+}
+
+fn history_of(system: &System, engines: &[&EngineBlock]) -> History {
+    let codecs = system.codecs.iter().zip(engines);
+    History::new(codecs.map(|(codec, engine)| (codec.name.clone(), engine.gains.batch())))
 }

@@ -7,7 +7,8 @@
 //! | `stream-started`, `stream-stopped`, `stream-released` | `source` |
 //! | `route` | `connection`, `source`, `zone`, `state` |
 //! | `duck-begin`, `duck-end` | `source`, `zone`, `by`, `gain_db`, `ramp_ms`, `line` (of the file, or null) |
-//! | `heard`, `silent` | `source`, `zone`, `cause`, `by` |
+//! | `heard` | `source`, `zone`, `gain_db` |
+//! | `silent` | `source`, `zone`, `cause`, `by`, `line`: no longer heard, or still not and now for this cause |
 //! | `volume`, `mute` | `zone`, `volume` or `muted` |
 //! | `chime-begin`, `chime-end` | `chime` |
 //! | `xrun` | `source`, `count` (since PREPARE) |
@@ -16,7 +17,7 @@
 //! | `reload` | `error` (0 = taken up), `text` (why not, or warnings) |
 //! | `engine` | `codec`, `pid` (a new engine took over) |
 
-use policy::effect::{CauseKind, Heard, Tap};
+use policy::effect::{Cause, CauseKind, Heard, Tap};
 use serde_json::{Map, Value, json};
 
 use crate::system::System;
@@ -42,6 +43,13 @@ impl Happening {
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(key.to_owned(), value.into());
         self
+    }
+
+    /// Without a stamp, for the record of decisions.
+    pub fn object(&self) -> String {
+        let mut object = self.fields.clone();
+        object.insert("event".into(), json!(self.name));
+        Value::Object(object).to_string()
     }
 
     /// The line.
@@ -141,16 +149,37 @@ fn audibility(old: Option<&Tap>, new: &Tap, names: &Names) -> Option<Happening> 
     let was = old.is_some_and(audible);
     match (was, audible(new)) {
         (false, true) => Some(Happening::new("heard").with("gain_db", decibels(new.gain))),
-        (true, false) => {
-            let cause = new.causes.first();
-            let by = cause
-                .and_then(|cause| who(cause.kind))
-                .map(|by| names.source(by).to_owned());
-            let cause = cause.map_or("", |cause| word(cause.kind));
-            Some(Happening::new("silent").with("cause", cause).with("by", by))
+        (true, false) => Some(silent(new.causes.first(), names)),
+        (false, false) => {
+            let held = held_up(new).filter(|held| old.and_then(held_up).map(|it| it.kind) != Some(held.kind));
+            held.map(|held| silent(Some(held), names))
         }
-        _ => None,
+        (true, true) => None,
     }
+}
+
+/// The decision that lets nothing of it through.
+fn held_up(tap: &Tap) -> Option<&Cause> {
+    tap.causes.iter().find(|cause| {
+        matches!(
+            cause.kind,
+            CauseKind::Rejected { .. }
+                | CauseKind::Delayed { .. }
+                | CauseKind::Paused { .. }
+                | CauseKind::RuleSuspended
+                | CauseKind::RuleMuted
+        )
+    })
+}
+
+fn silent(cause: Option<&Cause>, names: &Names) -> Happening {
+    let by = cause
+        .and_then(|cause| who(cause.kind))
+        .map(|by| names.source(by).to_owned());
+    Happening::new("silent")
+        .with("cause", cause.map_or("", |cause| word(cause.kind)))
+        .with("by", by)
+        .with("line", cause.and_then(|cause| cause.line))
 }
 
 /// Who a cause is because of.
@@ -186,7 +215,7 @@ pub fn word(kind: CauseKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy::effect::{Cause, Mode, SourceHeard};
+    use policy::effect::{Mode, SourceHeard};
 
     fn heard(gain: i16, causes: &[(CauseKind, i16)]) -> Heard {
         let causes = causes.iter().map(|&(kind, gain)| Cause {
@@ -236,6 +265,22 @@ mod tests {
     fn what_stays_is_no_event() {
         let ducked = heard(-140, &[(CauseKind::Ducked { by: 1 }, -140)]);
         assert_eq!(differences(&ducked, &ducked.clone(), &names()), []);
+    }
+
+    #[test]
+    fn who_is_refused_while_silent_is_told_once_with_the_line() {
+        let idle = heard(policy::MUTE, &[(CauseKind::NotRunning, policy::MUTE)]);
+        let refused = heard(policy::MUTE, &[(CauseKind::Rejected { by: 1 }, policy::MUTE)]);
+
+        let told = differences(&idle, &refused, &names());
+        let again = differences(&refused, &refused.clone(), &names());
+
+        assert_eq!((told.len(), again.len()), (1, 0));
+        let line = &told[0].fields["line"];
+        assert_eq!(
+            (told[0].name, &told[0].fields["cause"], line),
+            ("silent", &json!("rejected"), &json!(7))
+        );
     }
 
     #[test]

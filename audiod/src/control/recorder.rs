@@ -5,12 +5,23 @@ use crate::blocks::EngineBlock;
 use crate::blocks::recorder::{Event, Kind};
 use crate::system::System;
 
+use super::history::Taken;
 use super::monitor::{Happening, Names};
 
 struct Reader {
     name: String,
     block: &'static EngineBlock,
     next: u64,
+    /// Nothing was missed since the last batch it took.
+    seamless: bool,
+}
+
+/// What an engine recorded.
+pub enum Seen {
+    /// For whoever watches, and the frame it happened at.
+    Happening(u64, Happening),
+    /// For the record of decisions.
+    Taken(Taken),
 }
 
 /// See the module.
@@ -23,22 +34,29 @@ impl Recorders {
             name: codec.name.clone(),
             block,
             next: block.recorder.next(),
+            seamless: true,
         });
         Self(readers.collect())
     }
 
-    /// What was recorded since the last call; with the frame it happened at.
-    pub fn drain(&mut self, names: &Names, chimes: &super::chimes::Chimes) -> Vec<(u64, Happening)> {
+    /// What was recorded since the last call.
+    pub fn drain(&mut self, names: &Names, chimes: &super::chimes::Chimes) -> Vec<Seen> {
         let mut all = Vec::new();
-        for reader in &mut self.0 {
+        for (codec, reader) in self.0.iter_mut().enumerate() {
             let end = reader.block.recorder.next();
             for number in reader.next..end {
                 // `None`: overwritten before anybody came by.
                 let Some(event) = reader.block.recorder.get(number) else {
+                    reader.seamless = false;
                     continue;
                 };
                 tracing::debug!(codec = reader.name, "{}", text(&event));
-                all.extend(happening(&event, &reader.name, names, chimes).map(|one| (event.frame, one)));
+                if is(&event, Kind::Gains) {
+                    all.push(Seen::Taken(taken(codec, &event, reader.seamless)));
+                    reader.seamless = true;
+                }
+                let seen = happening(&event, &reader.name, names, chimes);
+                all.extend(seen.map(|one| Seen::Happening(event.frame, one)));
             }
             reader.next = end;
         }
@@ -54,6 +72,16 @@ impl Recorders {
             lines.extend(events.map(|event| format!("{}: {}", reader.name, text(&event))));
         }
         lines
+    }
+}
+
+fn taken(codec: usize, event: &Event, seamless: bool) -> Taken {
+    Taken {
+        codec,
+        batch: event.subject,
+        period: event.value,
+        frame: event.frame,
+        seamless,
     }
 }
 
@@ -99,7 +127,7 @@ fn text(event: &Event) -> String {
             format!("source {subject}: {}", doing.unwrap_or(&"?"))
         }
         kind if kind == Kind::Starved as u32 => format!("source {subject} starved of {value} frames"),
-        kind if kind == Kind::Gains as u32 => format!("gains, batch {value}"),
+        kind if kind == Kind::Gains as u32 => format!("gains, batch {subject} at the edge of period {value}"),
         kind if kind == Kind::ChimeBegun as u32 => format!("chime {subject} begun"),
         kind if kind == Kind::ChimeEnded as u32 => format!("chime {subject} ended"),
         kind if kind == Kind::Violation as u32 => format!("guest {subject}: fault {value}"),

@@ -20,7 +20,7 @@ use policy::command::error;
 use policy::file::MAX_BYTES;
 use policy::report::Report;
 
-use super::{Control, now_ms};
+use super::{Control, history, now_ms};
 use crate::config::{self, Loaded, swap};
 use crate::control::monitor::Happening;
 use crate::failure::Failure;
@@ -155,6 +155,7 @@ impl Control {
         let warnings = loaded.warnings.to_string();
         self.machine = machine;
         self.running.loaded = loaded;
+        self.history.open(now_ms(), history::reload());
         self.carry_out(effects);
         (error::OK, warnings)
     }

@@ -26,7 +26,8 @@ mod source;
 mod tap;
 mod zone;
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::fence;
 
 use vhost_sound::config::Direction;
 use vhost_sound::memory::EventFd;
@@ -237,10 +238,16 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
     }
 
     fn take_gains(&mut self) {
-        let batch = self.block.gains.batch();
-        if self.batch == Some(batch) || !self.block.gains.read(&mut self.spare_rows) {
+        let period = self.block.periods.load(Relaxed) + 1;
+        self.block.begun.store(period, Relaxed);
+        // Pairs with that of `control::gains`: either control sees that this period has begun, or this period sees the batch.
+        fence(SeqCst);
+        if self.batch == Some(self.block.gains.batch()) {
             return;
         }
+        let Some(batch) = self.block.gains.read(&mut self.spare_rows) else {
+            return;
+        };
         // Taking over: what the predecessor had ramped to is where this one begins.
         if self.batch.is_none() && self.took_over {
             let taps = self.spare_rows.iter_mut().flat_map(|row| &mut row.taps);
@@ -254,7 +261,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         for receiver in &mut self.receivers {
             receiver.take_row(&self.rows[receiver.source], &self.zones);
         }
-        self.record(Kind::Gains, 0, u64::from(batch));
+        self.record(Kind::Gains, batch, period);
     }
 
     fn run_sources(&mut self) {

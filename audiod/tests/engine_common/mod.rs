@@ -1,6 +1,12 @@
 //! A bench for engine tests: fake guests, an offline codec of 24 bits, one stereo zone.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "each test file uses its part"
+)]
 
+pub mod car;
 pub mod world;
 
 use std::path::PathBuf;
@@ -175,7 +181,7 @@ impl Bench {
     fn build(system: &System, streams: Vec<FakeStream>, bank: Option<ChimeBank>) -> Self {
         // Leaked: the engine borrows it for as long as the test runs.
         let block: &'static Shared<EngineBlock> = Box::leak(Box::new(Shared::private().unwrap()));
-        let codec = Offline::new(Shape::of(&system.codecs[0]), 1000 * PERIOD);
+        let codec = Offline::new(Shape::of(&system.codecs[0]), 4000 * PERIOD);
         let guests = streams.into_iter().enumerate().collect();
         let (engine, handle) = Engine::new(system, 0, block, guests, codec, bank);
         Self { block, engine, handle }

@@ -13,6 +13,7 @@ use zbus::fdo;
 pub use names::{Names, nearest};
 pub use signals::{Heard, Signals};
 
+use crate::history::Page;
 use crate::names::{BUS_NAME, OWN_INTERFACE, OWN_PATH};
 use crate::server::BusAddress;
 use crate::status::Status;
@@ -189,6 +190,25 @@ impl Client {
     /// It was not answered, or not with a status.
     pub async fn status(&self) -> Result<Status, Error> {
         serde_json::from_str(&self.status_json().await?).map_err(|error| Error::Unexpected(error.to_string()))
+    }
+
+    /// Up to `most` decisions from number `from` on.
+    ///
+    /// # Errors
+    /// It was not answered, or not with decisions.
+    pub async fn history(&self, from: u32, most: u16) -> Result<Page, Error> {
+        let message = self
+            .connection
+            .call_method(
+                self.destination(),
+                OWN_PATH,
+                Some(OWN_INTERFACE),
+                "History",
+                &(from, most),
+            )
+            .await?;
+        let text: String = message.body().deserialize()?;
+        serde_json::from_str(&text).map_err(|error| Error::Unexpected(format!("History: {error}")))
     }
 
     /// Sounds a chime of the bank.

@@ -102,6 +102,13 @@ impl Args {
         self.at(index).id()
     }
 
+    pub(super) fn number(&self, index: usize) -> u32 {
+        match self.at(index) {
+            Item::Int(value) => u32::try_from(*value).unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     pub(super) fn value(&self, index: usize) -> i16 {
         self.at(index).value()
     }

@@ -93,7 +93,7 @@ pub(super) fn routing_signal(member: &'static str) -> zbus::Result<Message> {
 pub(super) fn own_reply(call: &Header<'_>, answer: Answer, reply: &OwnReply) -> Option<zbus::Result<Message>> {
     let to = Message::method_return(call);
     Some(match (answer, reply) {
-        (Answer::Json, OwnReply::Json(json)) => to.build(&text(json)),
+        (Answer::Json | Answer::Decisions, OwnReply::Json(json)) => to.build(&text(json)),
         (Answer::Text, OwnReply::Result { error, text: why }) => to.build(&(*error, text(why))),
         _ => return None,
     })

@@ -26,6 +26,7 @@ mod fair;
 mod gate;
 mod introspect;
 mod link;
+mod outbox;
 mod peers;
 mod routing_table;
 mod shape;
@@ -153,12 +154,19 @@ pub enum OwnCall {
     },
     /// `Reload() -> n error, s text`: read the file again and take up its policy; the text is the report.
     Reload,
+    /// `History(u from, q most) -> s`: JSON of a [`crate::history::Page`].
+    History {
+        /// Number of the first wanted; one that is not kept any more means the oldest that is.
+        from: u32,
+        /// So many at most.
+        most: u16,
+    },
 }
 
 /// Answer to an [`OwnCall`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnReply {
-    /// To [`OwnCall::Status`].
+    /// To [`OwnCall::Status`] and [`OwnCall::History`].
     Json(String),
     /// To all others.
     Result {

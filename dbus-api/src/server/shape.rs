@@ -42,6 +42,8 @@ pub(super) enum Form {
 
 /// `q`: an ID.
 pub(super) const ID: Shape = Shape::Int('q', 0, 0xffff);
+/// `u`: a number of ours.
+pub(super) const NUMBER: Shape = Shape::Int('u', 0, 0xffff_ffff);
 /// `n`: a value.
 pub(super) const VALUE: Shape = Shape::Int('n', -0x8000, 0x7fff);
 /// `n`: a type. They are u16 in AudioManager and `n` on the wire: both readings are taken.

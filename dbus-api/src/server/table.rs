@@ -35,6 +35,8 @@ pub(super) enum Answer {
     Notifications,
     /// `s`.
     Json,
+    /// `s`.
+    Decisions,
     /// `ns`.
     Text,
     /// No arguments.
@@ -64,6 +66,7 @@ impl Answer {
             Self::Classes => &[("result", "n"), ("listClasses", "a(qsa(nn))")],
             Self::Notifications => &[("result", "n"), ("listNotificationConfigurations", "a(nnn)")],
             Self::Json => &[("status", "s")],
+            Self::Decisions => &[("decisions", "s")],
             Self::Text => &[("result", "n"), ("text", "s")],
             Self::Empty => &[],
             Self::Code => &[("error", "q")],
@@ -110,6 +113,8 @@ const SYSTEM: Arg = arg("systemProperty", shape::PROPERTY);
 const SOUNDS: Arg = arg("listSoundProperties", Shape::List(&shape::PROPERTY));
 const SYSTEMS: Arg = arg("listSystemProperties", Shape::List(&shape::PROPERTY));
 const CONFIGURATION: Arg = arg("mainNotificationConfiguration", shape::NOTIFICATION);
+const FROM: Arg = arg("from", shape::NUMBER);
+const MOST: Arg = arg("most", shape::ID);
 const NAME: Arg = arg("name", shape::TEXT);
 
 pub(super) const fn row(
@@ -189,10 +194,12 @@ pub(super) static COMMAND: [Method; 22] = [
 
 /// Methods of `org.carillon.Audio1`.
 #[rustfmt::skip]
-pub(super) static OWN: [Method; 8] = [
+pub(super) static OWN: [Method; 9] = [
     row("Status", &[], Answer::Json, |_| What::Own(OwnCall::Status)),
     row("Chime", &[NAME], Answer::Text, |a| What::Own(OwnCall::Chime { name: a.text(0) })),
     row("Reload", &[], Answer::Text, |_| What::Own(OwnCall::Reload)),
+    row("History", &[FROM, MOST], Answer::Decisions,
+        |a| What::Own(OwnCall::History { from: a.number(0), most: a.id(1) })),
     row("SetSourceGain", &[SOURCE, GAIN], Answer::Nothing,
         |a| What::Command(Call::SetSourceGain { source: a.id(0), gain: a.value(1) })),
     row("SetSourceMute", &[SOURCE, MUTE], Answer::Nothing,

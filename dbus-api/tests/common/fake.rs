@@ -1,5 +1,6 @@
 //! A control process without sound: three sources, two sinks, the return codes of AudioManager's generic controller.
 
+use dbus_api::history::{Decision, Page};
 use dbus_api::server::{Out, OwnCall, OwnReply, Request, What};
 use dbus_api::status::{Chime, Codec, Direction, Guest, Route, Status, Stream, StreamState, Zone};
 use policy::command::{
@@ -60,6 +61,22 @@ fn reply(error: i16, body: ReplyBody) -> Reply {
     Reply { error, body }
 }
 
+/// Decisions 5 to 305 of which at most 100 come at a time.
+fn history(from: u32, most: u16) -> Page {
+    let decision = |number| Decision {
+        number,
+        about: format!("SetVolume cabin to {number}"),
+        ..Decision::default()
+    };
+    let from = from.max(5);
+    let end = (from + u32::from(most).min(100)).min(305);
+    Page {
+        first: 5,
+        next: 305,
+        decisions: (from..end).map(decision).collect(),
+    }
+}
+
 impl Fake {
     /// Answers requests until the bus is gone.
     pub async fn serve(mut self, mut requests: Receiver<Request>, outs: UnboundedSender<Out>) {
@@ -100,6 +117,7 @@ impl Fake {
                     text: String::new(),
                 }
             }
+            OwnCall::History { from, most } => OwnReply::Json(serde_json::to_string(&history(*from, *most)).unwrap()),
             OwnCall::Reload => OwnReply::Result {
                 error: policy::command::error::NOT_POSSIBLE,
                 text: "error[restart]: no\n --> a car.toml:3:1\n".to_owned(),

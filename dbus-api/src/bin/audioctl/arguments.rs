@@ -52,6 +52,12 @@ pub(crate) enum Command {
         /// Stream (ivi.media), chime (chime.belt) or zone (cabin)
         name: String,
     },
+    /// Show the last decisions: what was asked or happened, what it changed, and the period it took effect with
+    History {
+        /// So many
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        last: u32,
+    },
     /// List sources, sinks and main connections with their IDs
     List,
     /// Connect a source to a sink

@@ -97,7 +97,7 @@ pub async fn why(client: &Client, out: &Printer, name: &str) -> Result<(), Failu
 }
 
 /// Names are others'; the ends of lines are ours.
-fn plain_lines(text: &str) -> String {
+pub fn plain_lines(text: &str) -> String {
     text.lines().map(|line| plain(line) + "\n").collect()
 }
 

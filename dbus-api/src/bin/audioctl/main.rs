@@ -2,6 +2,7 @@
 
 mod arguments;
 mod commands;
+mod history;
 mod monitor;
 mod print;
 mod table;
@@ -99,6 +100,7 @@ async fn run(cli: &Cli, address: &BusAddress) -> Result<(), Failure> {
         Command::Status { watch: false, .. } => commands::status(&client, &out).await,
         Command::Status { interval, count, .. } => commands::watch(client, address, &out, *interval, *count).await,
         Command::Why { name } => commands::why(&client, &out, name).await,
+        Command::History { last } => history::run(&client, &out, *last).await,
         Command::List => commands::list(&client, &out).await,
         Command::Connect { source, sink } => commands::connect(&client, &out, source, sink).await,
         Command::Disconnect { connection, sink } => {
