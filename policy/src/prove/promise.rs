@@ -262,7 +262,9 @@ fn is_heard(machine: &Machine, source: usize, sink: usize) -> bool {
         all.any(|it| it.state == ConnectionState::Connected)
     };
     let muted = machine.wanted(source).is_none_or(|(gain, mute)| mute || gain <= MUTE);
-    is_there(machine, source, sink) && (protected || (connected(source, sink) && !muted))
+    let takes_over = || machine.source_id(source).is_some_and(|id| machine.takes_over(id));
+    let there = is_there(machine, source, sink) && (protected || (connected(source, sink) && !muted));
+    there || takes_over()
 }
 
 fn ceiling(machine: &Machine) -> Option<String> {

@@ -347,6 +347,7 @@ impl Machine {
             shown,
             delay: -1,
             held: None,
+            covers: false,
         };
         self.state.routing.mains.insert(id, main);
         Some(id)

@@ -130,6 +130,7 @@ impl Machine {
             shown: false,
             delay: -1,
             held: None,
+            covers: false,
         };
         self.state.routing.mains.insert(id, main);
         match found {

@@ -35,6 +35,12 @@ impl Machine {
         mains.map(|(id, it)| (*id, it.source, it.sink, it.state))
     }
 
+    /// Whether a connection of this source over domains takes the place of another: it ducks others before it is connected.
+    pub(crate) fn takes_over(&self, source: u16) -> bool {
+        let mains = self.state.routing.mains.values();
+        mains.filter(|it| it.source == source).any(|it| it.covers)
+    }
+
     /// Requests that a domain owes its ack, and how long the first has waited, ms.
     pub fn owes(&self, domain: u16) -> (usize, Time) {
         let open = self.state.routing.all_open().filter(|it| it.domain == domain);
@@ -147,6 +153,7 @@ impl Routing {
             failed,
             shown,
             held,
+            covers,
             delay: _,
         } = main;
         let goal = match goal {
@@ -155,7 +162,7 @@ impl Routing {
             Goal::Gone => 2,
             Goal::Displaced { by } => 3 + self.places_of([by].into_iter()).first().map_or(0, |place| place + 1),
         };
-        let flags = [*waiting, *hold, *failed, *shown]
+        let flags = [*waiting, *hold, *failed, *shown, *covers]
             .iter()
             .fold(0, |sum, it| sum << 1 | u32::from(*it));
         sum.all([2, u32::from(*source), u32::from(*sink), *state as u32]);

@@ -430,10 +430,35 @@ impl Machine {
         let Some(main) = self.state.routing.mains.get_mut(&id) else {
             return;
         };
+        let was_heard = main.state == Connected || main.covers;
+        let leaves = !matches!(state, Connected | Connecting);
+        main.covers &= state == Connecting;
         main.state = state;
         main.since = now;
         if main.shown {
             signal(effects, Signal::MainConnectionStateChanged { connection: id, state });
+        }
+        if was_heard && leaves {
+            self.hand_over(id);
+        }
+    }
+
+    /// Those that are being connected where this one leaves take its place.
+    fn hand_over(&mut self, id: u16) {
+        #[cfg(test)]
+        if mutant::is(Mutant::LetsOthersUpBetween) {
+            return;
+        }
+        let Some(sink) = self.state.routing.mains.get(&id).map(|it| it.sink) else {
+            return;
+        };
+        let mains = self.state.routing.mains.iter();
+        let heirs =
+            mains.filter(|(other, it)| **other != id && it.sink == sink && it.state != Connected && self.aims_up(it));
+        for heir in heirs.map(|it| *it.0).collect::<Vec<_>>() {
+            if let Some(main) = self.state.routing.mains.get_mut(&heir) {
+                main.covers = true;
+            }
         }
     }
 

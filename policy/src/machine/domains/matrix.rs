@@ -137,11 +137,24 @@ impl Machine {
         source.is_some_and(|it| !it.running)
     }
 
+    /// Those that are heard at a sink: connected, even if one that isn't yet takes their place, or about to be in another's place.
+    fn ducking_at(&self, sink: u16) -> impl Iterator<Item = &Main> {
+        let mains = self.state.routing.mains.values();
+        mains.filter(move |it| {
+            let there = match it.goal {
+                Goal::Up => !it.waiting,
+                Goal::Displaced { .. } => true,
+                Goal::Parked | Goal::Gone => false,
+            };
+            it.sink == sink && there && (it.state == ConnectionState::Connected || it.covers)
+        })
+    }
+
     fn ducks_at(&self, main: &Main) -> Vec<By> {
         let mut ducks = Vec::new();
-        for (_, other) in self.there(main.sink) {
+        for other in self.ducking_at(main.sink) {
             let apart = are_apart(&main.route, &other.route) || self.is_idle_stream(other);
-            if other.source == main.source || apart || other.state != ConnectionState::Connected {
+            if other.source == main.source || apart {
                 continue;
             }
             let duck = if other.order > main.order {

@@ -26,6 +26,7 @@
 //! ```
 //!
 //! Decisions, where AudioManager leaves room or is wrong:
+//! * Who is ducked for a connection stays ducked while another takes its place: that one ducks as it will once it is connected.
 //! * A connection that its newcomer stopped comes back when the newcomer fails before it is connected.
 //! * A shared segment and its source stay as long as any connection wants them.
 //! * A sink is muted for a new connection only while no other is heard there.

@@ -55,6 +55,10 @@ pub(super) struct Main {
     /// A rule suspended it: line of its action.
     #[serde(default)]
     pub held: Option<u32>,
+    /// It takes the place of one that was heard at its sink: it ducks others as if it were connected already, so that they don't
+    /// come up between the two.
+    #[serde(default)]
+    pub covers: bool,
 }
 
 impl Main {

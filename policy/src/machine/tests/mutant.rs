@@ -61,6 +61,9 @@ pub(in crate::machine) enum Mutant {
     KeepsWhatRanAway,
     /// Nothing is faded. (Not of [`DOMAINS`]: the crossfaders' own property notices it.)
     NeverFades,
+    /// Between a prompt and the one that takes its place nobody is ducked. (Not of [`DOMAINS`]: the hand-over's own property notices
+    /// it.)
+    LetsOthersUpBetween,
     /// After a reload, what the new matrix forbids is still there. (Not of [`ALL`]: the reload's own property notices it.)
     KeepsWhatIsIllegal,
 }

@@ -6,6 +6,7 @@ mod ducking;
 mod early;
 mod failures;
 mod guests;
+mod handover;
 mod judge;
 mod known;
 mod limits;
