@@ -299,7 +299,7 @@ pub struct Guest {
     pub name: String,
     /// Its front end is there.
     pub connected: bool,
-    /// Warnings about its memory (mappings without a seal, faults).
+    /// Warnings about its memory as it is now: regions whose file its owner could make vanish.
     pub memory_warnings: Vec<String>,
     /// Violations of the protocol since it connected.
     pub violations: u64,

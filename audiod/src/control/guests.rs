@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use policy::Event;
-use vhost_sound::block::{DeviceBlock, MAX_REGIONS, QUEUES};
+use vhost_sound::block::{DeviceBlock, QUEUES};
 use vhost_sound::device::{Interest, Level, Output, Session, Slot, StreamChange, Token};
 use vhost_sound::link::{Way, Window};
 use vhost_sound::shared::Shared;
@@ -35,8 +35,6 @@ pub struct Guest {
     pub block: Arc<Shared<DeviceBlock>>,
     /// Log lines at warning level since it connected: broken rules, refused requests.
     pub violations: u64,
-    /// What was said of its memory since it connected.
-    pub memory_warnings: Vec<String>,
     session: Session,
     /// Its device was new when this process took it.
     fresh: bool,
@@ -86,7 +84,6 @@ impl Guests {
             all.push(Guest {
                 name: config.name.clone(),
                 violations: 0,
-                memory_warnings: Vec::new(),
                 session,
                 fresh,
                 sources: streams.clone().map(source_of).collect(),
@@ -218,7 +215,6 @@ impl Guests {
     fn came(&mut self, index: usize, news: &mut Vec<News>) {
         let guest = &mut self.all[index];
         guest.violations = 0;
-        guest.memory_warnings.clear();
         tracing::info!(guest = guest.name, "connected");
         news.push(News::Happening(
             Happening::new("guest-connected").with("guest", &*guest.name),
@@ -251,6 +247,12 @@ impl Guests {
 }
 
 impl Guest {
+    /// What is to be said of its memory now, one text a finding.
+    pub fn memory_warnings(&self) -> Vec<String> {
+        let warnings = self.session.memory_warnings().iter();
+        warnings.map(ToString::to_string).collect()
+    }
+
     fn source(&self, stream: usize) -> Option<usize> {
         self.sources.get(stream).copied().flatten()
     }
@@ -270,9 +272,6 @@ impl Guest {
     }
 
     fn log(&mut self, level: Level, text: String, news: &mut Vec<News>) {
-        if text.starts_with("memory region") && self.memory_warnings.len() < MAX_REGIONS {
-            self.memory_warnings.push(text.clone());
-        }
         match level {
             Level::Warn => {
                 tracing::warn!(guest = self.name, "{text}");

@@ -278,7 +278,7 @@ fn guest(guest: &super::guests::Guest) -> Guest {
     Guest {
         name: guest.name.clone(),
         connected: guest.block.session.connected.load(Acquire) == 1,
-        memory_warnings: guest.memory_warnings.clone(),
+        memory_warnings: guest.memory_warnings(),
         violations: guest.violations,
     }
 }

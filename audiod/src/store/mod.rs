@@ -11,9 +11,12 @@
 
 mod disk;
 mod format;
+mod slot;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,11 +25,8 @@ use std::time::{Duration, Instant};
 
 pub use disk::{Disk, Folder};
 pub use format::{Damage, MAX_BYTES};
+use slot::{Slot, Turn};
 
-/// Changes are gathered this long at most; with what writing takes, less than 500 ms are ever lost.
-const GATHER: Duration = Duration::from_millis(400);
-/// After a failure the same is tried again so much later.
-const AGAIN: Duration = Duration::from_secs(5);
 /// Unusable files that are kept for whoever looks into it; the last place is used over and over.
 const ASIDE: u32 = 9;
 
@@ -81,21 +81,25 @@ pub fn replace<D: Disk>(disk: &D, name: &str, body: &[u8]) -> io::Result<()> {
     disk.sync_folder()
 }
 
-#[derive(Default)]
-struct Slot {
-    next: Option<Vec<u8>>,
-    /// When it is to be written at the latest.
-    due: Option<Instant>,
-    ending: bool,
-}
-
-#[derive(Default)]
 struct Shared {
     slot: Mutex<Slot>,
     changed: Condvar,
+    began: Instant,
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self {
+            slot: Mutex::default(),
+            changed: Condvar::new(),
+            began: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// A thread that panicked took the process with it; there is no half-done slot.
     fn lock(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,28 +109,15 @@ impl Shared {
     fn take(&self) -> (Option<Vec<u8>>, bool) {
         let mut slot = self.lock();
         loop {
-            let wait = slot.due.map(|due| due.saturating_duration_since(Instant::now()));
-            match wait {
-                _ if slot.ending => return (slot.next.take(), true),
-                Some(wait) if wait.is_zero() => {
-                    slot.due = None;
-                    return (slot.next.take(), false);
-                }
-                Some(wait) => {
+            slot = match slot.turn(self.now()) {
+                Turn::Write(body) => return (Some(body), false),
+                Turn::End(body) => return (body, true),
+                Turn::Wait(Some(wait)) => {
                     let woken = self.changed.wait_timeout(slot, wait);
-                    slot = woken.unwrap_or_else(PoisonError::into_inner).0;
+                    woken.unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => slot = self.changed.wait(slot).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
-    }
-
-    /// It could not be written: tried again, unless there is something newer by now.
-    fn put_back(&self, body: Vec<u8>) {
-        let mut slot = self.lock();
-        if slot.next.is_none() {
-            slot.next = Some(body);
-            slot.due = Some(Instant::now() + AGAIN);
+                Turn::Wait(None) => self.changed.wait(slot).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 }
@@ -143,7 +134,7 @@ impl Store {
     /// # Errors
     /// When there can be no thread.
     pub fn start<D: Disk + Send + 'static>(disk: D, name: String) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new());
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("state".into()).spawn(move || {
             let mut told = false;
@@ -157,7 +148,7 @@ impl Store {
                                 tracing::error!("state: {name} can't be written: {error}; tried again");
                             }
                             told = true;
-                            own.put_back(body);
+                            own.lock().put_back(body, own.now());
                         }
                     }
                 }
@@ -171,11 +162,7 @@ impl Store {
 
     /// Has this written soon, unless something newer comes. Never waits for the disk.
     pub fn save(&self, body: Vec<u8>) {
-        let mut slot = self.shared.lock();
-        slot.next = Some(body);
-        let latest = Instant::now() + GATHER;
-        slot.due = Some(slot.due.map_or(latest, |due| due.min(latest)));
-        drop(slot);
+        self.shared.lock().offer(body, self.shared.now());
         self.shared.changed.notify_one();
     }
 

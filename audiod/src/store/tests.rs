@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::slot::GATHER;
 use super::*;
 
 const NAME: &str = "audiod.state";

@@ -42,7 +42,7 @@ use words::Decided;
 use crate::block::{CONTROLQ, DeviceBlock, EVENTQ, QUEUES, ring_state, stream_state};
 use crate::config::DeviceConfig;
 use crate::link::{GuestLink, Way};
-use crate::memory::{Call, EventFd, GuestMemory};
+use crate::memory::{Call, EventFd, GuestMemory, MemoryWarning};
 use crate::ring::store::put32;
 use crate::shared::Shared;
 
@@ -172,6 +172,11 @@ impl Session {
             self.link.unsure = true;
             self.memory = GuestMemory::map_block_cold(&self.block, &files).ok();
         }
+    }
+
+    /// What is to be said of the guest's memory, as it is mapped now.
+    pub fn memory_warnings(&self) -> &[MemoryWarning] {
+        self.memory.as_ref().map_or(&[], GuestMemory::warnings)
     }
 
     /// The device's configuration.
