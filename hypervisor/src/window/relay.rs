@@ -139,7 +139,11 @@ impl Relay {
         }
     }
 
-    fn turn(&mut self) -> Result<(), Ended> {
+    /// Waits until there is something to do, and does it once.
+    ///
+    /// # Errors
+    /// The link is over.
+    pub fn turn(&mut self) -> Result<(), Ended> {
         let ready = self.wait()?;
         if ready.back {
             self.hear_back()?;
