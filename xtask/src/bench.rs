@@ -6,7 +6,8 @@
 //!  fe-play x N ── vhost-user ── N vhost-device-sound processes (one guest each) ──────────────┘
 //! ```
 //! The two take turns, round by round. CPU time is the kernel's, of all processes of a side, its front ends with it and
-//! apart; system calls are counted by the kernel's tracepoint in the same seconds, without a tracer.
+//! apart; system calls are counted by the kernel's tracepoint in the same
+//! seconds; where it isn't ours to use, by `strace` in seconds of their own.
 
 mod dbus;
 mod mix;

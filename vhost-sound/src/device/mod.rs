@@ -411,11 +411,15 @@ impl Session {
 }
 
 /// How soon a running stream's counters have to be looked at, ms: its driver waits for each period, or only wants to know of
-/// xruns (Linux then sets a mark that its player meets with the next position).
+/// xruns (Linux then sets a mark that its player meets with the next position). `None` where it asked for neither.
 fn events_due(stream: &crate::block::StreamBlock) -> Option<u64> {
     if stream.wanted.load(Acquire) != stream_state::RUNNING {
         return None;
     }
-    let each_period = stream.features.load(Acquire) & crate::wire::pcm_feature::EVT_SHMEM_PERIODS != 0;
-    Some(if each_period { 5 } else { 50 })
+    let asked = stream.features.load(Acquire);
+    if asked & crate::wire::pcm_feature::EVT_SHMEM_PERIODS != 0 {
+        Some(5)
+    } else {
+        (asked & crate::wire::pcm_feature::EVT_XRUNS != 0).then_some(50)
+    }
 }

@@ -15,7 +15,7 @@ pub struct Figures {
     pub device_cpu_ms: f64,
     /// CPU time of the front ends, ms.
     pub front_end_cpu_ms: f64,
-    /// System calls of the device; `None` where the kernel does not count them.
+    /// System calls of the device; `None` until they are counted.
     pub device_calls: Option<u64>,
     /// System calls of the front ends.
     pub front_end_calls: Option<u64>,
@@ -146,7 +146,7 @@ pub fn render(compared: &[Comparison]) -> String {
                 peer.1,
                 ratio(ours.1, peer.1)
             ),
-            _ => writeln!(out, " not counted: the kernel's tracepoints are not ours to use"),
+            _ => writeln!(out, " not counted"),
         };
     }
     out
