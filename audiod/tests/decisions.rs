@@ -151,11 +151,11 @@ fn an_amplifier_that_never_acknowledges_delays_no_duck() {
     waiting.call(Call::SetVolume { sink, volume: 20 });
     waiting.run(50);
     assert!(
-        matches!(waiting.asked[0], DomainRequest::SetSinkVolume { .. }),
+        matches!(waiting.policy.asked[0], DomainRequest::SetSinkVolume { .. }),
         "{:?}",
-        waiting.asked
+        waiting.policy.asked
     );
-    let open = waiting.asked.len();
+    let open = waiting.policy.asked.len();
 
     waiting.start(1);
     waiting.run(100);
@@ -163,7 +163,7 @@ fn an_amplifier_that_never_acknowledges_delays_no_duck() {
     let duck = waiting.decisions().pop().unwrap();
     assert_eq!(duck.about, "cluster.prompt was started");
     assert_eq!(effect(&duck), (150, 151, 150 * PERIOD));
-    assert_eq!(waiting.asked.len(), open, "nobody was asked about the duck");
+    assert_eq!(waiting.policy.asked.len(), open, "nobody was asked about the duck");
     // The very samples of a car without that amplifier: 20 ms from the edge on, down to -12 dB.
     let mut alone = car(1000);
     alone.start(0);

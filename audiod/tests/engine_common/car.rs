@@ -10,17 +10,17 @@ use audiod::control::gains::Gains;
 use audiod::control::history::{self, History};
 use audiod::control::monitor::Names;
 use audiod::control::recorder::{Recorders, Seen};
+use audiod::system::System;
 use dbus_api::history::{Decision, Page};
 use policy::command::{Call, Reply};
 use policy::routing_command::{DomainRequest, RoutingCall, RoutingReply};
-use policy::{Effect, Event, Machine};
+use policy::{Effect, Event, Machine, Model};
 
 use super::{Bench, FakeStream, PERIOD, START};
 
-/// See the module. Each guest of the file has one stream; the codec has 48 kHz and periods of [`PERIOD`].
-pub struct Car {
+/// What decides: all of control but its processes, on whatever time it is told.
+pub struct Decider {
     pub machine: Machine,
-    pub bench: Bench,
     /// What domains were asked, oldest first.
     pub asked: Vec<DomainRequest>,
     gains: Gains,
@@ -28,49 +28,35 @@ pub struct Car {
     recorders: Recorders,
     chimes: Chimes,
     names: Names,
-    periods: u64,
+    /// ms.
+    pub now: u64,
 }
 
-impl Car {
-    /// The guests are there, their streams not started.
-    pub fn new(text: &str, streams: Vec<FakeStream>) -> Self {
-        let config::Loaded { system, model, .. } = loaded(text);
-        assert_eq!(
-            (system.guests.len(), system.sources.len()),
-            (streams.len(), streams.len())
-        );
-        let mut bench = Bench::of(&system, streams);
-        (0..system.guests.len()).for_each(|guest| bench.stream(guest).view.running = false);
-        let blocks: [&'static EngineBlock; 1] = [bench.block];
-        let mut car = Self {
+impl Decider {
+    fn new(system: &System, model: Model, block: &'static EngineBlock) -> Self {
+        let blocks = [block];
+        let mut decider = Self {
             machine: Machine::new(model),
             asked: Vec::new(),
-            gains: Gains::new(&system, &blocks),
-            history: History::new([("main".to_owned(), bench.block.gains.batch())]),
-            recorders: Recorders::new(&system, &blocks),
-            chimes: Chimes::new(&system, &blocks),
-            names: Names::new(&system),
-            bench,
-            periods: 0,
+            gains: Gains::new(system, &blocks),
+            history: History::new([("main".to_owned(), block.gains.batch())]),
+            recorders: Recorders::new(system, &blocks),
+            chimes: Chimes::new(system, &blocks),
+            names: Names::new(system),
+            now: 0,
         };
-        for source in 0..car.names.sources.len() {
+        for source in 0..decider.names.sources.len() {
             let available = true;
-            car.step(Event::Available { source, available });
+            decider.step(Event::Available { source, available });
         }
-        car
-    }
-
-    /// The codec's time, ms.
-    pub fn now(&self) -> u64 {
-        self.periods * PERIOD as u64 / 48
+        decider
     }
 
     /// One decision, in control's order.
     pub fn step(&mut self, event: Event) -> Vec<Effect> {
-        let now = self.now();
-        self.history
-            .open(now, history::occasion(&event, &self.machine, &self.names));
-        let effects = self.machine.step(event, now);
+        let occasion = history::occasion(&event, &self.machine, &self.names);
+        self.history.open(self.now, occasion);
+        let effects = self.machine.step(event, self.now);
         self.carry_out(effects)
     }
 
@@ -87,56 +73,22 @@ impl Car {
         effects
     }
 
-    /// The policy of another text from the next period on.
-    pub fn reload(&mut self, text: &str) {
-        self.history.open(self.now(), history::reload());
-        let effects = self.machine.reload(loaded(text).model, self.now()).unwrap();
-        self.carry_out(effects);
-    }
-
-    pub fn call(&mut self, call: Call) -> Reply {
-        let effects = self.step(Event::Call { token: 1, call });
-        let reply = effects.into_iter().find_map(|effect| match effect {
-            Effect::Reply { reply, .. } => Some(reply),
-            _ => None,
-        });
-        reply.expect("a reply")
-    }
-
-    /// A domain's call; its ID, where it is answered with one.
-    pub fn registered(&mut self, call: RoutingCall) -> u16 {
-        let peer = ":1.1".to_owned();
-        let effects = self.step(Event::Routing { token: 2, peer, call });
-        let id = effects.iter().find_map(|effect| match effect {
-            Effect::RoutingReply {
-                reply: RoutingReply::Id { id, error: 0 },
-                ..
-            } => Some(*id),
-            _ => None,
-        });
-        id.expect("an ID")
-    }
-
     /// A guest starts its stream.
-    pub fn start(&mut self, source: usize) {
-        self.bench.stream(source).view.running = true;
+    pub fn started(&mut self, source: usize) {
         let start_gen = START;
         self.step(Event::StreamStarted { source, start_gen });
     }
 
-    /// Periods pass; what the policy waits for comes when its time has come.
-    pub fn run(&mut self, periods: u64) {
-        for _ in 0..periods {
-            if self
-                .machine
-                .next_deadline()
-                .is_some_and(|deadline| deadline <= self.now())
-            {
-                self.step(Event::Tick);
-            }
-            self.bench.run(1);
-            self.periods += 1;
+    /// What the policy waits for comes when its time has come.
+    pub fn tick(&mut self) -> Vec<Effect> {
+        match self.machine.next_deadline() {
+            Some(deadline) if deadline <= self.now => self.step(Event::Tick),
+            _ => Vec::new(),
         }
+    }
+
+    /// Looks what the engine took.
+    pub fn look(&mut self) {
         for seen in self.recorders.drain(&self.names, &self.chimes) {
             if let Seen::Taken(taken) = seen {
                 self.history.taken(taken);
@@ -155,6 +107,82 @@ impl Car {
             }
             all.extend(page.decisions);
         }
+    }
+}
+
+/// See the module. Each guest of the file has one stream; the codec has 48 kHz and periods of [`PERIOD`].
+pub struct Car {
+    pub policy: Decider,
+    pub bench: Bench,
+    periods: u64,
+}
+
+impl Car {
+    /// The guests are there, their streams not started.
+    pub fn new(text: &str, streams: Vec<FakeStream>) -> Self {
+        let config::Loaded { system, model, .. } = loaded(text);
+        let count = (streams.len(), streams.len());
+        assert_eq!((system.guests.len(), system.sources.len()), count);
+        let mut bench = Bench::of(&system, streams);
+        (0..system.guests.len()).for_each(|guest| bench.stream(guest).view.running = false);
+        Self {
+            policy: Decider::new(&system, model, bench.block),
+            bench,
+            periods: 0,
+        }
+    }
+
+    /// The policy of another text from the next period on.
+    pub fn reload(&mut self, text: &str) {
+        let policy = &mut self.policy;
+        policy.history.open(policy.now, history::reload());
+        let effects = policy.machine.reload(loaded(text).model, policy.now).unwrap();
+        policy.carry_out(effects);
+    }
+
+    pub fn call(&mut self, call: Call) -> Reply {
+        let effects = self.policy.step(Event::Call { token: 1, call });
+        let reply = effects.into_iter().find_map(|effect| match effect {
+            Effect::Reply { reply, .. } => Some(reply),
+            _ => None,
+        });
+        reply.expect("a reply")
+    }
+
+    /// A domain's call; its ID, where it is answered with one.
+    pub fn registered(&mut self, call: RoutingCall) -> u16 {
+        let peer = ":1.1".to_owned();
+        let effects = self.policy.step(Event::Routing { token: 2, peer, call });
+        let id = effects.iter().find_map(|effect| match effect {
+            Effect::RoutingReply {
+                reply: RoutingReply::Id { id, error: 0 },
+                ..
+            } => Some(*id),
+            _ => None,
+        });
+        id.expect("an ID")
+    }
+
+    /// A guest starts its stream.
+    pub fn start(&mut self, source: usize) {
+        self.bench.stream(source).view.running = true;
+        self.policy.started(source);
+    }
+
+    /// Periods pass.
+    pub fn run(&mut self, periods: u64) {
+        for _ in 0..periods {
+            self.policy.tick();
+            self.bench.run(1);
+            self.periods += 1;
+            self.policy.now = self.periods * PERIOD as u64 / 48;
+        }
+        self.policy.look();
+    }
+
+    /// All decisions that are kept.
+    pub fn decisions(&self) -> Vec<Decision> {
+        self.policy.decisions()
     }
 
     /// The left channel of all that was played.
