@@ -41,6 +41,8 @@ impl Control {
             What::DomainLost { bus_name } => self.domain_lost(sender, &bus_name),
             What::RequestFailed { handle } => self.step(Event::RequestFailed { peer: sender, handle }),
         }
+        // What comes next is nobody's.
+        self.history.called_by("");
     }
 
     /// Domains of before a restart may be there still; new ones want to know that they can come.

@@ -270,21 +270,45 @@ impl Control {
         state.is_some_and(|state| state.running && state.start_gen == *start_gen)
     }
 
-    /// One decision: saved, then heard, then told.
+    /// One decision: saved, then heard, then told. A read that is answered and nothing else decides nothing: what the machine
+    /// remembers is as it was but for the time.
     fn step(&mut self, event: Event) {
+        let reads = history::reads(&event);
         let occasion = history::occasion(&event, &self.machine, &self.names);
-        self.history.open(now_ms(), occasion);
         let overruns = self.machine.overruns().count;
         let effects = self.machine.step(event, now_ms());
         if self.machine.overruns().count != overruns {
             let rules = &self.machine.overruns().rules;
             tracing::error!(?rules, "rules set each other off without end: what they did is undone");
         }
-        self.carry_out(effects);
+        match effects.as_slice() {
+            [Effect::Reply { .. } | Effect::RoutingReply { .. }] if reads => {
+                effects.into_iter().for_each(|effect| self.answer(effect));
+            }
+            _ => {
+                self.history.open(now_ms(), occasion);
+                self.carry_out(effects);
+            }
+        }
+    }
+
+    /// Sends an answer.
+    fn answer(&mut self, effect: Effect) {
+        match effect {
+            Effect::Reply { token, reply } => {
+                self.history.answered(reply.error);
+                self.bus.send(Out::Reply { token, reply });
+            }
+            Effect::RoutingReply { token, reply } => {
+                self.history.answered(history::routing_error(&reply));
+                self.bus.send(Out::RoutingReply { token, reply });
+            }
+            _ => {}
+        }
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
-        self.save();
+        let changed = self.save();
         self.remember_routes();
         if let Some(heard) = effects.iter().find_map(|effect| match effect {
             Effect::Heard(heard) => Some(heard),
@@ -294,19 +318,12 @@ impl Control {
         }
         for effect in effects {
             match effect {
-                Effect::Reply { token, reply } => {
-                    self.history.answered(reply.error);
-                    self.bus.send(Out::Reply { token, reply });
-                }
+                Effect::Reply { .. } | Effect::RoutingReply { .. } => self.answer(effect),
                 Effect::Signal(signal) => {
                     self.tell_signal(&signal);
                     self.bus.send(Out::Signal(signal));
                 }
                 Effect::GuestControl { source, gain, mute } => self.guests.set_user_gain(source, gain, mute),
-                Effect::RoutingReply { token, reply } => {
-                    self.history.answered(history::routing_error(&reply));
-                    self.bus.send(Out::RoutingReply { token, reply });
-                }
                 Effect::Domain { domain, request } => self.ask_domain(domain, request),
                 Effect::Heard(heard) => {
                     for happening in monitor::differences(&self.heard, &heard, &self.names) {
@@ -319,17 +336,23 @@ impl Control {
         self.routes.clear();
         self.remember_routes();
         self.history.close();
-    }
-
-    fn save(&mut self) {
-        let snapshot = self.machine.snapshot();
-        if snapshot != self.last_saved {
-            if !self.saved.save(&snapshot) {
-                tracing::error!(bytes = snapshot.len(), "the policy's state is too large to be saved");
-            }
-            self.last_saved = snapshot;
+        // The disk has half a second; who is answered doesn't wait for what it is given.
+        if changed {
             self.keeper.keep(&self.machine);
         }
+    }
+
+    /// Whether there was anything new to save.
+    fn save(&mut self) -> bool {
+        let snapshot = self.machine.snapshot();
+        if snapshot == self.last_saved {
+            return false;
+        }
+        if !self.saved.save(&snapshot) {
+            tracing::error!(bytes = snapshot.len(), "the policy's state is too large to be saved");
+        }
+        self.last_saved = snapshot;
+        true
     }
 
     fn take_requests(&mut self) {

@@ -16,7 +16,7 @@ use policy::command::error;
 
 use super::gains::Published;
 use crate::config::codecs::MAX_CODECS;
-pub use occasion::{Occasion, occasion};
+pub use occasion::{Occasion, occasion, reads};
 use texts::{Brief, Texts};
 
 /// A page's changes are at most about so long, bytes.

@@ -15,8 +15,24 @@ pub struct Occasion {
     pub asked: bool,
 }
 
+/// It only asks what is so.
+pub fn reads(event: &Event) -> bool {
+    match event {
+        Event::Call { call, .. } => !asks(call),
+        Event::Routing { call, .. } => matches!(
+            call,
+            RoutingCall::GetDomainOf { .. } | RoutingCall::GetRoutingReadyState
+        ),
+        _ => false,
+    }
+}
+
 /// Of an event.
 pub fn occasion(event: &Event, machine: &Machine, names: &Names) -> Occasion {
+    if reads(event) {
+        let (about, asked) = ("a read that found a time was over".to_owned(), false);
+        return Occasion { about, asked };
+    }
     let of = |asked, about: String| Occasion { about, asked };
     let source = |index: &usize| names.source(*index);
     match event {
