@@ -2,6 +2,8 @@
 //! through `Machine::step` and holds every effect to the file's: see `parity/runner.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "parity/mutations.rs"]
+mod mutations;
 #[path = "parity/runner.rs"]
 mod runner;
 
@@ -11,7 +13,10 @@ macro_rules! items {
         fn $test() {
             runner::check($name, include_str!(concat!("parity/", $name, ".toml")));
         }
-    )*};
+    )*
+        /// Name and text of each.
+        const ITEMS: &[(&str, &str)] = &[$(($name, include_str!(concat!("parity/", $name, ".toml")))),*];
+    };
 }
 
 items! {

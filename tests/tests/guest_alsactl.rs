@@ -50,7 +50,7 @@ fn notified(rig: &mut Rig, element: &str) -> usize {
 
 /// All that was notified before is in the file once this is: events of a card are in one queue.
 fn flush(rig: &mut Rig, turn: usize) {
-    let state = if turn % 2 == 0 { "off" } else { "on" };
+    let state = if turn.is_multiple_of(2) { "off" } else { "on" };
     let before = notified(rig, "Spare Playback Switch");
     rig.run(&format!("amixer -q -c 0 cset name='Spare Playback Switch' {state}"));
     until("the flush is notified", LIMIT, || {
@@ -81,7 +81,10 @@ fn alsactl_stores_and_restores_the_wanted_gain_of_ducked_music_with_one_notifica
     let stored = rig.run("cat /mixer");
     assert!(is_ducked(&rig), "{}", music(&rig));
     flush(&mut rig, 1);
-    assert!(stored.contains("value 480") || stored.contains("value.0 480"), "{stored}");
+    assert!(
+        stored.contains("value 480") || stored.contains("value.0 480"),
+        "{stored}"
+    );
     assert_eq!(wants(&rig), -12.0);
     assert!(is_ducked(&rig), "{}", music(&rig));
     assert_eq!(notified(&mut rig, VOLUME), before, "nothing changed");

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use policy::Event;
 use vhost_sound::block::{DeviceBlock, QUEUES};
+use vhost_sound::config::Direction;
 use vhost_sound::device::{Interest, Level, Output, Session, Slot, StreamChange, Token};
 use vhost_sound::link::{Way, Window};
 use vhost_sound::shared::Shared;
@@ -17,6 +18,9 @@ use crate::given::Given;
 use crate::signals;
 use crate::supervisor::wire::{Link, Record, Thing};
 use crate::system::{GuestConfig, System};
+
+/// HDA pin capabilities (7.3.4.9): sound comes out of it.
+const OUT_CAPABLE: u32 = 1 << 4;
 
 /// What a guest did.
 #[derive(Debug)]
@@ -149,6 +153,26 @@ impl Guests {
             if let Some(stream) = guest.sources.iter().position(|one| *one == Some(source)) {
                 guest.session.set_user_gain(stream, gain, mute);
                 guest.due = Some(0);
+            }
+        }
+    }
+
+    /// Jacks that sound comes out of are plugged while any of their node's streams `could_be_heard`; those of inputs, of nodes that
+    /// play nothing, and those the file says are unplugged, are as the file says.
+    pub fn show_jacks(&mut self, system: &System, could_be_heard: impl Fn(usize) -> bool) {
+        for (guest, config) in self.all.iter_mut().zip(&system.guests) {
+            let jacks = config.device.jacks.iter().enumerate();
+            for (index, jack) in jacks.filter(|(_, it)| it.connected && it.caps & OUT_CAPABLE != 0) {
+                let plays = |stream: &usize| {
+                    let stream = &config.device.streams[*stream];
+                    stream.nid == jack.nid && stream.direction == Direction::Playback
+                };
+                let streams = (0..guest.sources.len()).filter(plays);
+                let sources: Vec<usize> = streams.filter_map(|stream| guest.sources[stream]).collect();
+                if !sources.is_empty() {
+                    guest.session.set_jack(index, sources.into_iter().any(&could_be_heard));
+                    guest.due = Some(0);
+                }
             }
         }
     }

@@ -171,6 +171,7 @@ impl Control {
     fn take_over(&mut self) {
         self.remember_routes();
         self.gains.publish(&self.heard);
+        self.show_jacks();
         let mut news = Vec::new();
         self.guests.who_is_there(&mut news);
         // What ended with the predecessor is closed before anybody new is let in.
@@ -335,11 +336,18 @@ impl Control {
         }
         self.routes.clear();
         self.remember_routes();
+        self.show_jacks();
         self.history.close();
         // The disk has half a second; who is answered doesn't wait for what it is given.
         if changed {
             self.keeper.keep(&self.machine);
         }
+    }
+
+    fn show_jacks(&mut self) {
+        let machine = &self.machine;
+        self.guests
+            .show_jacks(&self.system, |source| machine.could_be_heard(source));
     }
 
     /// Whether there was anything new to save.

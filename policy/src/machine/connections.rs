@@ -43,6 +43,20 @@ impl Machine {
         }
     }
 
+    /// Whether a guest's stream could be heard somewhere now: at a zone that it connects to by itself or that it is offered to, or at
+    /// a domain's sink, and the matrix wouldn't refuse it. Whether it is connected to one doesn't matter, and one that would
+    /// only have to wait could be. Guests are shown it by their jacks.
+    pub fn could_be_heard(&self, source: usize) -> bool {
+        let Some(own) = self.model.sources.get(source) else {
+            return false;
+        };
+        let offered = |sink: usize| own.auto_connect.contains(&sink) || (own.visible && self.model.sinks[sink].visible);
+        let open = |sink: usize| !matches!(self.find(source, sink), Finding::Closed(_));
+        self.model.protected(source)
+            || (0..self.model.sinks.len()).any(|sink| offered(sink) && open(sink))
+            || self.could_reach_a_domain(source)
+    }
+
     /// Makes a connection, announces it and begins to connect; `None` when all IDs are taken.
     pub(super) fn make(&mut self, at: (usize, usize), automatic: bool, effects: &mut Vec<Effect>) -> Option<u16> {
         let id = self.state.free_connection_id()?;

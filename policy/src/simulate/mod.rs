@@ -16,6 +16,7 @@ pub mod cast;
 mod expect;
 mod lane;
 pub mod scenario;
+mod steps;
 mod svg;
 mod table;
 pub(crate) mod world;

@@ -45,33 +45,50 @@ struct Item {
     run: String,
 }
 
-/// Runs an item; panics where an event has other effects than it is said to have.
-pub fn check(name: &str, text: &str) {
-    let item: Item = toml::from_str(text).expect("an item");
-    assert!(!item.title.is_empty());
-    let policy = if item.policy.trim_start().starts_with("version") {
-        item.policy
-    } else {
-        format!("{CAR}{}", item.policy)
-    };
-    let (mut run, report) = Run::new(&policy);
-    let mut said = String::from("\n");
-    // What is wrong with a policy is what one item is about; others show one thing alone, and may well be suspicious for that.
-    assert_eq!(report.errors() == 0, name != "CF1", "{name}: {report}");
-    if report.errors() > 0 {
-        report
-            .to_string()
-            .lines()
-            .for_each(|line| _ = writeln!(said, "    {line}"));
+impl Item {
+    fn of(text: &str) -> Self {
+        toml::from_str(text).expect("an item")
     }
-    for line in item.run.lines().map(str::trim_end) {
-        if line.starts_with('#') {
-            _ = writeln!(said, "{line}");
-        } else if !line.is_empty() && !line.starts_with(' ') {
-            _ = writeln!(said, "{line}");
-            run.event(line).iter().for_each(|line| _ = writeln!(said, "    {line}"));
+
+    fn whole_policy(&self) -> String {
+        if self.policy.trim_start().starts_with("version") {
+            self.policy.clone()
+        } else {
+            format!("{CAR}{}", self.policy)
         }
     }
+
+    /// Its events with the effects they have under a policy; and whether that has mistakes.
+    fn play(&self, policy: &str) -> (String, Report) {
+        let (mut run, report) = Run::new(policy);
+        let mut said = String::from("\n");
+        if report.errors() > 0 {
+            let lines = report.to_string();
+            lines.lines().for_each(|line| _ = writeln!(said, "    {line}"));
+        }
+        for line in self.run.lines().map(str::trim_end) {
+            if line.starts_with('#') {
+                _ = writeln!(said, "{line}");
+            } else if !line.is_empty() && !line.starts_with(' ') {
+                _ = writeln!(said, "{line}");
+                run.event(line).iter().for_each(|line| _ = writeln!(said, "    {line}"));
+            }
+        }
+        (said, report)
+    }
+
+    fn is_as_said(&self, said: &str) -> bool {
+        self.run.trim_end() == said.trim_start_matches('\n').trim_end()
+    }
+}
+
+/// Runs an item; panics where an event has other effects than it is said to have.
+pub fn check(name: &str, text: &str) {
+    let item = Item::of(text);
+    assert!(!item.title.is_empty());
+    let (said, report) = item.play(&item.whole_policy());
+    // What is wrong with a policy is what one item is about; others show one thing alone, and may well be suspicious for that.
+    assert_eq!(report.errors() == 0, name != "CF1", "{name}: {report}");
     if std::env::var_os("BLESS_PARITY").is_some() {
         let start = text.find("run = '''").expect("run") + "run = '''".len();
         let end = text[start..].find("'''").expect("its end") + start;
@@ -86,6 +103,19 @@ pub fn check(name: &str, text: &str) {
         "{name}: {}",
         item.title
     );
+}
+
+/// Whether an item fails with another policy than its own: other effects, a mistake, or what it speaks of isn't there.
+pub fn fails_with(text: &str, change: impl Fn(&str) -> String) -> bool {
+    let item = Item::of(text);
+    let policy = change(&item.whole_policy());
+    let played = std::panic::catch_unwind(|| item.play(&policy));
+    played.map_or(true, |(said, report)| report.errors() > 0 || !item.is_as_said(&said))
+}
+
+/// An item's own part of its policy.
+pub fn own_policy(text: &str) -> String {
+    Item::of(text).policy
 }
 
 struct Run {

@@ -280,6 +280,20 @@ impl Machine {
             .map_or(0, |it| it.class)
     }
 
+    /// Whether a client could connect a guest's stream to a domain's sink now.
+    pub(in crate::machine) fn could_reach_a_domain(&self, source: usize) -> bool {
+        let Some(id) = self.source_id(source).filter(|id| self.is_visible(End::Source(*id))) else {
+            return false;
+        };
+        let class = self.class_of(id);
+        let sinks = self.state.routing.registry.sinks.iter();
+        let mut offered = sinks.filter(|(_, it)| it.visible && is_available(it.availability));
+        offered.any(|(sink, _)| {
+            let route = self.route(id, *sink, None);
+            route.is_ok_and(|route| self.find_at((class, &route), *sink, None) != Found::Closed)
+        })
+    }
+
     /// Shown to clients.
     pub(super) fn is_visible(&self, end: End) -> bool {
         let registry = &self.state.routing.registry;

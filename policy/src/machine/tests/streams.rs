@@ -5,7 +5,7 @@ use crate::MUTE;
 use crate::command::{ConnectionState, Signal};
 use crate::effect::{CauseKind, Effect, Mode};
 use crate::event::Event;
-use crate::model::Unrouted;
+use crate::model::{Holder, Newcomer, Unrouted};
 
 #[test]
 fn a_started_stream_is_connected_and_heard_from_its_first_frame() {
@@ -202,4 +202,22 @@ fn indices_of_another_model_are_ignored() {
     ] {
         assert_eq!(bench.step(event), []);
     }
+}
+
+/// What guests' jacks show.
+#[test]
+fn a_stream_could_be_heard_unless_it_would_be_refused_everywhere_whether_it_is_connected_or_not() {
+    let mut model = car_with(CLASS_MEDIA, CLASS_NAVIGATION, cell(Holder::Mix, Newcomer::Reject));
+    model.sources[PROMPT].visible = false;
+    let mut bench = Bench::new(model);
+    assert!((0..bench.machine.model().sources.len()).all(|source| bench.machine.could_be_heard(source)));
+
+    bench.start(MEDIA);
+    assert!(
+        !bench.machine.could_be_heard(PROMPT),
+        "it would be refused in the only zone it is for"
+    );
+    assert!(bench.machine.could_be_heard(MEDIA) && bench.machine.could_be_heard(RADIO));
+    bench.stop(MEDIA);
+    assert!(bench.machine.could_be_heard(PROMPT));
 }
