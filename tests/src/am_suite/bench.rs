@@ -15,8 +15,9 @@ use zbus::message::{Flags, Type};
 use zbus::{DynamicType, Message, MessageStream};
 
 use super::domain::{Element, INTERFACE, PATH};
+use super::elements::{sink_data, source_data};
 use super::value::{Value, arguments};
-use super::words::{ack_of, sink_data, source_data};
+use super::words::ack_of;
 
 /// The bus name of the bench's domain.
 pub const DOMAIN: &str = "org.carillon.bench.domain";

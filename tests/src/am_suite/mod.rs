@@ -13,6 +13,7 @@ pub mod bus;
 pub mod cases;
 pub mod coverage;
 pub mod domain;
+pub mod elements;
 pub mod members;
 pub mod stage;
 pub mod subject;

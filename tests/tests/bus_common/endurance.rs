@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use system_tests::am_suite::elements::Pair;
 use system_tests::am_suite::stage::Stage;
 use system_tests::am_suite::tamper::Tamper;
-use system_tests::am_suite::words::Pair;
 use system_tests::am_suite::words::state::CONNECTED;
 use system_tests::process;
 use system_tests::rig::Folder;

@@ -9,6 +9,7 @@
 //! Android is one guest: each output device (a bus of its audio HAL) is a stream, its contexts are the stream's class, its zone
 //! the stream's zone. The interaction of contexts stands in the service, not in the file: [`matrix`] writes it out.
 
+mod devices;
 mod matrix;
 mod parts;
 mod zones;

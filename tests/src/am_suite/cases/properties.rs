@@ -4,9 +4,9 @@ use anyhow::{Result, ensure};
 
 use super::cases;
 use crate::am_suite::domain::{Acks, Element};
+use crate::am_suite::elements::Pair;
 use crate::am_suite::stage::{Stage, same};
 use crate::am_suite::value::listed;
-use crate::am_suite::words::Pair;
 
 cases![
     a_sinks_main_sound_property_is_its_domains_to_set,

@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 
 use super::cases;
 use crate::am_suite::domain::{Acks, Element, GatewayData};
+use crate::am_suite::elements::Pair;
 use crate::am_suite::stage::{Stage, same};
-use crate::am_suite::words::Pair;
 use crate::am_suite::words::state::CONNECTED;
 
 cases![
