@@ -166,13 +166,15 @@ pub enum Device {
         #[serde(default)]
         transport: Transport,
     },
-    /// A read-only block image.
+    /// A block image.
     Blk {
         /// How the driver reaches it.
         #[serde(default)]
         transport: Transport,
         /// The image; its length is rounded down to 512 bytes.
         image: String,
+        /// It is open for reading alone.
+        read_only: bool,
         /// Serial number told to the guest, at most 20 bytes.
         #[serde(default)]
         serial: String,

@@ -22,6 +22,7 @@ const RUNNING: &[libc::c_long] = &[
     libc::SYS_writev,
     libc::SYS_pread64,
     libc::SYS_pwrite64,
+    libc::SYS_fdatasync,
     libc::SYS_preadv,
     libc::SYS_lseek,
     libc::SYS_fstat,

@@ -255,6 +255,7 @@ impl Maker<'_> {
             devices.push(Device::Blk {
                 transport,
                 image,
+                read_only: disk.read_only,
                 serial: format!("disk{index}"),
             });
         }

@@ -203,10 +203,11 @@ impl<'a> Builder<'a> {
             Device::Blk {
                 transport,
                 image,
+                read_only,
                 serial,
             } => {
                 let file = File::from(take(fds, image)?);
-                let blk = Blk::new(file, serial, poller).map_err(host("block image"))?;
+                let blk = Blk::new(file, *read_only, serial, poller).map_err(host("block image"))?;
                 self.add_virtio(Box::new(blk), own, *transport)
             }
             Device::Vsock { transport, cid, vhost } => {

@@ -1,5 +1,6 @@
 //! Both transports as a driver, and as a hostile one, sees them.
 
+use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
 use proptest::prelude::*;
@@ -227,44 +228,73 @@ fn entropy_fills_what_the_guest_offers_and_no_byte_more() {
     assert_eq!(bytes[32..], [0; 16]);
 }
 
-fn block_request(kind: u32, sector: u64, length: u32) -> (u32, u8, Vec<u8>) {
+/// A request on an image of 8 sectors, the second of them full of sevens, with the driver's bytes full of nines: what was said to be
+/// written, the status, the driver's bytes, the image.
+fn block_request(read_only: bool, kind: u32, sector: u64, length: u32) -> (u32, u8, Vec<u8>, Vec<u8>) {
     let memory = memory();
     let poller = Arc::new(Poller::new().unwrap());
     let (image, _) = crate::vm::memory::create("image", 4096, false).unwrap();
     let image = std::fs::File::from(image);
-    std::os::unix::fs::FileExt::write_all_at(&image, &[7; 512], 512).unwrap();
-    let mut blk = super::blk::Blk::new(image, "disk-a", &poller).unwrap();
+    image.write_all_at(&[7; 512], 512).unwrap();
+    let mut blk = super::blk::Blk::new(image.try_clone().unwrap(), read_only, "disk-a", &poller).unwrap();
     let (mut ring, for_device) = DriverRing::new(&memory, 0, 0x1_0000);
     let kick = for_device.kick.try_clone().unwrap();
     blk.activate(driver(&memory, vec![for_device])).unwrap();
     memory.write_obj(kind, GuestAddress(0x3_0000)).unwrap();
     memory.write_obj(sector, GuestAddress(0x3_0008)).unwrap();
     memory.write_obj(0xff_u8, GuestAddress(0x3_0100)).unwrap();
+    memory.write_slice(&[9; 512], GuestAddress(0x4_0000)).unwrap();
 
-    ring.offer(&[(0x3_0000, 16, false), (0x4_0000, length, true), (0x3_0100, 1, true)]);
+    ring.offer(&[
+        (0x3_0000, 16, false),
+        (0x4_0000, length, kind != 1),
+        (0x3_0100, 1, true),
+    ]);
     kick.write(1).unwrap();
     poller.turn().unwrap();
 
-    let mut data = vec![0; 512];
+    let (mut data, mut whole) = (vec![0; 512], vec![0; 4096]);
     memory.read_slice(&mut data, GuestAddress(0x4_0000)).unwrap();
-    (ring.used().1, memory.read_obj(GuestAddress(0x3_0100)).unwrap(), data)
+    image.read_exact_at(&mut whole, 0).unwrap();
+    let status = memory.read_obj(GuestAddress(0x3_0100)).unwrap();
+    (ring.used().1, status, data, whole)
 }
 
 #[test]
 fn an_image_is_read_by_sectors_and_tells_its_serial_number() {
-    assert_eq!(block_request(0, 1, 512), (513, 0, vec![7; 512]));
-    let (_, status, data) = block_request(8, 0, 20);
+    let (written, status, data, _) = block_request(true, 0, 1, 512);
+    assert_eq!((written, status, data), (513, 0, vec![7; 512]));
+    let (_, status, data, _) = block_request(true, 8, 0, 20);
     assert_eq!((status, &data[..7]), (0, &b"disk-a\0"[..]));
 }
 
 #[test]
-fn writes_and_reads_beyond_the_image_are_refused() {
-    for (kind, sector, length, status) in [(1, 0, 512, 2), (0, 8, 512, 1), (0, u64::MAX, 512, 1), (0, 0, 100, 1)] {
-        assert_eq!(
-            block_request(kind, sector, length).1,
-            status,
-            "{kind} {sector} {length}"
-        );
+fn a_disk_that_is_not_read_only_is_written_by_sectors_and_flushed() {
+    let (written, status, _, image) = block_request(false, 1, 2, 512);
+    assert_eq!((written, status), (1, 0));
+    assert_eq!(
+        image,
+        [vec![0; 512], vec![7; 512], vec![9; 512], vec![0; 2560]].concat()
+    );
+    assert_eq!(block_request(false, 4, 0, 512).1, 0);
+}
+
+#[test]
+fn writes_to_a_read_only_image_and_accesses_beyond_an_image_are_refused_and_change_nothing() {
+    let untouched = [vec![0; 512], vec![7; 512], vec![0; 3072]].concat();
+    for (read_only, kind, sector, length, expected) in [
+        (true, 1, 0, 512, 2),
+        (true, 0, 8, 512, 1),
+        (true, 0, u64::MAX, 512, 1),
+        (true, 0, 0, 100, 1),
+        (false, 1, 8, 512, 1),
+        (false, 1, 7, 1024, 1),
+        (false, 1, u64::MAX / 512, 512, 1),
+        (false, 1, 0, 100, 1),
+    ] {
+        let (_, status, _, image) = block_request(read_only, kind, sector, length);
+        assert_eq!(status, expected, "{kind} {sector} {length}");
+        assert_eq!(image, untouched, "{kind} {sector} {length}");
     }
 }
 
@@ -296,7 +326,7 @@ proptest! {
         let memory = memory();
         let poller = Arc::new(Poller::new().unwrap());
         let (image, _) = crate::vm::memory::create("image", 1 << 20, false).unwrap();
-        let mut blk = super::blk::Blk::new(image.into(), "", &poller).unwrap();
+        let mut blk = super::blk::Blk::new(image.into(), false, "", &poller).unwrap();
         let (_, for_device) = DriverRing::new(&memory, 0, 0x1_0000);
         let kick = for_device.kick.try_clone().unwrap();
         memory.write_slice(&seed, GuestAddress(0x1_0000)).unwrap();
