@@ -5,14 +5,14 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::{Arc, Mutex};
 
 use vm_superio::serial::NoEvents;
 use vm_superio::{Serial, Trigger};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use super::lock;
+use super::{lock, make_nonblocking};
 use crate::vm::bus::Registers;
 use crate::vm::poller::{Handler, HandlerId, Poller};
 
@@ -76,8 +76,7 @@ impl Console {
     /// No descriptors left.
     pub fn new(output: Option<File>, input: Option<File>) -> io::Result<Self> {
         for file in [&output, &input].into_iter().flatten() {
-            // SAFETY: a flag of a descriptor we own.
-            unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+            make_nonblocking(file.as_fd())?;
         }
         let line = Line(EventFd::new(EFD_NONBLOCK)?);
         let serial = Mutex::new(Serial::new(line, Output { file: output, lost: 0 }));
@@ -208,6 +207,21 @@ mod tests {
         }
 
         assert!(console.lost() > 0);
+    }
+
+    #[test]
+    fn what_a_vm_said_is_kept_when_it_is_started_again_on_the_same_file() {
+        let path = std::env::temp_dir().join(format!("carillon-console-{}", std::process::id()));
+        for boot in [&b"first"[..], b"2"] {
+            let file = File::options().create(true).append(true).open(&path).unwrap();
+            let console = Console::new(Some(file), None).unwrap();
+            boot.iter().for_each(|byte| console.write(0, &[*byte]));
+        }
+
+        let said = std::fs::read_to_string(&path).unwrap();
+
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(said, "first2");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
+
+use crate::devices::make_nonblocking;
 
 use super::wire::{HEADER, Header, MAX_PAYLOAD};
 
@@ -27,13 +29,7 @@ impl ScmSocket for Unix<'_> {
 
 impl Side {
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
-        // SAFETY: plain calls on our own descriptor.
-        unsafe {
-            let flags = libc::fcntl(fd.as_raw_fd(), libc::F_GETFL);
-            if flags < 0 || libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) < 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
+        make_nonblocking(fd.as_fd())?;
         Ok(Self {
             fd,
             out: VecDeque::new(),
