@@ -2,7 +2,8 @@
 # First process of the audio service VM. What a chime needs comes first: sound driver, configuration, audiod; then the bus, and
 # last the hook of the configuration.
 #   /etc/carillon/            system.toml, chimes, rc (a shell script): in the image, or on the read-only disk config=/dev/vda
-#   /etc/modules.order        modules: those of the first part, an empty line, the others
+#   /var/lib/carillon/        what outlives a boot (system.toml: state = "/var/lib/carillon/state"): the ext4 disk state=/dev/vdb
+#   /etc/modules.order        modules: those of the first part, an empty line, those of the state's disk, an empty line, the others
 #   /run/carillon/doorbell    memory of the doorbell, if this VM has one
 # On the console: service: core UPTIME | service: ready UPTIME | service: end STATUS UPTIME
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TERM=dumb
@@ -19,16 +20,37 @@ load() {
         insmod "$module" || echo "service: insmod $module failed"
     done
 }
+# SIGTERM is audiod's chance to write its state.
 end() {
     echo "service: end $1 $(uptime_s)"
+    if [ -n "$state" ] && [ -n "$core" ]; then
+        kill "$core"
+        killall -TERM audiod
+        n=0
+        while pidof audiod > /dev/null && [ "$n" -lt 40 ]; do
+            n=$((n + 1))
+            sleep 0.05
+        done
+        umount /var/lib/carillon
+    fi
     sync
     poweroff -f
 }
+named() { sed -n "s/.*\\b$1=\\(\\S*\\).*/\\1/p" /proc/cmdline; }
 load
-disk=$(sed -n 's/.*\bconfig=\(\S*\).*/\1/p' /proc/cmdline)
+disk=$(named config)
 if [ -n "$disk" ]; then
     mount -t tmpfs tmpfs /etc/carillon
     (cd /etc/carillon && cpio -id < "$disk" 2> /dev/null) || end 5
+fi
+state=$(named state)
+if [ -n "$state" ]; then
+    load
+    mkdir -p /var/lib/carillon
+    mount -t ext4 "$state" /var/lib/carillon || echo "service: $state is no ext4 disk: no state outlives this boot"
+    chown audiod:audiod /var/lib/carillon
+else
+    while read -r module <&4 && [ -n "$module" ]; do :; done
 fi
 if ! grep -qw nocard /proc/cmdline; then
     until [ -e /dev/snd/pcmC0D0p ]; do sleep 0.01; done
@@ -64,6 +86,7 @@ core() {
     done
 }
 core &
+core=$!
 until read -r line < /run/ready && [ -n "$line" ]; do sleep 0.01; done
 echo "service: core $(uptime_s)"
 load

@@ -1,4 +1,4 @@
-//! The audio service VM's image: the same bytes each time, and a chime out of a codec that a nested VM was given.
+//! The audio service VM's image: the same bytes each time, a chime out of a codec that a nested VM was given, state on a disk.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
@@ -138,4 +138,77 @@ fn a_chime_of_the_service_vm_is_heard_bit_for_bit_from_the_codec_passed_to_it() 
     assert!(report.is_whole(), "{report:?}\n{}", console.text());
     assert_eq!(outcome.status, 0);
     assert!(console.line("service: end 0").is_some(), "{}", console.text());
+}
+
+/// Volumes of a card that is none, kept on the disk.
+const KEPT: &str = r#"
+version = 1
+bus = "unix:path=/run/bus"
+user = "audiod"
+state = "/var/lib/carillon/state"
+[codecs.main]
+backend = "null"
+period = 480
+[zones.cabin]
+codec = "main"
+"#;
+const KEEPS: &str = "\
+if [ -e /var/lib/carillon/been ]; then
+    audioctl volume cabin --json --bus system
+    echo 'rc: second boot'
+    sleep 3600
+fi
+audioctl volume cabin 37 --bus system && touch /var/lib/carillon/been
+";
+
+/// An empty ext4 file system in an image of 4 MiB.
+fn empty_disk(path: &Path) {
+    std::fs::File::create(path).unwrap().set_len(4 << 20).unwrap();
+    let made = std::process::Command::new("/usr/sbin/mkfs.ext4")
+        .args(["-q", "-F"])
+        .arg(path)
+        .status();
+    assert!(made.unwrap().success());
+}
+
+#[test]
+fn a_volume_outlives_the_service_vms_boot_on_its_disk() {
+    let (folder, kernel) = (folder("state"), kernel());
+    let configuration = [("system.toml", KEPT), ("rc", KEEPS)].map(|(name, text)| (name.to_owned(), text.into()));
+    let service = service::build(&kernel, &programs(), &configuration, &folder.join("audio.cpio")).unwrap();
+    let disk = folder.join("state.img");
+    empty_disk(&disk);
+    let manifest = MANIFEST
+        .replace("panic=-1", "panic=-1 nocard state=/dev/vda")
+        .replace(
+            "passthrough = [{ device = \"0000:00:03.0\", codec = true }]",
+            "disks = [{ image = \"images/state.img\", read_only = false }]",
+        )
+        .replace("never", "always");
+    let system = System {
+        manifest,
+        images: vec![
+            (service.kernel, "vmlinuz".to_owned()),
+            (service.initrd, "audio.cpio".to_owned()),
+            (disk, "state.img".to_owned()),
+        ],
+        hypervisor: program("hypervisor").unwrap(),
+        consoles: vec!["audio".to_owned()],
+        script: "until_line audio 'rc: second boot' && cat \"$run/audio.console\" && stop".to_owned(),
+        codec: false,
+        options: String::new(),
+    };
+    let board = system.board("state", &kernel, folder).unwrap();
+    // What both boots said.
+    let console = board.log("board");
+
+    let outcome = board.start().unwrap().finish(LIMIT).unwrap();
+
+    let said = console.text();
+    assert_eq!(outcome.status, 0, "{said}");
+    assert_eq!(said.matches("service: end 0").count(), 1, "{said}");
+    let kept = said
+        .lines()
+        .find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    assert_eq!(kept.unwrap()["volume"], 37, "{said}");
 }

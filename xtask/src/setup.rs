@@ -18,6 +18,7 @@ const RUN: [&str; 8] = [
     "kmod",
     "libc-bin",
     "dpkg",
+    "e2fsprogs",
 ];
 const QEMU: &str = "qemu-system-x86";
 /// `vhost-user-snd-pci` with `controls=on`.

@@ -19,6 +19,8 @@ const FIRST: [&str; 6] = [
     "snd-hda-intel",
     "snd-intel8x0",
 ];
+/// Where state has a disk. Its file system asks for its checksum by name.
+const STATE: [&str; 2] = ["crc32c_generic", "ext4"];
 /// After it: guests' windows and the way to the other VMs.
 const THEN: [&str; 4] = ["device_dax", "dax_hmem", "vmw_vsock_virtio_transport", "virtio-rng"];
 const USERS: &str = "root:x:0:0::/:/bin/sh\naudiod:x:100:100::/:/bin/sh\n";
@@ -48,6 +50,8 @@ pub fn build(
 ) -> Result<Image, GuestError> {
     let mut root = Root::new(INIT)?;
     root.modules(kernel, &FIRST)?;
+    root.gap();
+    root.modules(kernel, &STATE)?;
     root.gap();
     root.modules(kernel, &THEN)?;
     for (program, place) in [
