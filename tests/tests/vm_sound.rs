@@ -218,7 +218,8 @@ fn own_memory(name: &str, frames: u32) -> u64 {
 
 #[test]
 fn a_vms_process_has_little_memory_beside_its_guests() {
-    let size = own_memory("memory", 48_000);
+    let in_the_tenth_second = 9 * 48_000 + 24_000;
+    let size = own_memory("memory", in_the_tenth_second);
 
     println!("{size} KiB anonymous");
     assert!((1..=1024).contains(&size), "{size} KiB");
