@@ -47,6 +47,9 @@ pub struct Scene {
     pub players: Vec<Player>,
     /// The service VM's `/etc/carillon`: system.toml, whatever it names, and rc, with whose end the VM powers off.
     pub configuration: Vec<(String, Vec<u8>)>,
+    /// The board's script, of [`System`]; the service VM is then started again whenever it ends. Without one the board waits for
+    /// the hypervisor, which ends with its VMs.
+    pub script: Option<String>,
 }
 
 /// The service VM's hook. It says nothing while anybody plays: a line on a serial console is thousands of exits.
@@ -101,8 +104,9 @@ initrd = "images/audio.cpio"
 cmdline = "console=ttyS0 quiet panic=-1"
 vsock_cid = 3
 passthrough = [{ device = "0000:00:03.0", codec = true }]
-restart = { policy = "never" }
 "#;
+const ONCE: &str = "restart = { policy = \"never\" }\n";
+const ALWAYS: &str = "restart = { policy = \"always\", delay_ms = 0, limit = 60 }\n";
 const STOCK: &str = r#"
 role = "guest"
 set = "guests"
@@ -124,6 +128,7 @@ kernel = "images/chime"
 restart = { policy = "never" }
 sound.streams = [{ direction = "playback", formats = ["s16"], rates = [48000] }]
 "#;
+const WAIT: &str = "wait \"$hypervisor\"";
 /// Where the hypervisor puts a pool.
 const POOL: u64 = 0xb000_0000;
 /// In front of what a stock guest does. The periods of its ring are 10 ms long.
@@ -172,7 +177,7 @@ impl Scene {
             images,
             hypervisor: program("hypervisor")?,
             consoles: [String::from("audio")].into_iter().chain(names).collect(),
-            script: "wait \"$hypervisor\"".to_owned(),
+            script: self.script.clone().unwrap_or_else(|| WAIT.to_owned()),
             codec: true,
             options: String::new(),
         })
@@ -180,6 +185,7 @@ impl Scene {
 
     fn manifest(&self) -> String {
         let mut text = MANIFEST.to_owned();
+        text += if self.script.is_some() { ALWAYS } else { ONCE };
         let (stock, bare): (Vec<_>, Vec<_>) = self.players.iter().partition(|player| player.mode != Mode::Pool);
         text += "[sets.audio]\ncpus = \"0\"\nmembers.audio = { priority = 50 }\n";
         for player in bare {

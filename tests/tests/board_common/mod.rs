@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+pub mod outages;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -157,6 +159,7 @@ pub fn three_play(name: &str, seconds: usize, limit: Duration) {
             ("rc".to_owned(), rc.into_bytes()),
         ],
         players,
+        script: None,
     };
     let board = scene.board(name, &nested::kernel().unwrap(), folder(name)).unwrap();
     let logs = ["board", "hypervisor", "audio", "cluster", "ivi", "warner"].map(|name| board.log(name));

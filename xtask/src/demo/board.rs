@@ -94,6 +94,7 @@ fn board(folder: &Path, system: System, content: [&[f32]; 2]) -> anyhow::Result<
     let scene = Scene {
         players: players.map(player).collect(),
         configuration,
+        script: None,
     };
     scene.board("demo", &nested::kernel()?, folder.join("board"))
 }
