@@ -9,7 +9,7 @@ use crate::backports;
 const BUILD: [&str; 2] = ["pkg-config", "libasound2-dev"];
 /// A bus, and `gdbus` and `busctl` as clients of it.
 const TEST: [&str; 3] = ["dbus-daemon", "libglib2.0-bin", "systemd"];
-const RUN: [&str; 8] = [
+const RUN: [&str; 9] = [
     "busybox-static",
     "alsa-utils",
     "make",
