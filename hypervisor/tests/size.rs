@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-/// Issue 5 wants at most 10,000, which is not met: until it is, there may be no more than there were on 2026-11-26.
+/// The promise is 10,000 (SPECIFICATION.md 9.10), which is not met: until it is, this keeps it from getting much worse.
 const MOST: usize = 12_000;
 
 /// Code lines of a source: up to its modules of tests, which are its end.
@@ -35,7 +35,7 @@ fn comments_empty_lines_and_tests_are_no_code() {
 }
 
 #[test]
-fn the_hypervisor_does_not_grow() {
+fn the_hypervisor_does_not_grow_past_its_ceiling() {
     let lines = count(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")));
 
     println!("{lines} code lines");

@@ -249,6 +249,8 @@ fn measured(device: &[u32], fronts: &[u32], time: Duration) -> anyhow::Result<Fi
 
 /// System calls that all threads of these processes enter within `time`, counted by `strace`, which writes to `table`.
 fn trace(pids: &[u32], time: Duration, table: &Path) -> anyhow::Result<u64> {
+    // What an earlier one counted must not be taken for this one's.
+    let _not_there = std::fs::remove_file(table);
     let seconds = time.as_secs_f64().to_string();
     let mut strace = Command::new("timeout");
     strace.args(["--signal=INT", &seconds, "strace", "--follow-forks", "--summary-only"]);
