@@ -104,7 +104,7 @@ fn boot(options: &BootOptions) -> anyhow::Result<()> {
     if options.json {
         println!("{}", serde_json::to_string_pretty(&boots)?);
     } else {
-        println!("seconds from the VMM's start to the guest's first process, on the emulated board, free-running");
+        println!("seconds from the VMM's start to the guest's first process, on the emulated board, in virtual time");
         boots
             .iter()
             .for_each(|boot| println!("  {:8} {:6.2}", boot.vmm, boot.seconds));
