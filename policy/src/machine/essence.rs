@@ -36,6 +36,7 @@ impl Machine {
             overruns: _,
             acted: _,
             ramps: _,
+            undecided: _,
         } = self;
         let State {
             now,

@@ -86,6 +86,8 @@ pub struct Machine {
     acted: Vec<Decided>,
     /// Ramps that rules gave to changes of volume in this step: of a source or at a sink, ms.
     ramps: Vec<(Option<usize>, Option<usize>, u32)>,
+    /// Rules may yet put another in the place of who has just left: nobody comes up before they have.
+    undecided: bool,
 }
 
 /// A main connection, with the model's indices.
@@ -138,6 +140,7 @@ impl Machine {
             overruns: Overruns::default(),
             acted: Vec::new(),
             ramps: Vec::new(),
+            undecided: false,
         };
         machine.listen();
         machine
@@ -150,11 +153,16 @@ impl Machine {
         self.acted.clear();
         self.ramps.clear();
         let eve = self.eve(&event);
+        self.undecided = eve.is_some();
         self.expire(&mut effects);
         self.take(event, &mut effects);
         self.start_up(&mut effects);
         self.settle_all(&mut effects);
         self.rule(eve, &mut effects);
+        if std::mem::take(&mut self.undecided) {
+            self.settle_all(&mut effects);
+        }
+        self.state.routing.decided();
         let before = self.heard.clone();
         self.listen();
         self.apply_ramps(&before);

@@ -277,6 +277,7 @@ impl Machine {
             overruns: Overruns::default(),
             acted: Vec::new(),
             ramps: Vec::new(),
+            undecided: false,
         };
         machine.fit_system();
         machine.fit_domains();

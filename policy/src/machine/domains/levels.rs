@@ -123,7 +123,10 @@ impl Machine {
         };
         let depth = duck.map_or(0, |it| it.depth);
         let volume: Db10 = source.base_volume.saturating_add(depth).max(MUTE);
-        if volume == source.volume || self.state.routing.refused.contains(&(target, volume)) {
+        let undecided = self.undecided && volume > source.volume;
+        #[cfg(test)]
+        let undecided = undecided && !mutant::is(Mutant::LetsOthersUpBetween);
+        if undecided || volume == source.volume || self.state.routing.refused.contains(&(target, volume)) {
             return Needs::Nothing;
         }
         let ramp_ms = match duck {

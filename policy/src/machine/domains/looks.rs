@@ -104,6 +104,7 @@ impl Routing {
             // Only within a step.
             fresh: _,
             news: _,
+            left: _,
             starved: _,
             dropped_acks: _,
         } = self;

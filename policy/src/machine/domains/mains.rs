@@ -71,6 +71,7 @@ impl Machine {
                     main.hold = hold;
                 }
                 self.transit(id, Connecting, effects);
+                self.inherit(id);
                 true
             }
         }
@@ -459,6 +460,15 @@ impl Machine {
             if let Some(main) = self.state.routing.mains.get_mut(&heir) {
                 main.covers = true;
             }
+        }
+        self.state.routing.left.insert(sink);
+    }
+
+    /// One that comes in the step in which another left its sink takes that one's place: so rules disconnect one and connect another.
+    fn inherit(&mut self, id: u16) {
+        let routing = &mut self.state.routing;
+        if let Some(main) = routing.mains.get_mut(&id) {
+            main.covers |= routing.left.contains(&main.sink);
         }
     }
 

@@ -240,6 +240,9 @@ pub(in crate::machine) struct Routing {
     /// Something has just registered.
     #[serde(skip)]
     pub(super) news: bool,
+    /// Sinks at which somebody who was heard has left in this step.
+    #[serde(skip)]
+    pub(super) left: BTreeSet<u16>,
     /// Something waits for a handle.
     pub(super) starved: bool,
     /// Acks that were too late, of nobody's request, or another's.
@@ -249,6 +252,11 @@ pub(in crate::machine) struct Routing {
 impl Routing {
     pub fn is_new(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// A step is over: who comes from now on takes nobody's place.
+    pub fn decided(&mut self) {
+        self.left.clear();
     }
 
     /// Whether this main connection ID is taken.

@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::machine::tests::fixture::{CABIN, MEDIA, car, cell};
 use crate::machine::tests::mutant::{self, Mutant};
 use crate::machine::tests::properties::{Verdict, runner};
+use crate::machine::tests::rules::with_rules;
 use crate::model::{Holder, Model, Newcomer};
 use crate::routing::BUILT_IN;
 use crate::routing_command::{DomainRequest, RoutingCall};
@@ -26,9 +27,63 @@ enum How {
     Waited,
     /// A client disconnects the first while the second is being connected.
     Beside,
+    /// Rules hold the second back, and resume it when a client disconnects the first.
+    Resumed,
+    /// Rules push it, and pop it then.
+    Popped,
+    /// A rule disconnects the first and then pops the second, on another's word.
+    Swapped,
 }
 
-const ALL: [How; 4] = [How::Stopped, How::Paused, How::Waited, How::Beside];
+const ALL: [How; 7] = [
+    How::Stopped,
+    How::Paused,
+    How::Waited,
+    How::Beside,
+    How::Resumed,
+    How::Popped,
+    How::Swapped,
+];
+
+/// `held` is done to any prompt but the first, `then` when `on` happens.
+fn rules(held: &str, on: &str, then: &str) -> String {
+    format!(
+        r#"
+[[rules]]
+name = "hold"
+on = "user.connection_request"
+when = ['class(request.source) == "navigation"', 'name(request.source) != "one"']
+do = [{{ {held} = {{ source = "request.source" }} }}]
+
+[[rules]]
+name = "next"
+on = "{on}"
+do = [{then}]
+"#
+    )
+}
+
+impl How {
+    /// One more may come without waiting for a word.
+    fn takes_a_third(self) -> bool {
+        matches!(self, Self::Stopped | Self::Paused | Self::Beside)
+    }
+
+    fn rules(self) -> Option<String> {
+        let next = |verb: &str| format!("{{ {verb} = {{ class = \"navigation\" }} }}");
+        let over = "user.disconnection_request";
+        Some(match self {
+            Self::Resumed => rules("suspend", over, &next("resume")),
+            Self::Popped => rules("push", over, &next("pop")),
+            Self::Swapped => {
+                let first = r#"{ disconnect = { class = "navigation", connection_state = "connected" } }"#;
+                let on = "user.set_sink_mute_state";
+                rules("push", on, &format!("{first}, {}", next("pop")))
+            }
+            _ => return None,
+        })
+    }
+}
 
 /// Two classes that matter: navigation ducks media, and does `how` to itself.
 fn with_own_cell(mut model: Model, how: How) -> Model {
@@ -36,12 +91,15 @@ fn with_own_cell(mut model: Model, how: How) -> Model {
         How::Stopped => (Holder::Stop, Newcomer::Play),
         How::Paused => (Holder::Pause, Newcomer::Play),
         How::Waited => (Holder::Mix, Newcomer::Delay),
-        How::Beside => (Holder::Mix, Newcomer::Play),
+        How::Beside | How::Resumed | How::Popped | How::Swapped => (Holder::Mix, Newcomer::Play),
     };
     model
         .cells
         .insert((CLASS_NAVIGATION, CLASS_NAVIGATION), cell(holder, newcomer));
-    model
+    match how.rules() {
+        Some(rules) => with_rules(model, &rules),
+        None => model,
+    }
 }
 
 /// What is looked at after each step: what music was asked to be at since the last look.
@@ -150,15 +208,26 @@ impl Scene {
         prop_assert_eq!(down.last(), Some(&DUCK), "the first prompt ducks");
         let (_, second) = self.rig.connect(self.prompts[1], sink);
         self.stays_down("when the second comes")?;
-        if matches!(how, How::Waited | How::Beside) {
-            self.rig.call(Call::Disconnect { connection: first });
-            self.stays_down("when the first is disconnected")?;
+        match how {
+            How::Stopped | How::Paused => {}
+            How::Waited | How::Beside => {
+                self.rig.call(Call::Disconnect { connection: first });
+            }
+            How::Resumed | How::Popped => {
+                self.rig.ack_all();
+                self.rig.call(Call::Disconnect { connection: first });
+            }
+            How::Swapped => {
+                self.rig.ack_all();
+                self.rig.call(Call::SetSinkMuteState { sink, state: 2 });
+            }
         }
+        self.stays_down("when the first leaves")?;
         // Without another in its place it would be right that music comes up.
         let mut refused = course.refused && matches!(how, How::Stopped | How::Paused);
         let mut last = second;
         for (at, n) in course.acks.iter().enumerate() {
-            if course.third == u8::try_from(at).ok() && how != How::Waited {
+            if course.third == u8::try_from(at).ok() && how.takes_a_third() {
                 last = self.rig.connect(self.prompts[2], sink).1;
                 self.stays_down("when the third comes")?;
             }
@@ -190,27 +259,29 @@ impl Scene {
     }
 }
 
-fn property(scene: fn(How) -> Scene) -> Verdict {
-    let cases = (prop::sample::select(ALL.to_vec()), course());
+fn property(scene: fn(How) -> Scene, ways: &[How]) -> Verdict {
+    let cases = (prop::sample::select(ways.to_vec()), course());
     let found = runner(600).run(&cases, |(how, course)| scene(how).hand_over(how, &course));
     found.map_err(|err| TestCaseError::fail(err.to_string()))
 }
 
 #[test]
 fn music_at_an_amplifier_stays_down_between_two_prompts() {
-    property(at_an_amplifier).unwrap();
+    property(at_an_amplifier, &ALL).unwrap();
 }
 
 #[test]
 fn music_of_a_guest_over_a_zone_stays_down_between_two_prompts() {
-    property(over_a_zone).unwrap();
+    property(over_a_zone, &ALL).unwrap();
 }
 
 #[test]
 fn music_that_comes_up_between_two_prompts_is_noticed() {
     for scene in [at_an_amplifier, over_a_zone] {
-        let found = mutant::with(Mutant::LetsOthersUpBetween, || property(scene));
-        let said = found.unwrap_err().to_string();
-        assert!(said.contains("music goes to 0"), "{said}");
+        for way in [How::Stopped, How::Beside, How::Resumed, How::Popped, How::Swapped] {
+            let found = mutant::with(Mutant::LetsOthersUpBetween, || property(scene, &[way]));
+            let said = found.unwrap_err().to_string();
+            assert!(said.contains("music goes to 0"), "{way:?}: {said}");
+        }
     }
 }

@@ -28,7 +28,7 @@ fn ruled(text: &str) -> Model {
     with_rules(car(), text)
 }
 
-fn with_rules(mut model: Model, text: &str) -> Model {
+pub(super) fn with_rules(mut model: Model, text: &str) -> Model {
     let (program, report) = read(text, &model);
     assert_eq!(report.to_string(), "");
     model.rules = program;
