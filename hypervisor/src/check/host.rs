@@ -1,10 +1,9 @@
 //! What the host can't do for a manifest, and what would spoil its timing.
 
-use std::collections::BTreeSet;
 use std::io;
 
 use crate::manifest::words::{Cpus, Pci, cpus, list, sized};
-use crate::manifest::{At, Finding, Manifest, Of, Partition, Passthrough, Role, Span};
+use crate::manifest::{At, Finding, Findings, Manifest, Of, Partition, Passthrough, Realtime, Role, Span};
 
 /// What is looked at: small texts of `/proc` and `/sys`, device nodes, this process's limits. Tests plant each fault.
 pub trait Host {
@@ -36,30 +35,30 @@ pub trait Host {
 
 /// Everything this host can't do for the manifest.
 pub fn look(manifest: &Manifest, host: &dyn Host) -> Vec<Finding> {
+    let findings = Findings::default();
     let mut probe = Probe {
         manifest,
         host,
-        findings: Vec::new(),
+        findings,
     };
     probe.kvm();
     probe.files();
     probe.cpus();
     probe.memory();
+    probe.huge_pages();
     probe.priorities();
     probe.vsock();
-    for partition in &manifest.partitions {
-        for given in &partition.passthrough {
-            probe.device(given);
-        }
+    for given in manifest.partitions.iter().flat_map(|partition| &partition.passthrough) {
+        probe.device(given);
     }
     probe.timing();
-    probe.findings
+    probe.findings.0
 }
 
 struct Probe<'a> {
     manifest: &'a Manifest,
     host: &'a dyn Host,
-    findings: Vec<Finding>,
+    findings: Findings,
 }
 
 /// Not permitted, or not there.
@@ -72,50 +71,59 @@ fn whose(error: &io::Error) -> Of {
 }
 
 impl Probe<'_> {
-    fn error(&mut self, of: Of, code: &'static str, span: Span, what: (String, &str, &str)) {
-        let (message, cause, cure) = what;
-        self.findings
-            .push(Finding::error(code, span, message).of(of).cause(cause).cure(cure));
+    fn error(&mut self, of: Of, code: &'static str, span: Span, message: impl Into<String>) -> &mut Finding {
+        self.findings.error(code, span, message).of(of)
     }
 
-    fn warn(&mut self, code: &'static str, span: Span, what: (String, &str, &str)) {
-        let (message, cause, cure) = what;
-        self.findings.push(
-            Finding::warning(code, span, message)
-                .of(Of::Host)
-                .cause(cause)
-                .cure(cure),
-        );
+    fn warn(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Finding {
+        self.findings.warning(code, span, message).of(Of::Host)
+    }
+
+    /// A file or node that must be there and usable: what is wrong is added to.
+    fn unusable(
+        &mut self,
+        path: &str,
+        write: bool,
+        code: &'static str,
+        span: Span,
+        what: &str,
+    ) -> Option<&mut Finding> {
+        let error = self.host.usable(path, write).err()?;
+        Some(self.error(whose(&error), code, span, format!("{what}{path}: {error}")))
+    }
+
+    /// A small text without the end of its line; none if it can't be read.
+    fn text(&self, path: &str) -> Option<String> {
+        Some(self.host.text(path).ok()?.trim().to_owned())
+    }
+
+    fn cpu_list(&self, path: &str) -> Option<Cpus> {
+        cpus(&self.text(path)?).ok()
     }
 
     fn kvm(&mut self) {
-        let Err(error) = self.host.usable("/dev/kvm", true) else {
-            return;
-        };
-        let cure = match whose(&error) {
-            Of::Permission => "add this user to group kvm, or run as root",
-            _ => {
-                "enable virtualization in the firmware, load kvm_amd or kvm_intel; without KVM: `cargo xtask board` emulates a machine that has it"
-            }
-        };
-        let what = (format!("no VM can run: /dev/kvm: {error}"), "VMs run by KVM", cure);
-        self.error(whose(&error), "no-kvm", self.manifest.name.span, what);
+        let span = self.manifest.name.span;
+        if let Some(found) = self.unusable("/dev/kvm", true, "no-kvm", span, "no VM can run: ") {
+            let cure = match found.of {
+                Of::Permission => "add this user to group kvm, or run as root",
+                _ => {
+                    "enable virtualization in the firmware, load kvm_amd or kvm_intel; without KVM: `cargo xtask board` emulates a machine that has it"
+                }
+            };
+            found.cause("VMs run by KVM").cure(cure);
+        }
     }
 
     fn files(&mut self) {
         for partition in &self.manifest.partitions {
-            let kernel = [(&partition.kernel, false)].into_iter();
-            let initrd = partition.initrd.iter().map(|file| (file, false));
+            let images = partition.initrd.iter().chain([&partition.kernel]);
             let disks = partition.disks.iter().map(|disk| (&disk.image, !disk.read_only));
-            for (file, write) in kernel.chain(initrd).chain(disks) {
-                let path = file.value.display().to_string();
-                if let Err(error) = self.host.usable(&path, write) {
-                    let what = (
-                        format!("{path}: {error}"),
-                        "can't be opened",
-                        "paths start at the manifest's folder",
-                    );
-                    self.error(whose(&error), "file", file.span, what);
+            for (file, write) in images.map(|file| (file, false)).chain(disks) {
+                let path = file.display().to_string();
+                if let Some(found) = self.unusable(&path, write, "file", file.span, "") {
+                    found
+                        .cause("can't be opened")
+                        .cure("paths start at the manifest's folder");
                 }
             }
         }
@@ -126,280 +134,197 @@ impl Probe<'_> {
             return;
         };
         let manifest = self.manifest;
-        let partitions = manifest
+        let own = manifest
             .partitions
             .iter()
             .filter_map(|partition| partition.cpus.as_ref());
-        for given in partitions
-            .chain(manifest.sets.iter().map(|set| &set.cpus))
-            .chain([&manifest.host_cpus])
-        {
-            let absent: Cpus = given.value.difference(&online).copied().collect();
+        let sets = manifest.sets.iter().map(|set| &set.cpus);
+        for given in own.chain(sets).chain([&manifest.host_cpus]) {
+            let absent: Cpus = given.difference(&online).copied().collect();
             if !absent.is_empty() {
                 let message = format!("this host has no CPU {}", list(&absent));
-                let cause = format!("online: {}", list(&online));
-                self.error(
-                    Of::Host,
-                    "no-such-cpu",
-                    given.span,
-                    (message, &cause, "name CPUs that are online"),
-                );
+                self.error(Of::Host, "no-such-cpu", given.span, message)
+                    .cause(format!("online: {}", list(&online)))
+                    .cure("name CPUs that are online");
             }
         }
-    }
-
-    fn cpu_list(&self, path: &str) -> Option<Cpus> {
-        cpus(self.host.text(path).ok()?.trim()).ok()
     }
 
     fn meminfo(&self, key: &str) -> Option<u64> {
-        let text = self.host.text("/proc/meminfo").ok()?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-        line.split_whitespace().next()?.parse().ok()
+        let text = self.text("/proc/meminfo")?;
+        let value = |line: &str| Some(line.strip_prefix(key)?.strip_prefix(':')?.trim_start().to_owned());
+        text.lines().find_map(value)?.split(' ').next()?.parse().ok()
+    }
+
+    /// Bytes that partitions want of huge pages, or of ordinary ones.
+    fn wanted(&self, huge: bool) -> u64 {
+        let partitions = self.manifest.partitions.iter();
+        let of_kind = partitions.filter(|partition| partition.huge_pages == huge);
+        of_kind.map(|partition| *partition.memory).fold(0, u64::saturating_add)
     }
 
     fn memory(&mut self) {
-        let (mut plain, mut huge, limit) = (0u64, 0u64, self.host.memlock());
+        let limit = self.host.memlock();
         for partition in &self.manifest.partitions {
-            let size = partition.memory;
-            *if partition.huge_pages { &mut huge } else { &mut plain } += size.value;
             // Each VM is a process: the limit is one of each. Its pool and page tables come on top.
-            if size.value > limit {
-                let message = format!("the memory of `{}` can't be locked", partition.name.value);
-                let cause = format!("RLIMIT_MEMLOCK is {} KiB", limit >> 10);
-                let cure = "LimitMEMLOCK=infinity in the unit, `memlock unlimited` in limits.d, or run as root";
-                self.error(Of::Permission, "memlock", size.span, (message, &cause, cure));
+            if *partition.memory > limit {
+                let message = format!("the memory of `{}` can't be locked", partition.name);
+                self.error(Of::Permission, "memlock", partition.memory.span, message)
+                    .cause(format!("RLIMIT_MEMLOCK is {} KiB", limit >> 10))
+                    .cure("LimitMEMLOCK=infinity in the unit, `memlock unlimited` in limits.d, or run as root");
             }
         }
-        if let Some(free) = self
-            .meminfo("MemAvailable")
-            .filter(|free| plain > free.saturating_mul(1024))
-        {
+        let (plain, free) = (self.wanted(false), self.meminfo("MemAvailable"));
+        if let Some(free) = free.filter(|free| plain > free.saturating_mul(1024)) {
             let message = format!(
                 "the partitions want {}, the host has {} MiB left",
                 sized(plain),
                 free >> 10
             );
-            let what = (
-                message,
-                "memory is given out whole at start",
-                "give them less, or reserve less elsewhere",
-            );
-            self.error(Of::Host, "memory", self.manifest.name.span, what);
+            self.error(Of::Host, "memory", self.manifest.name.span, message)
+                .cause("memory is given out whole at start")
+                .cure("give them less, or reserve less elsewhere");
         }
-        let pages = self.meminfo("HugePages_Free").unwrap_or(0);
-        if huge > pages.saturating_mul(2 << 20) {
-            let first = self.manifest.partitions.iter().find(|partition| partition.huge_pages);
-            let span = first.map_or(Span::default(), |partition| partition.memory.span);
-            let cause = format!("{pages} huge pages are free, {} are wanted", huge >> 21);
-            let cure = format!(
-                "write {} to /proc/sys/vm/nr_hugepages early, or boot with hugepages=",
-                huge >> 21
-            );
-            self.error(
-                Of::Host,
-                "huge-pages",
-                span,
-                ("the host's pool of huge pages is too small".into(), &cause, &cure),
-            );
+    }
+
+    fn huge_pages(&mut self) {
+        let wanted = self.wanted(true) >> 21;
+        let free = self.meminfo("HugePages_Free").unwrap_or(0);
+        let mut partitions = self.manifest.partitions.iter();
+        let first = partitions.find(|partition| partition.huge_pages);
+        if let Some(first) = first.filter(|_| wanted > free) {
+            let message = "the host's pool of huge pages is too small";
+            self.error(Of::Host, "huge-pages", first.memory.span, message)
+                .cause(format!("{free} huge pages are free, {wanted} are wanted"))
+                .cure(format!(
+                    "write {wanted} to /proc/sys/vm/nr_hugepages early, or boot with hugepages="
+                ));
         }
     }
 
     fn priorities(&mut self) {
         let limit = self.host.rtprio();
         for partition in &self.manifest.partitions {
-            let Some(realtime) = partition
-                .realtime
-                .as_ref()
-                .filter(|realtime| u64::from(realtime.helpers.value) > limit)
-            else {
-                continue;
-            };
-            let message = format!("`{}` wants SCHED_FIFO {}", partition.name.value, realtime.helpers.value);
-            let cause = format!("RLIMIT_RTPRIO is {limit}");
-            let cure = "LimitRTPRIO=99 in the unit, `rtprio 99` in limits.d, or run as root";
-            self.error(Of::Permission, "rtprio", realtime.span, (message, &cause, cure));
+            let beyond = |realtime: &&Realtime| u64::from(*realtime.helpers) > limit;
+            if let Some(realtime) = partition.realtime.as_ref().filter(beyond) {
+                let message = format!("`{}` wants SCHED_FIFO {}", partition.name, realtime.helpers);
+                self.error(Of::Permission, "rtprio", realtime.span, message)
+                    .cause(format!("RLIMIT_RTPRIO is {limit}"))
+                    .cure("LimitRTPRIO=99 in the unit, `rtprio 99` in limits.d, or run as root");
+            }
         }
     }
 
     fn vsock(&mut self) {
-        let Some(cid) = self
-            .manifest
-            .partitions
-            .iter()
-            .find_map(|partition| partition.vsock_cid)
-        else {
-            return;
-        };
-        if let Err(error) = self.host.usable("/dev/vhost-vsock", true) {
-            let what = (
-                format!("no vsock: /dev/vhost-vsock: {error}"),
-                "needed for this",
-                "modprobe vhost_vsock; the VMM's user needs the node",
-            );
-            self.error(whose(&error), "no-vsock", cid.span, what);
+        let mut partitions = self.manifest.partitions.iter();
+        if let Some(cid) = partitions.find_map(|partition| partition.vsock_cid)
+            && let Some(found) = self.unusable("/dev/vhost-vsock", true, "no-vsock", cid.span, "no vsock: ")
+        {
+            found
+                .cause("needed for this")
+                .cure("modprobe vhost_vsock; the VMM's user needs the node");
         }
     }
 
     /// A passed-through function: there, alone in its IOMMU group, with vfio-pci, usable.
     fn device(&mut self, given: &Passthrough) {
-        let (address, span) = (given.device.value, given.device.span);
+        let (address, span) = (*given.device, given.device.span);
         let folder = format!("/sys/bus/pci/devices/{address}");
-        if self.host.text(&format!("{folder}/class")).is_err() {
-            let what = (
+        if self.text(&format!("{folder}/class")).is_none() {
+            self.error(
+                Of::Host,
+                "no-device",
+                span,
                 format!("this host has no device {address}"),
-                "not on its PCI bus",
-                "`lspci -D` lists them",
-            );
-            return self.error(Of::Host, "no-device", span, what);
+            )
+            .cause("not on its PCI bus")
+            .cure("`lspci -D` lists them");
+            return;
         }
         let Ok(group) = self.host.target(&format!("{folder}/iommu_group")) else {
-            let cure = "enable the IOMMU in the firmware; boot with intel_iommu=on or amd_iommu=on";
-            let what = (
-                format!("no IOMMU holds {address} in"),
-                "it could write anywhere in memory",
-                cure,
-            );
-            return self.error(Of::Host, "no-iommu", span, what);
+            self.error(Of::Host, "no-iommu", span, format!("no IOMMU holds {address} in"))
+                .cause("it could write anywhere in memory")
+                .cure("enable the IOMMU in the firmware; boot with intel_iommu=on or amd_iommu=on");
+            return;
         };
         self.group(address, &group, span);
-        match self.host.target(&format!("{folder}/driver")) {
-            Ok(driver) if driver == "vfio-pci" => {}
-            other => {
-                let cause = other.map_or_else(
-                    |_| "it has no driver".into(),
-                    |driver| format!("its driver is {driver}"),
-                );
-                let cure = format!(
-                    "echo vfio-pci > {folder}/driver_override, unbind it, echo {address} > /sys/bus/pci/drivers_probe"
-                );
-                self.error(
-                    Of::Host,
-                    "no-vfio",
-                    span,
-                    (format!("{address} is not with vfio-pci"), &cause, &cure),
-                );
-            }
+        let driver = self.host.target(&format!("{folder}/driver")).ok();
+        if driver.as_deref() != Some("vfio-pci") {
+            let cause = driver.map_or("it has no driver".to_owned(), |driver| {
+                format!("its driver is {driver}")
+            });
+            let take = format!("echo vfio-pci > {folder}/driver_override");
+            self.error(Of::Host, "no-vfio", span, format!("{address} is not with vfio-pci"))
+                .cause(cause)
+                .cure(format!(
+                    "{take}, unbind it, echo {address} > /sys/bus/pci/drivers_probe"
+                ));
         }
-        if let Err(error) = self.host.usable(&format!("/dev/vfio/{group}"), true) {
-            let what = (
-                format!("/dev/vfio/{group}: {error}"),
-                "the group's node",
-                "modprobe vfio-pci; give the node to the VMM's user",
-            );
-            self.error(whose(&error), "no-vfio", span, what);
+        if let Some(found) = self.unusable(&format!("/dev/vfio/{group}"), true, "no-vfio", span, "") {
+            found
+                .cause("the group's node")
+                .cure("modprobe vfio-pci; give the node to the VMM's user");
         }
     }
 
     /// Devices of one group can reach each other behind the IOMMU's back; bridges forward only.
     fn group(&mut self, address: Pci, group: &str, span: Span) {
-        let names = self
-            .host
-            .names(&format!("/sys/kernel/iommu_groups/{group}/devices"))
-            .unwrap_or_default();
+        let names = self.host.names(&format!("/sys/kernel/iommu_groups/{group}/devices"));
         let bridge = |name: &String| {
-            let class = self.host.text(&format!("/sys/bus/pci/devices/{name}/class"));
-            class.is_ok_and(|class| class.trim().starts_with("0x0604"))
+            let class = self.text(&format!("/sys/bus/pci/devices/{name}/class"));
+            class.is_some_and(|class| class.starts_with("0x0604"))
         };
-        let own = address.to_string();
-        let others: Vec<String> = names.into_iter().filter(|name| *name != own && !bridge(name)).collect();
+        let mut others = names.unwrap_or_default();
+        others.retain(|name| *name != address.to_string() && !bridge(name));
         if !others.is_empty() {
             let message = format!("{address} shares IOMMU group {group} with {}", others.join(", "));
-            let what = (
-                message,
-                "they reach each other behind the IOMMU",
-                "use a slot with a group of its own (ACS)",
-            );
-            self.error(Of::Host, "iommu-group", span, what);
+            self.error(Of::Host, "iommu-group", span, message)
+                .cause("they reach each other behind the IOMMU")
+                .cure("use a slot with a group of its own (ACS)");
         }
     }
 
     /// CPUs that must not be disturbed: of safety partitions and real-time vCPUs.
     fn quiet_cpus(&self) -> Option<At<Cpus>> {
-        let quiet = |partition: &&Partition| partition.role.value == Role::Safety || partition.realtime.is_some();
-        let partitions: Vec<&Partition> = self.manifest.partitions.iter().filter(quiet).collect();
-        let span = partitions
-            .first()?
-            .cpus
-            .as_ref()
-            .map_or(partitions[0].name.span, |cpus| cpus.span);
-        Some(At::new(
-            partitions
-                .iter()
-                .flat_map(|partition| self.manifest.cpus_of(partition))
-                .collect(),
-            span,
-        ))
+        let quiet = |partition: &&Partition| partition.is(Role::Safety) || partition.realtime.is_some();
+        let partitions = self.manifest.partitions.iter().filter(quiet);
+        let first = partitions.clone().next()?;
+        let span = first.cpus.as_ref().map_or(first.name.span, |cpus| cpus.span);
+        let cpus = partitions.flat_map(|partition| self.manifest.cpus_of(partition));
+        Some(At::new(cpus.collect(), span))
     }
 
     fn timing(&mut self) {
         let Some(quiet) = self.quiet_cpus() else { return };
-        let span = quiet.span;
-        let runtime = self
-            .host
-            .text("/proc/sys/kernel/sched_rt_runtime_us")
-            .unwrap_or_default();
-        if !["", "-1"].contains(&runtime.trim()) {
-            let cause = format!(
-                "sched_rt_runtime_us is {}: real-time threads are stopped for the rest of a second",
-                runtime.trim()
-            );
-            let what = (
-                "real-time throttling is on".into(),
-                cause.as_str(),
-                "echo -1 > /proc/sys/kernel/sched_rt_runtime_us",
-            );
-            self.warn("rt-throttling", span, what);
+        let (cpus, span) = (list(&quiet), quiet.span);
+        let runtime = self.text("/proc/sys/kernel/sched_rt_runtime_us").unwrap_or_default();
+        if !["", "-1"].contains(&runtime.as_str()) {
+            let stopped = "real-time threads are stopped for the rest of a second";
+            self.warn("rt-throttling", span, "real-time throttling is on")
+                .cause(format!("sched_rt_runtime_us is {runtime}: {stopped}"))
+                .cure("echo -1 > /proc/sys/kernel/sched_rt_runtime_us");
         }
-        let fair = |cpu: &u32| {
-            self.host
-                .text(&format!("/sys/kernel/debug/sched/fair_server/cpu{cpu}/runtime"))
-        };
-        if quiet
-            .value
-            .iter()
-            .filter_map(|cpu| fair(cpu).ok())
-            .any(|runtime| runtime.trim() != "0")
-        {
-            let cure = "echo 0 > /sys/kernel/debug/sched/fair_server/cpuN/runtime";
-            self.warn(
-                "fair-server",
-                span,
-                (
-                    "the fair server is on".into(),
-                    "SCHED_OTHER threads may take 50 ms of a second",
-                    cure,
-                ),
-            );
+        let fair = |cpu: &u32| self.text(&format!("/sys/kernel/debug/sched/fair_server/cpu{cpu}/runtime"));
+        if quiet.iter().filter_map(fair).any(|runtime| runtime != "0") {
+            self.warn("fair-server", span, "the fair server is on")
+                .cause("SCHED_OTHER threads may take 50 ms of a second")
+                .cure("echo 0 > /sys/kernel/debug/sched/fair_server/cpuN/runtime");
         }
         let isolated = self.cpu_list("/sys/devices/system/cpu/isolated").unwrap_or_default();
-        let open: Cpus = quiet.value.difference(&isolated).copied().collect();
+        let open: Cpus = quiet.difference(&isolated).copied().collect();
         if !open.is_empty() {
-            let cure = format!("boot with isolcpus={0} nohz_full={0} rcu_nocbs={0}", list(&quiet.value));
-            self.warn(
-                "not-isolated",
-                span,
-                (
-                    format!("CPU {} is not isolated", list(&open)),
-                    "any thread may run there",
-                    &cure,
-                ),
-            );
+            self.warn("not-isolated", span, format!("CPU {} is not isolated", list(&open)))
+                .cause("any thread may run there")
+                .cure(format!("boot with isolcpus={cpus} nohz_full={cpus} rcu_nocbs={cpus}"));
         }
-        let version = self.host.text("/proc/version").unwrap_or_default();
-        let flagged = self
-            .host
-            .text("/sys/kernel/realtime")
-            .is_ok_and(|flag| flag.trim() == "1");
-        if !flagged && !version.contains("PREEMPT_RT") {
-            let what = (
-                "the kernel is not PREEMPT_RT".into(),
-                "it may hold a real-time thread up for milliseconds",
-                "install the rt flavour, as linux-image-rt-amd64",
-            );
-            self.warn("not-rt", span, what);
+        let flagged = self.text("/sys/kernel/realtime").is_some_and(|flag| flag == "1");
+        let named = self
+            .text("/proc/version")
+            .is_some_and(|version| version.contains("PREEMPT_RT"));
+        if !flagged && !named {
+            self.warn("not-rt", span, "the kernel is not PREEMPT_RT")
+                .cause("it may hold a real-time thread up for milliseconds")
+                .cure("install the rt flavour, as linux-image-rt-amd64");
         }
         self.scaling(&quiet);
         self.interrupts(&quiet);
@@ -407,54 +332,36 @@ impl Probe<'_> {
 
     fn scaling(&mut self, quiet: &At<Cpus>) {
         let governor = |cpu: &u32| {
-            self.host
-                .text(&format!("/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor"))
-                .ok()
+            let word = self.text(&format!("/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor"));
+            word.filter(|word| word != "performance").map(|word| (*cpu, word))
         };
-        let scaled = quiet
-            .value
-            .iter()
-            .find_map(|cpu| Some((cpu, governor(cpu).filter(|word| word.trim() != "performance")?)));
-        if let Some((cpu, word)) = scaled {
-            let cause = format!("its governor is {}", word.trim());
-            self.warn(
-                "frequency",
-                quiet.span,
-                (
-                    format!("CPU {cpu} changes its frequency"),
-                    &cause,
-                    "cpupower frequency-set -g performance",
-                ),
-            );
+        if let Some((cpu, word)) = quiet.iter().find_map(governor) {
+            self.warn("frequency", quiet.span, format!("CPU {cpu} changes its frequency"))
+                .cause(format!("its governor is {word}"))
+                .cure("cpupower frequency-set -g performance");
         }
     }
 
     /// The codec's interrupts belong on the service VM's CPUs or the host's.
     fn interrupts(&mut self, quiet: &At<Cpus>) {
         let Some(service) = self.manifest.service() else { return };
-        let mut good: BTreeSet<u32> = self.manifest.cpus_of(service);
-        good.extend(&self.manifest.host_cpus.value);
-        let others: Cpus = quiet.value.difference(&good).copied().collect();
+        let mut good = self.manifest.cpus_of(service);
+        good.extend(self.manifest.host_cpus.iter());
+        let default = self.text("/proc/irq/default_smp_affinity").unwrap_or_default();
+        let mask = u128::from_str_radix(&default.replace(',', ""), 16).unwrap_or(0);
+        let anywhere = quiet.difference(&good).any(|cpu| *cpu < 128 && mask >> cpu & 1 == 1);
         for given in service.passthrough.iter().filter(|given| given.codec) {
-            let folder = format!("/sys/bus/pci/devices/{}/msi_irqs", given.device.value);
+            let folder = format!("/sys/bus/pci/devices/{}/msi_irqs", given.device);
             let irqs = self.host.names(&folder).unwrap_or_default();
             let strays = irqs.iter().any(|irq| {
-                let on = self
-                    .cpu_list(&format!("/proc/irq/{irq}/smp_affinity_list"))
-                    .unwrap_or_default();
-                !on.is_subset(&good)
+                let affinity = self.cpu_list(&format!("/proc/irq/{irq}/smp_affinity_list"));
+                !affinity.unwrap_or_default().is_subset(&good)
             });
-            let default = self.host.text("/proc/irq/default_smp_affinity").unwrap_or_default();
-            let mask = u128::from_str_radix(&default.trim().replace(',', ""), 16).unwrap_or(0);
-            let anywhere = irqs.is_empty() && others.iter().any(|cpu| *cpu < 128 && mask >> cpu & 1 == 1);
-            if strays || anywhere {
+            if strays || irqs.is_empty() && anywhere {
                 let message = format!("the codec's interrupts may come on CPUs other than {}", list(&good));
-                let what = (
-                    message,
-                    "they disturb another partition",
-                    "write the list to /proc/irq/N/smp_affinity_list, stop irqbalance",
-                );
-                self.warn("codec-irq", given.device.span, what);
+                self.warn("codec-irq", given.device.span, message)
+                    .cause("they disturb another partition")
+                    .cure("write the list to /proc/irq/N/smp_affinity_list, stop irqbalance");
             }
         }
     }

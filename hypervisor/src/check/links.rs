@@ -1,198 +1,181 @@
 //! The ways to audiod: sockets and windows.
 
-use super::meaning::{names, unknown};
+use super::meaning::unknown_partition;
 use crate::manifest::shape::WINDOW_PAGE;
 use crate::manifest::words::sized;
-use crate::manifest::{Finding, Manifest, Partition, Role, Window, WindowMode};
+use crate::manifest::{Findings, Manifest, Partition, Role, Sound, Window, WindowMode};
 
 /// Longest path of a socket (`sun_path` less its final zero).
 const MAX_SOCKET_PATH: usize = 107;
 /// Bytes of a kernel's `struct page` for each 4 KiB page of a window.
 const STRUCT_PAGE: u64 = 64;
 
-pub(super) fn sound(manifest: &Manifest, partition: &Partition, findings: &mut Vec<Finding>) {
-    let (name, window) = (&partition.name, manifest.window_of(&partition.name.value));
+pub(super) fn sound(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
+    let (name, window) = (&partition.name, manifest.window_of(&partition.name));
     let Some(sound) = &partition.sound else {
         if let Some(window) = window {
-            let message = format!("`{}` has a window but no sound device", name.value);
-            let found = Finding::error("window-without-sound", window.partition.span, message);
-            findings.push(
-                found
-                    .cause("nothing would use it")
-                    .cure(format!("write `[partitions.{}.sound]`", name.value)),
-            );
+            let message = format!("`{name}` has a window but no sound device");
+            findings
+                .error("window-without-sound", window.partition.span, message)
+                .cause("nothing would use it")
+                .cure(format!("write `[partitions.{name}.sound]`"));
         }
         return;
     };
-    match (&sound.socket, window) {
-        (Some(socket), Some(window)) => findings.push(
-            Finding::error(
-                "two-links",
-                socket.span,
-                format!("`{}` has a socket and a window", name.value),
-            )
-            .cause("its sound device has one way to audiod")
-            .also(window.partition.span, "the window")
-            .cure("leave one of them out"),
-        ),
-        (None, None) => findings.push(
-            Finding::error(
-                "no-link",
+    way(name, sound, window, findings);
+    if partition.is(Role::Service) {
+        findings
+            .error(
+                "service-sound",
                 sound.span,
-                format!("the sound device of `{}` leads nowhere", name.value),
+                format!("service VM `{name}` has the codec itself"),
             )
-            .cause("neither `socket` nor a window")
-            .cure(format!("write `socket = \"{0}.sock\"`, or `[windows.{0}]`", name.value)),
-        ),
-        (Some(socket), None) if socket.value.as_os_str().len() > MAX_SOCKET_PATH => findings.push(
-            Finding::error(
-                "out-of-range",
-                socket.span,
-                format!("a socket's path has at most {MAX_SOCKET_PATH} bytes"),
-            )
-            .cause(format!("this one has {}", socket.value.as_os_str().len()))
-            .cure("choose a shorter folder, as /run/carillon"),
-        ),
+            .cause("a sound device for the one that makes them")
+            .cure("leave `sound` out");
+    }
+    let size = sound.queue_size;
+    if !size.is_power_of_two() {
+        let found = findings.error(
+            "out-of-range",
+            size.span,
+            format!("a queue of {size} is no power of two"),
+        );
+        found.cure("64 is what stock drivers use");
+    }
+    streams(name, sound, findings);
+}
+
+/// A sound device has one way to audiod.
+fn way(name: &str, sound: &Sound, window: Option<&Window>, findings: &mut Findings) {
+    match (&sound.socket, window) {
+        (Some(socket), Some(window)) => {
+            findings
+                .error("two-links", socket.span, format!("`{name}` has a socket and a window"))
+                .cause("its sound device has one way to audiod")
+                .also(window.partition.span, "the window")
+                .cure("leave one of them out");
+        }
+        (None, None) => {
+            findings
+                .error(
+                    "no-link",
+                    sound.span,
+                    format!("the sound device of `{name}` leads nowhere"),
+                )
+                .cause("neither `socket` nor a window")
+                .cure(format!("write `socket = \"{name}.sock\"`, or `[windows.{name}]`"));
+        }
+        (Some(socket), None) if socket.as_os_str().len() > MAX_SOCKET_PATH => {
+            let message = format!("a socket's path has at most {MAX_SOCKET_PATH} bytes");
+            findings
+                .error("out-of-range", socket.span, message)
+                .cause(format!("this one has {}", socket.as_os_str().len()))
+                .cure("choose a shorter folder, as /run/carillon");
+        }
         _ => {}
     }
-    if partition.role.value == Role::Service {
-        let found = Finding::error(
-            "service-sound",
-            sound.span,
-            format!("service VM `{}` has the codec itself", name.value),
-        );
-        findings.push(
-            found
-                .cause("a sound device for the one that makes them")
-                .cure("leave `sound` out"),
-        );
-    }
-    if !sound.queue_size.value.is_power_of_two() {
-        let message = format!("a queue of {} is no power of two", sound.queue_size.value);
-        findings
-            .push(Finding::error("out-of-range", sound.queue_size.span, message).cure("64 is what stock drivers use"));
-    }
+}
+
+fn streams(name: &str, sound: &Sound, findings: &mut Findings) {
     for stream in &sound.streams {
         if let Some(rate) = stream.odd_rate {
-            let found = Finding::error(
-                "out-of-range",
-                rate.span,
-                format!("virtio-sound has no rate of {} Hz", rate.value),
-            );
-            findings.push(
-                found
-                    .cause("a rate must be one of the standard ones")
-                    .cure("48000 is what codecs have"),
-            );
+            findings
+                .error(
+                    "out-of-range",
+                    rate.span,
+                    format!("virtio-sound has no rate of {rate} Hz"),
+                )
+                .cause("a rate must be one of the standard ones")
+                .cure("48000 is what codecs have");
         }
         if stream.channels.is_empty() {
-            let message = format!(
-                "{} to {} channels are none",
-                stream.channels.start(),
-                stream.channels.end()
+            let (least, most) = (stream.channels.start(), stream.channels.end());
+            let found = findings.error(
+                "out-of-range",
+                stream.span,
+                format!("{least} to {most} channels are none"),
             );
-            findings.push(
-                Finding::error("out-of-range", stream.span, message).cure("`channels_max` is at least `channels_min`"),
-            );
+            found.cure("`channels_max` is at least `channels_min`");
         }
     }
     if sound.streams.is_empty() {
-        let found = Finding::warning(
-            "no-streams",
-            sound.span,
-            format!("no streams of `{}` are declared", name.value),
-        );
-        let found = found.cause("a guest that starts while audiod is away would find none");
-        findings.push(found.cure("`streams = [{ direction = \"playback\", formats = [\"s16\"], rates = [48000] }]`"));
+        findings
+            .warning("no-streams", sound.span, format!("no streams of `{name}` are declared"))
+            .cause("a guest that starts while audiod is away would find none")
+            .cure("`streams = [{ direction = \"playback\", formats = [\"s16\"], rates = [48000] }]`");
     }
 }
 
-pub(super) fn window(manifest: &Manifest, window: &Window, findings: &mut Vec<Finding>) {
-    let Some(partition) = manifest.partition(&window.partition.value) else {
-        findings.push(unknown("partition", &window.partition, &names(manifest)));
-        return;
+pub(super) fn window(manifest: &Manifest, window: &Window, findings: &mut Findings) {
+    let Some(partition) = manifest.partition(&window.partition) else {
+        return unknown_partition(manifest, &window.partition, findings);
     };
     let Some(mode) = window.mode else { return };
-    let name = &partition.name.value;
-    match (partition.role.value, mode.value) {
-        (Role::Service, _) => findings.push(
-            Finding::error(
-                "service-window",
-                window.partition.span,
-                format!("`{name}` is the service VM: a window into itself"),
-            )
-            .cause("windows are of the other partitions")
-            .cure("leave it out"),
-        ),
-        (Role::Safety, WindowMode::Ram | WindowMode::Bounce) => findings.push(
-            Finding::error(
-                "safety-window",
-                mode.span,
-                format!("safety partition `{name}` shares its pool only"),
-            )
-            .cause(format!(
-                "`{}` lets others reach more, or wait in its VMM",
-                mode.value.word()
-            ))
-            .cure("`mode = \"pool\"`"),
-        ),
+    let (name, memory) = (&partition.name, partition.memory);
+    match (*partition.role, *mode) {
+        (Role::Service, _) => {
+            let message = format!("`{name}` is the service VM: a window into itself");
+            findings
+                .error("service-window", window.partition.span, message)
+                .cause("windows are of the other partitions")
+                .cure("leave it out");
+        }
+        (Role::Safety, WindowMode::Ram | WindowMode::Bounce) => {
+            findings
+                .error(
+                    "safety-window",
+                    mode.span,
+                    format!("safety partition `{name}` shares its pool only"),
+                )
+                .cause(format!("`{}` lets others reach more, or wait in its VMM", mode.word()))
+                .cure("`mode = \"pool\"`");
+        }
         _ => {}
     }
-    let Some(span) = window
-        .size
-        .map(|size| size.span)
-        .filter(|_| mode.value == WindowMode::Ram)
-    else {
-        if mode.value == WindowMode::Ram && !partition.memory.value.is_multiple_of(WINDOW_PAGE) {
-            let message = format!(
-                "the RAM of `{name}` can't be a window: {} is no multiple of 2M",
-                sized(partition.memory.value)
-            );
-            let found = Finding::error("window-size", partition.memory.span, message).also(mode.span, "the window");
-            let found = found.cause("device-dax maps pages of 2 MiB");
-            findings.push(found.cure(format!(
-                "`memory = \"{}\"`",
-                sized(partition.memory.value.next_multiple_of(WINDOW_PAGE))
-            )));
-        }
+    if *mode != WindowMode::Ram {
         return;
-    };
-    let found = Finding::error(
-        "window-size",
-        span,
-        format!("a `ram` window of `{name}` has the size of its RAM"),
-    );
-    findings.push(found.cause("given twice").cure("leave `size` out"));
+    }
+    if let Some(size) = window.size {
+        findings
+            .error(
+                "window-size",
+                size.span,
+                format!("a `ram` window of `{name}` has the size of its RAM"),
+            )
+            .cause("given twice")
+            .cure("leave `size` out");
+    } else if !memory.is_multiple_of(WINDOW_PAGE) {
+        let message = format!(
+            "the RAM of `{name}` can't be a window: {} is no multiple of 2M",
+            sized(*memory)
+        );
+        findings
+            .error("window-size", memory.span, message)
+            .also(mode.span, "the window")
+            .cause("device-dax maps pages of 2 MiB")
+            .cure(format!(
+                "`memory = \"{}\"`",
+                sized(memory.next_multiple_of(WINDOW_PAGE))
+            ));
+    }
 }
 
 /// The service VM's kernel keeps a `struct page` for each page of a window, in its own RAM.
-pub(super) fn struct_pages(manifest: &Manifest, findings: &mut Vec<Finding>) {
-    let Some(service) = manifest.service().filter(|service| service.memory.value > 0) else {
+pub(super) fn struct_pages(manifest: &Manifest, findings: &mut Findings) {
+    let Some(service) = manifest.service().filter(|service| *service.memory > 0) else {
         return;
     };
-    let bytes = |window: &Window| match (
-        window.mode.map(|mode| mode.value),
-        manifest.partition(&window.partition.value),
-    ) {
-        (Some(WindowMode::Ram), Some(partition)) => partition.memory.value,
-        _ => window.pool(),
-    };
-    let pages: u64 = manifest.windows.iter().map(bytes).fold(0, u64::saturating_add) / 4096;
-    let cost = pages * STRUCT_PAGE;
-    if cost > service.memory.value / 4 {
-        let message = format!(
-            "the windows cost `{}` {} KiB of its {}",
-            service.name.value,
-            cost >> 10,
-            sized(service.memory.value)
-        );
-        findings.push(
-            Finding::error("struct-pages", service.memory.span, message)
-                .cause("its kernel keeps 64 bytes for each page of a window")
-                .cure(format!(
-                    "`memory = \"{}\"`, or `mode = \"bounce\"` for large guests",
-                    sized((cost * 4).next_multiple_of(1 << 20))
-                )),
-        );
+    let bytes = manifest.windows.iter().map(|window| manifest.shown_by(window));
+    let cost = bytes.fold(0, u64::saturating_add) / 4096 * STRUCT_PAGE;
+    let (name, memory) = (&service.name, service.memory);
+    if cost > *memory / 4 {
+        let message = format!("the windows cost `{name}` {} KiB of its {}", cost >> 10, sized(*memory));
+        let enough = sized((cost * 4).next_multiple_of(1 << 20));
+        findings
+            .error("struct-pages", memory.span, message)
+            .cause("its kernel keeps 64 bytes for each page of a window")
+            .cure(format!(
+                "`memory = \"{enough}\"`, or `mode = \"bounce\"` for large guests"
+            ));
     }
 }

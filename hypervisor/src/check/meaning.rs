@@ -7,14 +7,17 @@ use super::owners::owners;
 use crate::manifest::read::{did_you_mean, listed};
 use crate::manifest::shape::WINDOW_PAGE;
 use crate::manifest::words::{list, sized};
-use crate::manifest::{At, Finding, Manifest, Partition, Realtime, Role, SharedSet};
+use crate::manifest::{At, Finding, Findings, Manifest, Member, Partition, Role, SharedSet};
 
 /// Checks a manifest by itself.
 pub fn meaning(manifest: &Manifest) -> Vec<Finding> {
-    let mut findings = owners(manifest);
+    let mut findings = Findings::default();
+    owners(manifest, &mut findings);
     service(manifest, &mut findings);
     for set in &manifest.sets {
-        shared(manifest, set, &mut findings);
+        members(manifest, set, &mut findings);
+        priorities(set, &mut findings);
+        quotas(set, &mut findings);
     }
     for partition in &manifest.partitions {
         placed(manifest, partition, &mut findings);
@@ -27,316 +30,282 @@ pub fn meaning(manifest: &Manifest) -> Vec<Finding> {
         check_window(manifest, window, &mut findings);
     }
     struct_pages(manifest, &mut findings);
+    findings.0
+}
+
+/// A name that nothing has.
+pub(super) fn unknown<'a>(
+    what: &str,
+    name: &At<String>,
+    known: impl Iterator<Item = &'a At<String>> + Clone,
+    findings: &mut Findings,
+) {
+    let known = known.map(|name| name.as_str());
     findings
+        .error("unknown-name", name.span, format!("there is no {what} `{name}`"))
+        .cause(format!("{what}s: {}", listed(known.clone())))
+        .cure(did_you_mean(name, known));
 }
 
-pub(super) fn unknown(what: &str, name: &At<String>, known: &[&str]) -> Finding {
-    let known = || known.iter().copied();
-    Finding::error(
-        "unknown-name",
-        name.span,
-        format!("there is no {what} `{}`", name.value),
-    )
-    .cause(format!("{what}s: {}", listed(known())))
-    .cure(did_you_mean(&name.value, known()))
+pub(super) fn unknown_partition(manifest: &Manifest, name: &At<String>, findings: &mut Findings) {
+    let known = manifest.partitions.iter().map(|partition| &partition.name);
+    unknown("partition", name, known, findings);
 }
 
-pub(super) fn names(manifest: &Manifest) -> Vec<&str> {
-    manifest
-        .partitions
-        .iter()
-        .map(|partition| partition.name.value.as_str())
-        .collect()
-}
-
-fn service(manifest: &Manifest, findings: &mut Vec<Finding>) {
+fn service(manifest: &Manifest, findings: &mut Findings) {
     let mut services = manifest
         .partitions
         .iter()
-        .filter(|partition| partition.role.value == Role::Service);
-    if let (Some(first), Some(second)) = (services.next(), services.next()) {
-        let message = format!(
-            "`{}` and `{}` are both the service VM",
-            first.name.value, second.name.value
-        );
-        findings.push(
-            Finding::error("two-services", second.role.span, message)
-                .cause("the second")
-                .also(first.role.span, "the first")
-                .cure("one VM owns the codec; the others are `guest` or `safety`"),
-        );
-    }
-    let Some(service) = manifest.service() else {
+        .filter(|partition| partition.is(Role::Service));
+    let Some(service) = services.next() else {
         if let Some(window) = manifest.windows.first() {
-            let found = Finding::error(
-                "no-service",
-                window.partition.span,
-                "a window, but no service VM that would see it",
-            );
-            findings.push(
-                found
-                    .cause("into which VM?")
-                    .cure("give one partition `role = \"service\"`"),
-            );
+            findings
+                .error(
+                    "no-service",
+                    window.partition.span,
+                    "a window, but no service VM that would see it",
+                )
+                .cause("into which VM?")
+                .cure("give one partition `role = \"service\"`");
         }
         return;
     };
+    let name = &service.name;
+    if let Some(second) = services.next() {
+        let message = format!("`{name}` and `{}` are both the service VM", second.name);
+        findings
+            .error("two-services", second.role.span, message)
+            .cause("the second")
+            .also(service.role.span, "the first")
+            .cure("one VM owns the codec; the others are `guest` or `safety`");
+    }
     if !manifest.windows.is_empty() && service.vsock_cid.is_none() {
-        let message = format!(
-            "`{}` needs a vsock address: windows are set up over vsock",
-            service.name.value
-        );
-        let found = Finding::error("no-cid", service.name.span, message).cause("has no `vsock_cid`");
-        findings.push(found.cure("write `vsock_cid = 3`"));
+        let message = format!("`{name}` needs a vsock address: windows are set up over vsock");
+        let found = findings.error("no-cid", name.span, message);
+        found.cause("has no `vsock_cid`").cure("write `vsock_cid = 3`");
     }
     if !service.passthrough.iter().any(|given| given.codec) {
-        let found = Finding::warning(
-            "no-codec",
-            service.name.span,
-            format!("`{}` has no codec", service.name.value),
-        );
-        let found = found.cause("no `passthrough` entry says `codec = true`");
-        findings.push(found.cure("pass one: `passthrough = [{ device = \"0000:00:1f.3\", codec = true }]`"));
+        findings
+            .warning("no-codec", name.span, format!("`{name}` has no codec"))
+            .cause("no `passthrough` entry says `codec = true`")
+            .cure("pass one: `passthrough = [{ device = \"0000:00:1f.3\", codec = true }]`");
     }
 }
 
-/// A shared set: its members, their quotas and priorities.
-fn shared(manifest: &Manifest, set: &SharedSet, findings: &mut Vec<Finding>) {
-    let known = names(manifest);
+/// A shared set's members.
+fn members(manifest: &Manifest, set: &SharedSet, findings: &mut Findings) {
     let mut members: Vec<&Partition> = Vec::new();
     for member in &set.members {
-        match manifest.partition(&member.partition.value) {
-            None => findings.push(unknown("partition", &member.partition, &known)),
-            Some(partition) if partition.set.as_ref().is_none_or(|name| name.value != set.name.value) => {
-                let message = format!(
-                    "`{}` is a member of set `{}` but doesn't run in it",
-                    partition.name.value, set.name.value
-                );
-                let found = Finding::error("not-in-set", member.partition.span, message).cause("a member here");
-                findings.push(found.cure(format!(
-                    "write `set = \"{}\"` in `[partitions.{}]`",
-                    set.name.value, partition.name.value
-                )));
-            }
-            Some(partition) => members.push(partition),
+        let name = &member.partition;
+        let Some(partition) = manifest.partition(name) else {
+            unknown_partition(manifest, name, findings);
+            continue;
+        };
+        if partition.set.as_ref().is_none_or(|own| own.value != set.name.value) {
+            let message = format!("`{name}` is a member of set `{}` but doesn't run in it", set.name);
+            findings
+                .error("not-in-set", name.span, message)
+                .cause("a member here")
+                .cure(format!("write `set = \"{}\"` in `[partitions.{name}]`", set.name));
+            continue;
+        }
+        members.push(partition);
+        if *member.priority > 0 && partition.is(Role::Guest) {
+            let message = format!("guest `{name}` can't have a real-time priority");
+            findings
+                .error("guest-realtime", member.priority.span, message)
+                .cause("guests are SCHED_OTHER")
+                .cure("leave `priority` out, or make it a `safety` partition");
         }
     }
     mixed(set, &members, findings);
-    let sum: u32 = set
-        .members
-        .iter()
-        .filter_map(|member| member.quota_percent)
-        .map(|quota| u32::from(quota.value))
-        .sum();
-    let whole = 100 * u32::try_from(set.cpus.value.len()).unwrap_or(1).max(1);
-    if let Some(last) = set
-        .members
-        .iter()
-        .rev()
-        .find_map(|member| member.quota_percent)
-        .filter(|_| sum > whole)
-    {
-        let message = format!("the quotas of set `{}` add up to {sum} %", set.name.value);
-        let found = Finding::error("quota", last.span, message).cause(format!("its CPUs have {whole} %"));
-        findings.push(found.cure("lower one of them"));
+}
+
+fn priorities(set: &SharedSet, findings: &mut Findings) {
+    let fifo: Vec<&Member> = set.members.iter().filter(|member| *member.priority > 0).collect();
+    for (index, member) in fifo.iter().enumerate() {
+        let (name, priority) = (&member.partition, member.priority);
+        if let Some(earlier) = fifo[..index].iter().find(|earlier| *earlier.priority == *priority) {
+            let message = format!("`{}` and `{name}` have the same priority {priority}", earlier.partition);
+            findings
+                .error("same-priority", priority.span, message)
+                .cause("which runs first?")
+                .also(earlier.priority.span, "the other")
+                .cure("give each its own");
+        }
     }
-    for (index, member) in set
-        .members
-        .iter()
-        .enumerate()
-        .filter(|(_, member)| member.priority.value > 0)
-    {
-        let guest = members
-            .iter()
-            .any(|known| known.name.value == member.partition.value && known.role.value == Role::Guest);
-        if guest {
-            let message = format!("guest `{}` can't have a real-time priority", member.partition.value);
-            let found = Finding::error("guest-realtime", member.priority.span, message).cause("guests are SCHED_OTHER");
-            findings.push(found.cure("leave `priority` out, or make it a `safety` partition"));
-        }
-        let same = set.members[..index]
-            .iter()
-            .find(|earlier| earlier.priority.value == member.priority.value);
-        if let Some(earlier) = same {
-            let (a, b) = (&earlier.partition.value, &member.partition.value);
-            let message = format!("`{a}` and `{b}` have the same priority {}", member.priority.value);
-            let found = Finding::error("same-priority", member.priority.span, message).cause("which runs first?");
-            findings.push(found.also(earlier.priority.span, "the other").cure("give each its own"));
-        }
+}
+
+fn quotas(set: &SharedSet, findings: &mut Findings) {
+    let quotas = set.members.iter().filter_map(|member| member.quota_percent);
+    let sum: u32 = quotas.clone().map(|quota| u32::from(*quota)).sum();
+    let whole = 100 * u32::try_from(set.cpus.len()).unwrap_or(1).max(1);
+    if let Some(last) = quotas.last().filter(|_| sum > whole) {
+        findings
+            .error(
+                "quota",
+                last.span,
+                format!("the quotas of set `{}` add up to {sum} %", set.name),
+            )
+            .cause(format!("its CPUs have {whole} %"))
+            .cure("lower one of them");
     }
 }
 
 /// A guest must not be able to keep a safety partition or a real-time vCPU waiting.
-fn mixed(set: &SharedSet, members: &[&Partition], findings: &mut Vec<Finding>) {
-    let Some(guest) = members.iter().find(|member| member.role.value == Role::Guest) else {
+fn mixed(set: &SharedSet, members: &[&Partition], findings: &mut Findings) {
+    let Some(guest) = members.iter().find(|member| member.is(Role::Guest)) else {
         return;
     };
+    let place = |member: &Partition| member.set.as_ref().map_or(member.name.span, |set| set.span);
     for member in members {
-        let what = match member.role.value {
-            Role::Safety => "safety partition".to_owned(),
-            Role::Service if member.realtime.is_some() => "the real-time vCPU of service VM".to_owned(),
+        let what = match *member.role {
+            Role::Safety => "safety partition",
+            Role::Service if member.realtime.is_some() => "the real-time vCPU of service VM",
             _ => continue,
         };
-        let span = member.set.as_ref().map_or(member.name.span, |set| set.span);
-        let message = format!(
-            "{what} `{}` shares CPU {} with guest `{}`",
-            member.name.value,
-            list(&set.cpus.value),
-            guest.name.value
-        );
-        findings.push(
-            Finding::error("shared-with-guest", span, message)
-                .cause(format!("set `{}` has a guest in it", set.name.value))
-                .also(guest.set.as_ref().map_or(guest.name.span, |set| set.span), "the guest")
-                .cure("give it a CPU of its own, or a set without guests"),
-        );
+        let (name, cpus) = (&member.name, list(&set.cpus));
+        let message = format!("{what} `{name}` shares CPU {cpus} with guest `{}`", guest.name);
+        findings
+            .error("shared-with-guest", place(member), message)
+            .cause(format!("set `{}` has a guest in it", set.name))
+            .also(place(guest), "the guest")
+            .cure("give it a CPU of its own, or a set without guests");
     }
 }
 
-fn placed(manifest: &Manifest, partition: &Partition, findings: &mut Vec<Finding>) {
+fn placed(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
     let name = &partition.name;
     match (&partition.cpus, &partition.set) {
-        (None, None) => findings.push(
-            Finding::error("no-cpu", name.span, format!("`{}` has no CPU", name.value))
+        (None, None) => {
+            findings
+                .error("no-cpu", name.span, format!("`{name}` has no CPU"))
                 .cause("neither `cpus` nor `set`")
-                .cure("write `cpus = \"1\"`, or `set = \"NAME\"` to share some"),
-        ),
-        (Some(cpus), Some(set)) => findings.push(
-            Finding::error(
-                "own-and-shared",
-                set.span,
-                format!("`{}` has CPUs of its own and a set", name.value),
-            )
-            .cause("one of them is one too many")
-            .also(cpus.span, "its own")
-            .cure("leave one of them out"),
-        ),
-        (None, Some(set)) => match manifest.sets.iter().find(|known| known.name.value == set.value) {
-            None => {
-                let known: Vec<&str> = manifest.sets.iter().map(|set| set.name.value.as_str()).collect();
-                findings.push(unknown("set", set, &known));
-            }
-            Some(known) if !known.members.iter().any(|member| member.partition.value == name.value) => findings.push(
-                Finding::error(
-                    "not-a-member",
+                .cure("write `cpus = \"1\"`, or `set = \"NAME\"` to share some");
+        }
+        (Some(cpus), Some(set)) => {
+            findings
+                .error(
+                    "own-and-shared",
                     set.span,
-                    format!("`{}` is no member of set `{}`", name.value, set.value),
+                    format!("`{name}` has CPUs of its own and a set"),
                 )
-                .cause("runs in a set that doesn't name it")
-                .also(known.name.span, "the set")
-                .cure(format!("write `members.{} = {{}}` there", name.value)),
-            ),
+                .cause("one of them is one too many")
+                .also(cpus.span, "its own")
+                .cure("leave one of them out");
+        }
+        (None, Some(set)) => match manifest.set_of(partition) {
+            None => unknown("set", set, manifest.sets.iter().map(|set| &set.name), findings),
+            Some(known) if !known.members.iter().any(|member| *member.partition == **name) => {
+                findings
+                    .error(
+                        "not-a-member",
+                        set.span,
+                        format!("`{name}` is no member of set `{set}`"),
+                    )
+                    .cause("runs in a set that doesn't name it")
+                    .also(known.name.span, "the set")
+                    .cure(format!("write `members.{name} = {{}}` there"));
+            }
             Some(_) => {}
         },
         (Some(_), None) => {}
     }
     let (vcpus, cpus) = (manifest.vcpus_of(partition), manifest.cpus_of(partition).len());
     if let Some(given) = partition.vcpus.filter(|_| cpus > 0 && vcpus as usize > cpus) {
-        let message = format!("`{}` has {vcpus} vCPUs on {cpus} CPUs", name.value);
-        let found = Finding::warning("vcpus", given.span, message).cause("vCPUs that wait for each other");
-        findings.push(found.cure("give it as many CPUs"));
+        findings
+            .warning(
+                "vcpus",
+                given.span,
+                format!("`{name}` has {vcpus} vCPUs on {cpus} CPUs"),
+            )
+            .cause("vCPUs that wait for each other")
+            .cure("give it as many CPUs");
     }
 }
 
-fn realtime(manifest: &Manifest, partition: &Partition, findings: &mut Vec<Finding>) {
-    let Some(Realtime {
-        span,
-        vcpus,
-        priority,
-        helpers,
-    }) = &partition.realtime
-    else {
+fn realtime(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
+    let Some(realtime) = &partition.realtime else {
         return;
     };
-    let name = &partition.name.value;
-    if partition.role.value == Role::Guest {
-        let found = Finding::error(
-            "guest-realtime",
-            *span,
-            format!("guest `{name}` can't have real-time vCPUs"),
-        );
-        let found = found.cause("guests are SCHED_OTHER: one that spins must stop nobody");
-        findings.push(found.cure("leave `realtime` out, or make it a `safety` partition"));
+    let (name, priority, helpers) = (&partition.name, realtime.priority, realtime.helpers);
+    if partition.is(Role::Guest) {
+        findings
+            .error(
+                "guest-realtime",
+                realtime.span,
+                format!("guest `{name}` can't have real-time vCPUs"),
+            )
+            .cause("guests are SCHED_OTHER: one that spins must stop nobody")
+            .cure("leave `realtime` out, or make it a `safety` partition");
     }
-    let mut seen = BTreeSet::new();
-    for vcpu in vcpus {
-        if vcpu.value >= manifest.vcpus_of(partition) {
-            let message = format!("`{name}` has no vCPU {}", vcpu.value);
-            let found = Finding::error("no-vcpu", vcpu.span, message);
-            findings.push(found.cause(format!("it has {}, counted from 0", manifest.vcpus_of(partition))));
+    let (mut seen, there) = (BTreeSet::new(), manifest.vcpus_of(partition));
+    for vcpu in &realtime.vcpus {
+        if **vcpu >= there {
+            findings
+                .error("no-vcpu", vcpu.span, format!("`{name}` has no vCPU {vcpu}"))
+                .cause(format!("it has {there}, counted from 0"));
         }
-        if !seen.insert(vcpu.value) {
-            findings.push(
-                Finding::error("duplicate", vcpu.span, format!("vCPU {} is named twice", vcpu.value))
-                    .cure("write it once"),
-            );
+        if !seen.insert(**vcpu) {
+            let found = findings.error("duplicate", vcpu.span, format!("vCPU {vcpu} is named twice"));
+            found.cure("write it once");
         }
     }
-    if helpers.value <= *priority {
-        let message = format!(
-            "the helpers of `{name}` have priority {}, its vCPUs {priority}",
-            helpers.value
-        );
-        let found = Finding::error("helper-priority", helpers.span, message);
-        let found = found.cause("a vCPU that spins would keep its own interrupts away");
-        findings.push(found.cure(format!("`helpers = {}`, or leave it out", u16::from(*priority) + 1)));
+    if *helpers <= priority {
+        let message = format!("the helpers of `{name}` have priority {helpers}, its vCPUs {priority}");
+        findings
+            .error("helper-priority", helpers.span, message)
+            .cause("a vCPU that spins would keep its own interrupts away")
+            .cure(format!("`helpers = {}`, or leave it out", u16::from(priority) + 1));
     }
 }
 
 /// Devices and ports that were given away.
-fn given(partition: &Partition, findings: &mut Vec<Finding>) {
-    let name = &partition.name.value;
-    for codec in partition
-        .passthrough
-        .iter()
-        .filter(|given| given.codec && partition.role.value != Role::Service)
-    {
+fn given(partition: &Partition, findings: &mut Findings) {
+    let name = &partition.name;
+    let codecs = partition.passthrough.iter().filter(|given| given.codec);
+    for codec in codecs.filter(|_| !partition.is(Role::Service)) {
         let message = format!(
             "the codec {} goes to `{name}`, which is not the service VM",
-            codec.device.value
+            codec.device
         );
-        let found = Finding::error("codec-owner", codec.device.span, message)
-            .cause(format!("its role is `{}`", partition.role.value.word()));
-        findings.push(found.cure("pass it to the partition with `role = \"service\"`"));
+        findings
+            .error("codec-owner", codec.device.span, message)
+            .cause(format!("its role is `{}`", partition.role.word()))
+            .cure("pass it to the partition with `role = \"service\"`");
     }
-    if let Some(port) = partition
-        .ioports
-        .first()
-        .filter(|_| partition.role.value == Role::Guest)
-    {
-        let found = Finding::warning(
-            "guest-ports",
-            port.span,
-            format!("guest `{name}` reaches ports of the host"),
-        );
-        findings.push(
-            found
-                .cause("what it does there is not checked")
-                .cure("give them to the service VM or none"),
-        );
+    if let Some(port) = partition.ioports.first().filter(|_| partition.is(Role::Guest)) {
+        findings
+            .warning(
+                "guest-ports",
+                port.span,
+                format!("guest `{name}` reaches ports of the host"),
+            )
+            .cause("what it does there is not checked")
+            .cure("give them to the service VM or none");
     }
-    if partition.role.value == Role::Safety && partition.watchdog_ms.is_none() {
-        let found = Finding::warning(
-            "no-watchdog",
-            partition.name.span,
-            format!("safety partition `{name}` has no watchdog"),
-        );
-        findings.push(
-            found
-                .cause("nobody would notice that it hangs")
-                .cure("write `watchdog_ms = 500`"),
-        );
+    if partition.is(Role::Safety) && partition.watchdog_ms.is_none() {
+        findings
+            .warning(
+                "no-watchdog",
+                name.span,
+                format!("safety partition `{name}` has no watchdog"),
+            )
+            .cause("nobody would notice that it hangs")
+            .cure("write `watchdog_ms = 500`");
     }
 }
 
-fn memory(partition: &Partition, findings: &mut Vec<Finding>) {
+fn memory(partition: &Partition, findings: &mut Findings) {
     let size = partition.memory;
-    if partition.huge_pages && !size.value.is_multiple_of(WINDOW_PAGE) {
-        let message = format!("{} is no multiple of a huge page", sized(size.value));
-        let found = Finding::error("huge-pages", size.span, message).cause("huge pages have 2 MiB");
-        findings.push(found.cure(format!(
-            "`memory = \"{}\"`",
-            sized(size.value.next_multiple_of(WINDOW_PAGE))
-        )));
+    if partition.huge_pages && !size.is_multiple_of(WINDOW_PAGE) {
+        findings
+            .error(
+                "huge-pages",
+                size.span,
+                format!("{} is no multiple of a huge page", sized(*size)),
+            )
+            .cause("huge pages have 2 MiB")
+            .cure(format!("`memory = \"{}\"`", sized(size.next_multiple_of(WINDOW_PAGE))));
     }
 }

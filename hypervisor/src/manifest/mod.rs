@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 pub use build::read;
-pub use report::{At, Finding, Of, Report, Severity, Span};
+pub use report::{At, Finding, Findings, Of, Report, Severity, Span};
 use words::{Cpus, Pci};
 
 /// Longest manifest read, bytes.
@@ -131,6 +131,18 @@ pub struct Partition {
     pub ioports: Vec<At<(u16, u16)>>,
     /// When it ends.
     pub restart: Restart,
+}
+
+impl Partition {
+    /// Whether it has this role.
+    pub fn is(&self, role: Role) -> bool {
+        *self.role == role
+    }
+
+    /// audiod's socket for it on this host.
+    pub fn socket(&self) -> Option<&At<PathBuf>> {
+        self.sound.as_ref()?.socket.as_ref()
+    }
 }
 
 /// Real-time vCPUs.
@@ -278,30 +290,22 @@ pub struct Window {
     pub hold_ms: u64,
 }
 
-impl Window {
-    /// Bytes of the pool.
-    pub fn pool(&self) -> u64 {
-        self.size.map_or(shape::WINDOW_PAGE, |size| size.value)
-    }
-}
-
 impl Manifest {
     /// A partition by name.
     pub fn partition(&self, name: &str) -> Option<&Partition> {
-        self.partitions.iter().find(|partition| partition.name.value == name)
+        self.partitions.iter().find(|partition| *partition.name == name)
     }
 
     /// The set a partition runs in.
     pub fn set_of(&self, partition: &Partition) -> Option<&SharedSet> {
-        let name = &partition.set.as_ref()?.value;
-        self.sets.iter().find(|set| set.name.value == *name)
+        let name = partition.set.as_ref()?;
+        self.sets.iter().find(|set| *set.name == **name)
     }
 
     /// The CPUs a partition may run on.
     pub fn cpus_of(&self, partition: &Partition) -> Cpus {
-        let own = partition.cpus.as_ref().map(|cpus| cpus.value.clone());
-        own.or_else(|| self.set_of(partition).map(|set| set.cpus.value.clone()))
-            .unwrap_or_default()
+        let cpus = partition.cpus.as_ref().or_else(|| Some(&self.set_of(partition)?.cpus));
+        cpus.map(|cpus| cpus.value.clone()).unwrap_or_default()
     }
 
     /// How many vCPUs a partition has.
@@ -312,13 +316,19 @@ impl Manifest {
 
     /// The service VM.
     pub fn service(&self) -> Option<&Partition> {
-        self.partitions
-            .iter()
-            .find(|partition| partition.role.value == Role::Service)
+        self.partitions.iter().find(|partition| partition.is(Role::Service))
     }
 
     /// A partition's window.
     pub fn window_of(&self, partition: &str) -> Option<&Window> {
-        self.windows.iter().find(|window| window.partition.value == partition)
+        self.windows.iter().find(|window| *window.partition == partition)
+    }
+
+    /// Bytes that a window shows.
+    pub fn shown_by(&self, window: &Window) -> u64 {
+        match (window.mode.as_deref(), self.partition(&window.partition)) {
+            (Some(WindowMode::Ram), Some(partition)) => *partition.memory,
+            _ => window.size.map_or(shape::WINDOW_PAGE, |size| size.value),
+        }
     }
 }

@@ -6,7 +6,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::report::{At, Finding, Span};
+use super::report::{At, Finding, Findings, Span};
 use super::shape::{Key, Kind, Shape};
 use super::words;
 
@@ -20,128 +20,124 @@ const MAX_FINDINGS: usize = 500;
 /// Parses a text and checks its form; what could be understood is there in any case.
 pub fn document<'t>(text: &'t str, shape: &'static Shape) -> (DeTable<'t>, Vec<Finding>) {
     let (root, errors) = DeTable::parse_recoverable(text);
-    let syntax = |error: &toml::de::Error| {
+    let mut findings = Findings::default();
+    for error in &errors {
         let span = error.span().unwrap_or(text.len()..text.len()).into();
-        Finding::error("syntax", span, format!("this is not TOML: {}", error.message()))
-    };
-    let mut findings: Vec<Finding> = errors.iter().map(syntax).collect();
-    if findings.is_empty() {
+        findings.error("syntax", span, format!("this is not TOML: {}", error.message()));
+    }
+    if errors.is_empty() {
         table(root.get_ref(), Span::default(), shape, &mut findings);
     }
-    findings.truncate(MAX_FINDINGS);
-    (root.into_inner(), findings)
+    findings.0.truncate(MAX_FINDINGS);
+    (root.into_inner(), findings.0)
 }
 
-fn table(map: &DeTable<'_>, span: Span, shape: &'static Shape, findings: &mut Vec<Finding>) {
+fn table(map: &DeTable<'_>, span: Span, shape: &'static Shape, findings: &mut Findings) {
     for Key { name, need, .. } in shape.0 {
         if let Some(cure) = need.filter(|_| !map.contains_key(*name)) {
-            findings.push(Finding::error("missing-key", span, format!("`{name}` is missing")).cure(cure));
+            let found = findings.error("missing-key", span, format!("`{name}` is missing"));
+            found.cure(cure);
         }
     }
     for (key, value) in map {
         let name = key.get_ref().as_ref();
-        match shape.0.iter().find(|known| known.name == name) {
-            Some(known) => conform(value, key.span().into(), known.kind, findings),
-            None => {
-                let known = || shape.0.iter().map(|key| key.name);
-                let found = Finding::error(
-                    "unknown-key",
-                    key.span().into(),
-                    format!("nothing is called `{name}` here"),
-                );
-                findings.push(
-                    found
-                        .cause(format!("known: {}", listed(known())))
-                        .cure(did_you_mean(name, known())),
-                );
-            }
+        if let Some(known) = shape.0.iter().find(|known| known.name == name) {
+            conform(value, key.span().into(), known.kind, findings);
+            continue;
         }
+        let known = shape.0.iter().map(|key| key.name);
+        findings
+            .error(
+                "unknown-key",
+                key.span().into(),
+                format!("nothing is called `{name}` here"),
+            )
+            .cause(format!("known: {}", listed(known.clone())))
+            .cure(did_you_mean(name, known));
     }
 }
 
-fn conform(value: &Spanned<DeValue<'_>>, name: Span, kind: Kind, findings: &mut Vec<Finding>) {
+fn conform(value: &Spanned<DeValue<'_>>, name: Span, kind: Kind, findings: &mut Findings) {
     let span = Span::from(value.span());
-    let mut wrong =
-        |code, message: String, cause: String| findings.push(Finding::error(code, span, message).cause(cause));
-    match (kind, value.get_ref()) {
-        (Kind::Text, DeValue::String(text)) if !text.is_empty() => {}
-        (Kind::Text, DeValue::String(_)) => wrong("out-of-range", "an empty text says nothing".into(), "empty".into()),
-        (Kind::Bool, DeValue::Boolean(_)) => {}
+    let (code, message, cause) = match (kind, value.get_ref()) {
+        (Kind::Text, DeValue::String(text)) if !text.is_empty() => return,
+        (Kind::Bool, DeValue::Boolean(_)) => return,
+        (Kind::Text, DeValue::String(_)) => ("out-of-range", "an empty text says nothing".to_owned(), "empty".into()),
         (Kind::Integer(least, most), DeValue::Integer(digits)) => {
             let number = i64::from_str_radix(digits.as_str(), digits.radix());
-            if !number.is_ok_and(|number| (least..=most).contains(&number)) {
-                wrong(
-                    "out-of-range",
-                    format!("{digits} is out of range"),
-                    format!("{least} to {most} is possible"),
-                );
+            if number.is_ok_and(|number| (least..=most).contains(&number)) {
+                return;
             }
+            let range = format!("{least} to {most} is possible");
+            ("out-of-range", format!("{digits} is out of range"), range)
         }
         (Kind::Word(words), DeValue::String(word)) => {
             if !words.contains(&word.as_ref()) {
-                let known = || words.iter().copied();
-                let found = Finding::error("unknown-word", span, format!("`{word}` is not possible here"));
-                findings.push(
-                    found
-                        .cause(format!("possible: {}", listed(known())))
-                        .cure(did_you_mean(word, known())),
-                );
+                let known = words.iter().copied();
+                findings
+                    .error("unknown-word", span, format!("`{word}` is not possible here"))
+                    .cause(format!("possible: {}", listed(known.clone())))
+                    .cure(did_you_mean(word, known));
             }
+            return;
         }
         (Kind::Size(least, most, step), DeValue::String(text)) => match words::size(text) {
-            Err(why) => wrong("bad-value", "this is no size".into(), why),
-            Ok(size) if size < least || size > most || !size.is_multiple_of(step) => wrong(
-                "out-of-range",
-                format!("{text} is out of range"),
-                format!(
-                    "{} to {} in steps of {}",
-                    words::sized(least),
-                    words::sized(most),
-                    words::sized(step)
-                ),
-            ),
-            Ok(_) => {}
+            Ok(size) if (least..=most).contains(&size) && size.is_multiple_of(step) => return,
+            Ok(_) => {
+                let [least, most, step] = [least, most, step].map(words::sized);
+                let range = format!("{least} to {most} in steps of {step}");
+                ("out-of-range", format!("{text} is out of range"), range)
+            }
+            Err(why) => ("bad-value", "this is no size".into(), why),
         },
-        (Kind::Cpus, DeValue::String(text)) => check(words::cpus(text), "this is no CPU list", wrong),
-        (Kind::Pci, DeValue::String(text)) => check(words::pci(text), "this is no PCI address", wrong),
-        (Kind::Ports, DeValue::String(text)) => check(words::ports(text), "this is no range of ports", wrong),
-        (Kind::Table(shape), DeValue::Table(map)) => table(map, name, shape, findings),
-        (Kind::Named(shape), DeValue::Table(map)) => named(map, shape, name, findings),
-        (Kind::List(kind), DeValue::Array(items)) => {
-            if let Some(surplus) = items.get(MAX_ENTRIES) {
-                let message = format!("{} entries: there is room for {MAX_ENTRIES}", items.len());
-                findings.push(Finding::error("too-many", surplus.span().into(), message).cause("one too many"));
-            }
-            for item in items.iter().take(MAX_ENTRIES) {
-                conform(item, item.span().into(), *kind, findings);
-            }
-        }
-        (kind, value) => wrong(
+        (Kind::Cpus, DeValue::String(text)) => match words::cpus(text) {
+            Ok(_) => return,
+            Err(why) => ("bad-value", "this is no CPU list".into(), why),
+        },
+        (Kind::Pci, DeValue::String(text)) => match words::pci(text) {
+            Ok(_) => return,
+            Err(why) => ("bad-value", "this is no PCI address".into(), why),
+        },
+        (Kind::Ports, DeValue::String(text)) => match words::ports(text) {
+            Ok(_) => return,
+            Err(why) => ("bad-value", "this is no range of ports".into(), why),
+        },
+        (Kind::Table(shape), DeValue::Table(map)) => return table(map, name, shape, findings),
+        (Kind::Named(shape), DeValue::Table(map)) => return named(map, shape, name, findings),
+        (Kind::List(kind), DeValue::Array(items)) => return list(items, *kind, findings),
+        (kind, value) => (
             "wrong-type",
             format!("expected {}", wanted(kind)),
             format!("this is: {}", value.type_str()),
         ),
+    };
+    findings.error(code, span, message).cause(cause);
+}
+
+fn list(items: &[Spanned<DeValue<'_>>], kind: Kind, findings: &mut Findings) {
+    if let Some(surplus) = items.get(MAX_ENTRIES) {
+        let message = format!("{} entries: there is room for {MAX_ENTRIES}", items.len());
+        findings
+            .error("too-many", surplus.span().into(), message)
+            .cause("one too many");
+    }
+    for item in items.iter().take(MAX_ENTRIES) {
+        conform(item, item.span().into(), kind, findings);
     }
 }
 
-fn check<T>(result: Result<T, String>, message: &str, wrong: impl FnOnce(&'static str, String, String)) {
-    if let Err(why) = result {
-        wrong("bad-value", message.to_owned(), why);
-    }
-}
-
-fn named(map: &DeTable<'_>, shape: &'static Shape, span: Span, findings: &mut Vec<Finding>) {
+fn named(map: &DeTable<'_>, shape: &'static Shape, span: Span, findings: &mut Findings) {
     if map.len() > MAX_ENTRIES {
         let message = format!("{} tables: there is room for {MAX_ENTRIES}", map.len());
-        findings.push(Finding::error("too-many", span, message));
+        findings.error("too-many", span, message);
     }
     for (key, value) in map.iter().take(MAX_ENTRIES) {
         let name: &str = key.get_ref();
         let span = Span::from(key.span());
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
         if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(good) {
-            let why = format!("a name has 1 to {MAX_NAME} letters, digits, `_` and `-`");
-            findings.push(Finding::error("bad-name", span, format!("`{name}` can't be a name")).cause(why));
+            let found = findings.error("bad-name", span, format!("`{name}` can't be a name"));
+            found.cause(format!("a name has 1 to {MAX_NAME} letters, digits, `_` and `-`"));
         }
         conform(value, span, Kind::Table(shape), findings);
     }
@@ -173,28 +169,11 @@ pub fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
 
 /// The closest of the words that would have been right, as a cure; empty when none is close.
 pub fn did_you_mean<'a>(wrong: &str, words: impl Iterator<Item = &'a str>) -> String {
-    let limit = (wrong.chars().count() / 3).max(1);
-    let near = words
-        .map(|word| (distance(wrong, word), word))
-        .filter(|(distance, _)| *distance <= limit)
-        .min();
+    let (limit, wrong) = ((wrong.chars().count() / 3).max(1), wrong.to_lowercase());
+    let distances = words.map(|word| (strsim::levenshtein(&wrong, &word.to_lowercase()), word));
+    let near = distances.filter(|(distance, _)| *distance <= limit).min();
     near.map(|(_, word)| format!("did you mean `{word}`?"))
         .unwrap_or_default()
-}
-
-/// Insertions, deletions and exchanges that make one word of the other. Names are short: `a` is cut.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.to_lowercase().chars().take(2 * MAX_NAME).enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let exchanged = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// A table whose form was checked.

@@ -11,8 +11,10 @@
 //! ```
 
 use std::fmt::{self, Write};
+use std::ops::Deref;
 
 use serde::Serialize;
+use serde_json::json;
 
 /// A place in a text: bytes `start..end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +45,20 @@ impl<T> At<T> {
     /// `value`, found at `span`.
     pub fn new(value: T, span: Span) -> Self {
         Self { value, span }
+    }
+}
+
+impl<T> Deref for At<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for At<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
     }
 }
 
@@ -90,55 +106,59 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// An error of the manifest.
-    pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            of: Of::Manifest,
-            code,
-            message: message.into(),
-            span,
-            cause: String::new(),
-            also: None,
-            cure: String::new(),
-        }
-    }
-
-    /// A warning.
-    pub fn warning(code: &'static str, span: Span, message: impl Into<String>) -> Self {
-        let severity = Severity::Warning;
-        Self {
-            severity,
-            ..Self::error(code, span, message)
-        }
-    }
-
     /// Whose affair it is.
-    #[must_use]
-    pub fn of(mut self, of: Of) -> Self {
+    pub fn of(&mut self, of: Of) -> &mut Self {
         self.of = of;
         self
     }
 
     /// Adds the cause.
-    #[must_use]
-    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+    pub fn cause(&mut self, cause: impl Into<String>) -> &mut Self {
         self.cause = cause.into();
         self
     }
 
     /// Adds another place.
-    #[must_use]
-    pub fn also(mut self, span: Span, what: impl Into<String>) -> Self {
+    pub fn also(&mut self, span: Span, what: impl Into<String>) -> &mut Self {
         self.also = Some((span, what.into()));
         self
     }
 
     /// Adds the cure.
-    #[must_use]
-    pub fn cure(mut self, cure: impl Into<String>) -> Self {
+    pub fn cure(&mut self, cure: impl Into<String>) -> &mut Self {
         self.cure = cure.into();
         self
+    }
+}
+
+/// Findings while they are made: each is told at once, its cause and cure are added to what is given back.
+#[derive(Debug, Default)]
+pub struct Findings(pub Vec<Finding>);
+
+impl Findings {
+    /// An error of the manifest.
+    pub fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Finding {
+        self.add(Severity::Error, code, span, message.into())
+    }
+
+    /// A warning.
+    pub fn warning(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Finding {
+        self.add(Severity::Warning, code, span, message.into())
+    }
+
+    fn add(&mut self, severity: Severity, code: &'static str, span: Span, message: String) -> &mut Finding {
+        let at = self.0.len();
+        self.0.push(Finding {
+            severity,
+            of: Of::Manifest,
+            code,
+            message,
+            span,
+            cause: String::new(),
+            also: None,
+            cure: String::new(),
+        });
+        &mut self.0[at]
     }
 }
 
@@ -256,35 +276,16 @@ impl fmt::Display for Report {
     }
 }
 
-#[derive(Serialize)]
-struct Entry<'a> {
-    severity: Severity,
-    of: Of,
-    code: &'a str,
-    file: &'a str,
-    line: usize,
-    column: usize,
-    message: &'a str,
-    cause: &'a str,
-    cure: &'a str,
-}
-
 /// A list of `{severity, of, code, file, line, column, message, cause, cure}`.
 impl Serialize for Report {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.findings.iter().map(|found| {
             let (line, column, _) = self.position(found.span);
-            Entry {
-                severity: found.severity,
-                of: found.of,
-                code: found.code,
-                file: &self.file,
-                line,
-                column,
-                message: &found.message,
-                cause: &found.cause,
-                cure: &found.cure,
-            }
+            json!({
+                "severity": found.severity, "of": found.of, "code": found.code,
+                "file": self.file, "line": line, "column": column,
+                "message": found.message, "cause": found.cause, "cure": found.cure,
+            })
         }))
     }
 }

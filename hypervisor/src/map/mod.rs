@@ -11,14 +11,10 @@ use crate::manifest::{Manifest, Partition, Window, WindowMode};
 
 /// What a window shows, in words.
 fn shown(manifest: &Manifest, window: &Window) -> String {
-    match window.mode.map(|mode| mode.value) {
-        Some(WindowMode::Ram) => {
-            let memory = manifest
-                .partition(&window.partition.value)
-                .map_or(0, |partition| partition.memory.value);
-            format!("ram, all {}", sized(memory))
-        }
-        Some(mode) => format!("{}, {}", mode.word(), sized(window.pool())),
+    let size = sized(manifest.shown_by(window));
+    match window.mode.as_deref() {
+        Some(WindowMode::Ram) => format!("ram, all {size}"),
+        Some(mode) => format!("{}, {size}", mode.word()),
         None => String::new(),
     }
 }
@@ -29,7 +25,7 @@ fn scheduled(manifest: &Manifest, partition: &Partition) -> String {
     let count = format!("{vcpus} vCPU{}", if vcpus == 1 { "" } else { "s" });
     match &partition.realtime {
         Some(realtime) => {
-            let which: Vec<String> = realtime.vcpus.iter().map(|vcpu| vcpu.value.to_string()).collect();
+            let which: Vec<String> = realtime.vcpus.iter().map(ToString::to_string).collect();
             format!("{count}, FIFO {}: vCPU {}", realtime.priority, which.join(", "))
         }
         None => count,

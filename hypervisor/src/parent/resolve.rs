@@ -146,7 +146,7 @@ impl Maker<'_> {
         let window = self
             .manifest
             .window_of(name)
-            .and_then(|window| Some((window.mode?.value, window.pool())));
+            .and_then(|window| Some((*window.mode?, self.manifest.shown_by(window))));
         let fd = self.want(
             format!("ram-{name}"),
             Source::Memory(format!("ram-{name}"), size, partition.huge_pages),
@@ -307,7 +307,7 @@ impl Maker<'_> {
             WindowMode::Pool => RegionKind::Pool,
             WindowMode::Ram => RegionKind::Ram,
             WindowMode::Bounce => {
-                let (pool, size) = (format!("pool-{name}"), window.pool());
+                let (pool, size) = (format!("pool-{name}"), self.manifest.shown_by(window));
                 let pool = self.want(pool.clone(), Source::Memory(pool, size, false));
                 return Some(WindowLink {
                     pieces: Vec::new(),
@@ -378,9 +378,10 @@ pub fn windows(manifest: &Manifest) -> Vec<(u64, String, u64, bool)> {
         let (Some(mode), Some(partition)) = (window.mode, manifest.partition(name)) else {
             continue;
         };
-        let (memory, size, huge) = match mode.value {
-            WindowMode::Ram => (format!("ram-{name}"), partition.memory.value, partition.huge_pages),
-            WindowMode::Pool | WindowMode::Bounce => (format!("pool-{name}"), window.pool(), false),
+        let size = manifest.shown_by(window);
+        let (memory, huge) = match *mode {
+            WindowMode::Ram => (format!("ram-{name}"), partition.huge_pages),
+            WindowMode::Pool | WindowMode::Bounce => (format!("pool-{name}"), false),
         };
         windows.push((next, memory, size, huge));
         next += size.next_multiple_of(WINDOW_PAGE) + WINDOW_PAGE;
