@@ -139,7 +139,7 @@ impl Probe<'_> {
             .iter()
             .filter_map(|partition| partition.cpus.as_ref());
         let sets = manifest.sets.iter().map(|set| &set.cpus);
-        for given in own.chain(sets).chain([&manifest.host_cpus]) {
+        for given in own.chain(sets).chain([&manifest.host.cpus]) {
             let absent: Cpus = given.difference(&online).copied().collect();
             if !absent.is_empty() {
                 let message = format!("this host has no CPU {}", list(&absent));
@@ -205,9 +205,9 @@ impl Probe<'_> {
     fn priorities(&mut self) {
         let limit = self.host.rtprio();
         for partition in &self.manifest.partitions {
-            let beyond = |realtime: &&Realtime| u64::from(*realtime.helpers) > limit;
+            let beyond = |realtime: &&At<Realtime>| u64::from(realtime.helper_priority()) > limit;
             if let Some(realtime) = partition.realtime.as_ref().filter(beyond) {
-                let message = format!("`{}` wants SCHED_FIFO {}", partition.name, realtime.helpers);
+                let message = format!("`{}` wants SCHED_FIFO {}", partition.name, realtime.helper_priority());
                 self.error(Of::Permission, "rtprio", realtime.span, message)
                     .cause(format!("RLIMIT_RTPRIO is {limit}"))
                     .cure("LimitRTPRIO=99 in the unit, `rtprio 99` in limits.d, or run as root");
@@ -346,7 +346,7 @@ impl Probe<'_> {
     fn interrupts(&mut self, quiet: &At<Cpus>) {
         let Some(service) = self.manifest.service() else { return };
         let mut good = self.manifest.cpus_of(service);
-        good.extend(self.manifest.host_cpus.iter());
+        good.extend(self.manifest.host.cpus.iter());
         let default = self.text("/proc/irq/default_smp_affinity").unwrap_or_default();
         let mask = u128::from_str_radix(&default.replace(',', ""), 16).unwrap_or(0);
         let anywhere = quiet.difference(&good).any(|cpu| *cpu < 128 && mask >> cpu & 1 == 1);

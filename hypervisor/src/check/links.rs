@@ -1,9 +1,8 @@
 //! The ways to audiod: sockets and windows.
 
 use super::meaning::unknown_partition;
-use crate::manifest::shape::WINDOW_PAGE;
 use crate::manifest::words::sized;
-use crate::manifest::{Findings, Manifest, Partition, Role, Sound, Window, WindowMode};
+use crate::manifest::{At, Findings, Manifest, Partition, Role, Sound, WINDOW_PAGE, Window, WindowMode};
 
 /// Longest path of a socket (`sun_path` less its final zero).
 const MAX_SOCKET_PATH: usize = 107;
@@ -46,7 +45,7 @@ pub(super) fn sound(manifest: &Manifest, partition: &Partition, findings: &mut F
 }
 
 /// A sound device has one way to audiod.
-fn way(name: &str, sound: &Sound, window: Option<&Window>, findings: &mut Findings) {
+fn way(name: &str, sound: &At<Sound>, window: Option<&Window>, findings: &mut Findings) {
     match (&sound.socket, window) {
         (Some(socket), Some(window)) => {
             findings
@@ -76,9 +75,9 @@ fn way(name: &str, sound: &Sound, window: Option<&Window>, findings: &mut Findin
     }
 }
 
-fn streams(name: &str, sound: &Sound, findings: &mut Findings) {
+fn streams(name: &str, sound: &At<Sound>, findings: &mut Findings) {
     for stream in &sound.streams {
-        if let Some(rate) = stream.odd_rate {
+        if let Some(rate) = stream.odd_rate() {
             findings
                 .error(
                     "out-of-range",
@@ -88,8 +87,8 @@ fn streams(name: &str, sound: &Sound, findings: &mut Findings) {
                 .cause("a rate must be one of the standard ones")
                 .cure("48000 is what codecs have");
         }
-        if stream.channels.is_empty() {
-            let (least, most) = (stream.channels.start(), stream.channels.end());
+        let (least, most) = (stream.channels_min, stream.most_channels());
+        if least > most {
             let found = findings.error(
                 "out-of-range",
                 stream.span,

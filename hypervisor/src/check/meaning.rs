@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use super::links::{sound, struct_pages, window as check_window};
 use super::owners::owners;
-use crate::manifest::read::{did_you_mean, listed};
-use crate::manifest::shape::WINDOW_PAGE;
+use crate::manifest::form::{did_you_mean, listed};
 use crate::manifest::words::{list, sized};
-use crate::manifest::{At, Finding, Findings, Manifest, Member, Partition, Role, SharedSet};
+use crate::manifest::{At, Finding, Findings, Manifest, Member, Partition, Role, SharedSet, WINDOW_PAGE};
 
 /// Checks a manifest by itself.
 pub fn meaning(manifest: &Manifest) -> Vec<Finding> {
@@ -137,10 +136,10 @@ fn priorities(set: &SharedSet, findings: &mut Findings) {
 }
 
 fn quotas(set: &SharedSet, findings: &mut Findings) {
-    let quotas = set.members.iter().filter_map(|member| member.quota_percent);
+    let mut quotas = set.members.iter().filter_map(|member| member.quota_percent);
     let sum: u32 = quotas.clone().map(|quota| u32::from(*quota)).sum();
     let whole = 100 * u32::try_from(set.cpus.len()).unwrap_or(1).max(1);
-    if let Some(last) = quotas.last().filter(|_| sum > whole) {
+    if let Some(last) = quotas.next_back().filter(|_| sum > whole) {
         findings
             .error(
                 "quota",
@@ -228,7 +227,7 @@ fn realtime(manifest: &Manifest, partition: &Partition, findings: &mut Findings)
     let Some(realtime) = &partition.realtime else {
         return;
     };
-    let (name, priority, helpers) = (&partition.name, realtime.priority, realtime.helpers);
+    let (name, priority, helpers) = (&partition.name, realtime.priority, realtime.helper_priority());
     if partition.is(Role::Guest) {
         findings
             .error(
@@ -251,10 +250,10 @@ fn realtime(manifest: &Manifest, partition: &Partition, findings: &mut Findings)
             found.cure("write it once");
         }
     }
-    if *helpers <= priority {
+    if let Some(given) = realtime.helpers.filter(|_| helpers <= priority) {
         let message = format!("the helpers of `{name}` have priority {helpers}, its vCPUs {priority}");
         findings
-            .error("helper-priority", helpers.span, message)
+            .error("helper-priority", given.span, message)
             .cause("a vCPU that spins would keep its own interrupts away")
             .cure(format!("`helpers = {}`, or leave it out", u16::from(priority) + 1));
     }

@@ -10,9 +10,11 @@
 //!    = help: give each its own CPU, or make a set: `[sets.NAME]`
 //! ```
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::ops::Deref;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::json;
 
@@ -59,6 +61,16 @@ impl<T> Deref for At<T> {
 impl<T: fmt::Display> fmt::Display for At<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.value.fmt(f)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(all: &mut SchemaGenerator) -> Schema {
+        T::json_schema(all)
     }
 }
 

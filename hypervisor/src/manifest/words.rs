@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::RangeInclusive;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+
+use super::At;
 
 /// Most CPUs a host can have here.
 pub const MAX_CPUS: u32 = 1024;
@@ -126,11 +130,11 @@ pub fn pci(text: &str) -> Result<Pci, String> {
     read().ok_or_else(|| format!("`{text}` is no PCI address; write it in full, as `0000:00:1f.3`"))
 }
 
-/// Reads I/O ports: `0x70` or `0x70-0x77`.
+/// Reads I/O ports: `0x70` or `0x70-0x77`; the first and the last.
 ///
 /// # Errors
 /// Why they are none.
-pub fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+pub fn ports(text: &str) -> Result<(u16, u16), String> {
     let port = |word: &str| {
         let hex = word.strip_prefix("0x")?;
         let plain = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -138,11 +142,49 @@ pub fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match (port(first), port(last)) {
-        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        (Some(first), Some(last)) if first <= last => Ok((first, last)),
         _ => Err(format!(
             "`{text}` is no range of I/O ports; write it as `0x70` or `0x70-0x77`"
         )),
     }
+}
+
+/// A value that is written as a text.
+pub(super) trait Word: Sized {
+    /// What the text says; why it says nothing.
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+macro_rules! read_by {
+    ($($value:ty: $read:ident),*) => {
+        $(impl Word for $value {
+            fn read(text: &str) -> Result<Self, String> {
+                $read(text)
+            }
+        })*
+    };
+}
+
+read_by!(Cpus: cpus, u64: size, Pci: pci, (u16, u16): ports);
+
+fn read<T: Word, E: Error>(text: &At<String>) -> Result<At<T>, E> {
+    let value = T::read(text).map_err(E::custom)?;
+    Ok(At::new(value, text.span))
+}
+
+/// Reads a key's value.
+pub(super) fn word<'de, D: Deserializer<'de>, T: Word>(from: D) -> Result<At<T>, D::Error> {
+    read(&At::deserialize(from)?)
+}
+
+/// Reads the value of a key that may be left out.
+pub(super) fn some_word<'de, D: Deserializer<'de>, T: Word>(from: D) -> Result<Option<At<T>>, D::Error> {
+    word(from).map(Some)
+}
+
+/// Reads a list of values.
+pub(super) fn words<'de, D: Deserializer<'de>, T: Word>(from: D) -> Result<Vec<At<T>>, D::Error> {
+    Vec::deserialize(from)?.iter().map(read).collect()
 }
 
 #[cfg(test)]
@@ -187,7 +229,10 @@ mod tests {
         ] {
             assert!(pci(wrong).is_err(), "{wrong}");
         }
-        assert_eq!((ports("0x70-0x77"), ports("0xe9")), (Ok(0x70..=0x77), Ok(0xe9..=0xe9)));
+        assert_eq!(
+            (ports("0x70-0x77"), ports("0xe9")),
+            (Ok((0x70, 0x77)), Ok((0xe9, 0xe9)))
+        );
         for wrong in ["70", "0x77-0x70", "0x10000", "", "0x1-"] {
             assert!(ports(wrong).is_err(), "{wrong}");
         }

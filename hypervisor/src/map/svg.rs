@@ -115,7 +115,7 @@ fn partition_box(manifest: &Manifest, partition: &Partition, x: usize, out: &mut
 
 fn host(manifest: &Manifest, width: usize, out: &mut String) {
     let y = TOP + HEIGHT + BELOW;
-    let cpus = match list(&manifest.host_cpus.value) {
+    let cpus = match list(&manifest.host.cpus) {
         none if none.is_empty() => "host".to_owned(),
         cpus => format!("host: its own threads on CPU {cpus}"),
     };

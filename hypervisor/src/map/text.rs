@@ -11,7 +11,7 @@ use crate::manifest::words::{list, sized};
 pub fn text(manifest: &Manifest) -> String {
     let mut out = format!("{}\n", manifest.name.value);
     let mut cpus: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-    for cpu in &manifest.host_cpus.value {
+    for cpu in manifest.host.cpus.iter() {
         cpus.entry(*cpu).or_default().push("host".into());
     }
     for set in &manifest.sets {
@@ -71,7 +71,7 @@ pub fn text(manifest: &Manifest) -> String {
                 shown(manifest, window),
                 service.name.value,
                 window.port.value,
-                window.hold_ms
+                window.hold_ms()
             );
         }
     }

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::shape::WINDOW_PAGE;
-use crate::manifest::{Console, Manifest, Partition, Role, Sound, WindowMode};
+use crate::manifest::{Console, Direction, Manifest, Partition, Role, Sound, WINDOW_PAGE, Window, WindowMode};
 use crate::plan::{
     self, Boot, Declared, DeclaredStream, Device, Plan, PortRange, Region, RegionKind, Thread, Transport,
 };
@@ -136,7 +135,11 @@ impl Maker<'_> {
     fn service(&self) -> Thread {
         Thread {
             cpus: self.cpus(),
-            fifo: self.partition.realtime.as_ref().map(|realtime| realtime.helpers.value),
+            fifo: self
+                .partition
+                .realtime
+                .as_ref()
+                .map(|realtime| realtime.helper_priority()),
         }
     }
 
@@ -333,18 +336,18 @@ impl Maker<'_> {
         let window = self.manifest.window_of(&self.partition.name.value);
         let mode = window.and_then(|window| window.mode).map(|mode| mode.value);
         let streams = sound.streams.iter().map(|stream| DeclaredStream {
-            input: stream.capture,
-            formats: stream.formats,
-            rates: stream.rates,
-            channels_min: *stream.channels.start(),
-            channels_max: *stream.channels.end(),
+            input: stream.direction == Direction::Capture,
+            formats: stream.format_bits(),
+            rates: stream.rate_bits(),
+            channels_min: stream.channels_min,
+            channels_max: stream.most_channels(),
         });
         Device::Snd {
             name: SOUND.into(),
             transport: Transport::Pci,
             link: None,
             queue_size: sound.queue_size.value,
-            hold_ms: window.map_or(2000, |window| window.hold_ms),
+            hold_ms: window.map_or(2000, Window::hold_ms),
             declared: Declared {
                 jacks: 0,
                 chmaps: 0,

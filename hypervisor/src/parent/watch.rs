@@ -179,7 +179,7 @@ impl Parent {
         let partition = &self.manifest.partitions[index];
         let name = &partition.name.value;
         self.vms[index].due = None;
-        let user = self.manifest.user_prefix.as_ref();
+        let user = self.manifest.host.user_prefix.as_ref();
         let user = user.map(|prefix| format!("{}-{name}", prefix.value));
         self.made.clear(name)?;
         let resolved = resolve(&self.manifest, partition);
