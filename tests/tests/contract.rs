@@ -76,6 +76,12 @@ fn found(tap: &str) -> Verdicts {
     tap.lines().map(str::trim_end).filter_map(line).collect()
 }
 
+/// Whether this machine's processor has an invariant time-stamp counter to give to its VMs.
+fn clock_is_invariant() -> bool {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    text.split_whitespace().any(|flag| flag == "nonstop_tsc")
+}
+
 fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -118,7 +124,12 @@ fn our_hypervisor_keeps_each_clause_as_documented() {
     command.args(["--no-host-check", "--run-dir"]).arg(folder.join("run"));
     let tap = run(&mut command);
 
-    assert_eq!(found(&tap), documented(3), "{tap}");
+    let mut kept = documented(3);
+    if !clock_is_invariant() {
+        // The processor's, not the hypervisor's: the emulated board's has none, and the guest finds that.
+        kept.insert("T1".to_owned(), "not ok".to_owned());
+    }
+    assert_eq!(found(&tap), kept, "{tap}");
     assert!(documented(3).values().all(|verdict| verdict != "not ok"));
 }
 

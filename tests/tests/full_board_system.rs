@@ -6,5 +6,5 @@ use std::time::Duration;
 
 #[test]
 fn the_whole_system_plays_a_minute_bit_for_bit_without_an_xrun() {
-    board_common::three_play("long", 60, Duration::from_secs(1150));
+    board_common::three_play("long", 1, 60, Duration::from_secs(1150));
 }

@@ -49,7 +49,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     if has_nextest() && !options.plain {
         steps.push(("tests", nextest(&tests, options.full, on_board)));
     } else {
-        steps.extend(plain(&tests, options.full));
+        steps.extend(plain(&tests, options.full, on_board));
     }
     let count = steps.len();
     for (n, (name, arguments)) in steps.iter().enumerate() {
@@ -116,11 +116,12 @@ fn nextest(tests: &[Binary], full: bool, on_board: bool) -> Vec<String> {
 }
 
 /// `cargo test` twice: all that needs no clock, then what does, one at a time.
-fn plain(tests: &[Binary], full: bool) -> Vec<(&'static str, Vec<String>)> {
+fn plain(tests: &[Binary], full: bool, on_board: bool) -> Vec<(&'static str, Vec<String>)> {
     let chosen = |clocked: bool| {
         tests
             .iter()
             .filter(move |test| (test.package == CLOCKED) == clocked && (full || !test.name.starts_with(FULL)))
+            .filter(move |test| !(on_board && elsewhere(test)))
             .flat_map(|test| ["--test".to_owned(), test.name.clone()])
     };
     let mut free = words("test --workspace --no-fail-fast --quiet --lib --bins");
@@ -129,7 +130,22 @@ fn plain(tests: &[Binary], full: bool) -> Vec<(&'static str, Vec<String>)> {
     clocked.push(CLOCKED.to_owned());
     clocked.extend(chosen(true));
     clocked.extend(words("-- --test-threads=1"));
+    if on_board {
+        for test in crate::kvm::BESIDE_DAEMON.iter().filter_map(|(_, test)| *test) {
+            clocked.extend(["--skip".to_owned(), test.to_owned()]);
+        }
+    }
     vec![("tests", free), ("tests held to a clock", clocked)]
+}
+
+/// Whether all of a binary's tests run on the board.
+fn elsewhere(test: &Binary) -> bool {
+    let whole = |(name, one): &(&str, Option<&str>)| one.is_none() && *name == test.name;
+    match test.package.as_str() {
+        "hypervisor" => crate::kvm::BINARIES.contains(&test.name.as_str()),
+        CLOCKED => crate::kvm::BESIDE_DAEMON.iter().any(whole),
+        _ => false,
+    }
 }
 
 fn step(name: &str, arguments: &[String]) -> anyhow::Result<()> {
@@ -166,8 +182,8 @@ mod tests {
 
         assert!(nextest(&tests, false, false).contains(&"not (binary(/^full_/))".to_owned()));
         assert_eq!(nextest(&tests, true, false).join(" "), "nextest run --workspace");
-        assert!(!plain(&tests, false)[1].1.contains(&"full_cycles".to_owned()));
-        assert!(plain(&tests, true)[1].1.contains(&"full_cycles".to_owned()));
+        assert!(!plain(&tests, false, false)[1].1.contains(&"full_cycles".to_owned()));
+        assert!(plain(&tests, true, false)[1].1.contains(&"full_cycles".to_owned()));
     }
 
     #[test]
@@ -179,10 +195,32 @@ mod tests {
     }
 
     #[test]
+    fn what_needs_kvm_is_left_to_the_board_where_there_is_none() {
+        let tests = [
+            binary("hypervisor", "vm"),
+            binary(CLOCKED, "vm_sound"),
+            binary(CLOCKED, "contract"),
+        ];
+
+        let [free, clocked] = &plain(&tests, false, true)[..] else {
+            panic!("two steps")
+        };
+
+        assert!(free.1.join(" ").ends_with("--lib --bins"));
+        let ours = "--skip our_hypervisor_keeps_each_clause_as_documented";
+        assert!(
+            clocked
+                .1
+                .join(" ")
+                .ends_with(&format!("--test contract -- --test-threads=1 {ours}"))
+        );
+    }
+
+    #[test]
     fn every_binary_runs_once_without_nextest() {
         let tests = [binary("mix", "formats"), binary(CLOCKED, "mutants")];
 
-        let [free, clocked] = &plain(&tests, false)[..] else {
+        let [free, clocked] = &plain(&tests, false, false)[..] else {
             panic!("two steps")
         };
 

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `chime` | plays a tone exactly and says what came of it |
 //! | `contract` | tests the partition contract from inside and prints TAP |
+//! | `victim` | fills its memory and its pool with canaries, and looks what became of them |
+//! | `intruder` | in the service VM's place: reads and writes all it can name, and misuses the codec's DMA |
 //!
 //! No allocation, one static pool for all that the device sees, every wait bounded. Boots under Carillon's hypervisor, QEMU (q35)
 //! and other VMMs that know the PVH note.
@@ -11,12 +13,16 @@
 
 pub mod apic;
 pub mod boot;
+pub mod canary;
+pub mod hda;
 pub mod options;
 pub mod pci;
 pub mod pool;
 pub mod port;
 pub mod queue;
 pub mod sound;
+pub mod space;
+pub mod spread;
 pub mod tone;
 pub mod transport;
 

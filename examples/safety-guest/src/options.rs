@@ -1,6 +1,6 @@
 //! The command line: `name=value` words; what isn't known is passed over, numbers may be `0x…`.
 
-use crate::sound::Take;
+use crate::sound::{MOST_PERIODS, Take};
 use crate::tone::Tone;
 
 /// Longest command line read.
@@ -12,6 +12,8 @@ pub struct Options {
     pub take: Take,
     /// The hypervisor's pool.
     pub pool: Option<u64>,
+    /// Bytes of RAM.
+    pub ram: Option<u64>,
     /// Register block of a virtio-mmio sound device.
     pub mmio: Option<u64>,
     /// Milliseconds before it plays.
@@ -30,6 +32,7 @@ impl Options {
                 tone: Tone { headroom: 0 },
             },
             pool: None,
+            ram: None,
             mmio: None,
             delay: 0,
         };
@@ -61,11 +64,12 @@ impl Options {
         match name {
             "frames" => self.take.frames = small.min(u32::MAX / 2),
             "period" => self.take.period = small.clamp(16, 4096),
-            "periods" => self.take.periods = small.clamp(2, 16) as u16,
+            "periods" => self.take.periods = small.clamp(2, MOST_PERIODS as u32) as u16,
             "tail" => self.take.tail = small.min(1000),
             "headroom" => self.take.tone.headroom = small.min(8),
             "delay" => self.delay = small.min(60_000),
             "pool" => self.pool = Some(value),
+            "ram" => self.ram = Some(value),
             "mmio" => self.mmio = Some(value),
             _ => {}
         }

@@ -52,6 +52,28 @@ impl Function {
             .find(|it| it.read(0) == SOUND << 16 | VIRTIO)
     }
 
+    /// All functions 0 of bus 0.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..32).map(|slot| Self(slot << 3)).filter(|it| it.read(0) != u32::MAX)
+    }
+
+    /// The first HD audio controller (class 04.03).
+    pub fn codec() -> Option<Self> {
+        Self::all().find(|it| it.read(8) >> 16 == 0x0403)
+    }
+
+    /// Takes its memory, ports and bus mastering away.
+    pub fn disable(self) {
+        self.write(4, self.read(4) & 0xffff & !7);
+    }
+
+    /// Gives it memory and bus mastering; the address of a BAR.
+    pub fn enable(self, bar: u8) -> u64 {
+        let address = self.bar(bar);
+        self.write(4, self.read(4) & 0xffff | 6);
+        address
+    }
+
     /// Address of a memory BAR; moved where it is mapped, if need be.
     fn bar(self, index: u8) -> u64 {
         let offset = 0x10 + 4 * index;

@@ -8,6 +8,7 @@
 use crate::apic;
 use crate::pool::{Part, Pool};
 use crate::queue::Queue;
+use crate::spread::{Spread, Two};
 use crate::tone::Tone;
 use crate::transport::Transport;
 
@@ -39,6 +40,8 @@ const CHAIN: u16 = 3;
 const IO_ERR: u32 = 0x8003;
 /// How often a request is repeated, one or two ticks apart.
 const AWAY_TICKS: u32 = 300;
+/// Most messages in the ring.
+pub const MOST_PERIODS: usize = 16;
 /// For an answer or a period; a device that takes longer is broken.
 const LIMIT_MS: u32 = 10_000;
 
@@ -70,6 +73,10 @@ pub struct Played {
     pub interrupts: u32,
     /// Least and most `latency_bytes`.
     pub latency: (u32, u32),
+    /// Of all `latency_bytes`.
+    pub told: Spread,
+    /// Ticks of the TSC from a message's offer to its return.
+    pub back: Spread,
 }
 
 /// The device.
@@ -219,6 +226,7 @@ impl Sound {
         };
         let (kicks, bells) = (self.tx.kicks, apic::bells());
         let halting = self.transport.interrupts();
+        let mut samples = Two::new().ok_or("two takes at once")?;
         while played.messages + played.errors < all {
             apic::wait(LIMIT_MS, halting, || self.tx.ready()).map_err(|_| "a period did not come back")?;
             while let Some(head) = self.tx.take() {
@@ -231,6 +239,7 @@ impl Sound {
                     OK => played.messages += 1,
                     _ => played.errors += 1,
                 }
+                samples.add([latency, ring.age(slot)]);
                 played.latency = (played.latency.0.min(latency), played.latency.1.max(latency));
                 if ring.filled < all {
                     ring.fill(slot, take, &mut self.tx);
@@ -240,8 +249,14 @@ impl Sound {
         }
         played.kicks = self.tx.kicks - kicks;
         played.interrupts = apic::bells() - bells;
+        [played.told, played.back] = samples.spreads();
         Ok(played)
     }
+}
+
+fn ticks() -> u64 {
+    // SAFETY: an instruction that every 64-bit processor has.
+    unsafe { core::arch::x86_64::_rdtsc() }
 }
 
 /// The messages of a stream; message n is at the same place throughout.
@@ -251,6 +266,8 @@ struct Ring {
     status: Part,
     /// Messages filled so far.
     filled: u32,
+    /// TSC when each was offered.
+    offered: [u64; MOST_PERIODS],
 }
 
 impl Ring {
@@ -263,6 +280,7 @@ impl Ring {
             data: pool.take(periods * u64::from(take.period * FRAME))?,
             status: pool.take(8 * periods)?,
             filled: 0,
+            offered: [0; MOST_PERIODS],
         })
     }
 
@@ -277,12 +295,19 @@ impl Ring {
         }
         self.status.set(8 * place, 0_u32);
         self.filled += 1;
+        self.offered[usize::from(slot) % MOST_PERIODS] = ticks();
         let pieces = [
             (self.header.address(), 4, false),
             (self.data.address() + data, bytes, false),
             (self.status.address() + 8 * place, 8, true),
         ];
         tx.add(slot * CHAIN, &pieces);
+    }
+
+    /// Ticks since a message was offered.
+    fn age(&self, slot: u16) -> u32 {
+        let age = ticks().wrapping_sub(self.offered[usize::from(slot) % MOST_PERIODS]);
+        age.min(u64::from(u32::MAX)) as u32
     }
 
     /// Status and latency of a message that came back.

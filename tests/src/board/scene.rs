@@ -50,6 +50,8 @@ pub struct Scene {
     /// The board's script, of [`System`]; the service VM is then started again whenever it ends. Without one the board waits for
     /// the hypervisor, which ends with its VMs.
     pub script: Option<String>,
+    /// Shell that runs on the board meanwhile, where there is no script; what it says comes on the board's console at the end.
+    pub beside: String,
 }
 
 /// The service VM's hook. It says nothing while anybody plays: a line on a serial console is thousands of exits.
@@ -128,7 +130,7 @@ kernel = "images/chime"
 restart = { policy = "never" }
 sound.streams = [{ direction = "playback", formats = ["s16"], rates = [48000] }]
 "#;
-const WAIT: &str = "wait \"$hypervisor\"";
+const WAIT: &str = "wait \"$hypervisor\"\nstatus=$?\nwait \"$beside\"\ncat /run/beside\n(exit \"$status\")";
 /// Where the hypervisor puts a pool.
 const POOL: u64 = 0xb000_0000;
 /// In front of what a stock guest does. The periods of its ring are 10 ms long.
@@ -177,7 +179,10 @@ impl Scene {
             images,
             hypervisor: program("hypervisor")?,
             consoles: [String::from("audio")].into_iter().chain(names).collect(),
-            script: self.script.clone().unwrap_or_else(|| WAIT.to_owned()),
+            script: self.script.clone().unwrap_or_else(|| {
+                let beside = &self.beside;
+                format!("(\n{beside}\n:\n) > /run/beside 2>&1 &\nbeside=$!\n{WAIT}")
+            }),
             codec: true,
             options: String::new(),
         })

@@ -10,6 +10,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use system_tests::board::Clock;
 use system_tests::board::scene::{self, Mode, Player, Scene};
 use system_tests::coded;
 use system_tests::nested;
@@ -130,6 +131,7 @@ fn scene(outages: u32, kills: u32) -> Scene {
             ("rc".to_owned(), RC.replace("@KILLS@", &kills.to_string()).into_bytes()),
         ],
         script: Some(SCRIPT.replace("@OUTAGES@", &outages.to_string())),
+        beside: String::new(),
     }
 }
 
@@ -152,10 +154,11 @@ fn figure(line: &str, word: &str) -> u32 {
 
 /// So many ends of the service VM, before each and after the last so many of audiod: guests go on, and each of their takes that
 /// was played to its end is in the codec's file bit for bit.
-pub fn are_survived(name: &str, outages: u32, kills: u32, limit: Duration) {
-    let board = scene(outages, kills)
+pub fn are_survived(name: &str, seed: u32, outages: u32, kills: u32, limit: Duration) {
+    let mut board = scene(outages, kills)
         .board(name, &nested::kernel().unwrap(), folder(name))
         .unwrap();
+    board.clock = Clock::Virtual { seed };
     let (own, audio) = (board.log("board"), board.log("audio"));
     let guests = NAMES.map(|(name, _)| board.log(name));
 

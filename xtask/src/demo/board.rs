@@ -95,6 +95,7 @@ fn board(folder: &Path, system: System, content: [&[f32]; 2]) -> anyhow::Result<
         players: players.map(player).collect(),
         configuration,
         script: None,
+        beside: String::new(),
     };
     scene.board("demo", &nested::kernel()?, folder.join("board"))
 }

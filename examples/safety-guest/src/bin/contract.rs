@@ -242,6 +242,7 @@ fn stream(tap: &mut Tap, device: &mut Sound, take: Take) {
         kicks,
         interrupts,
         latency,
+        ..
     } = match played {
         Ok(played) => played,
         Err(reason) => {
