@@ -134,8 +134,12 @@ impl ShortRing {
             let witness = Witness::with_diary(Priority::Engine, slack);
             let played = self.play(seconds);
             let (diary, played) = (witness.diary(), played?);
-            let ours = played.ours(&diary);
             good = diary.on_time(played.span.0, played.span.1, Duration::from_millis(10));
+            // A witness that looks eight times a millisecond can't explain each gap on a machine that mostly stands still.
+            if good < 0.5 {
+                continue;
+            }
+            let ours = played.ours(&diary);
             if !ours.is_empty() {
                 let when = |gap: &Gap| (gap.span.0 - played.span.0, gap.silence);
                 let ours: Vec<_> = ours.iter().map(when).collect();
@@ -146,12 +150,10 @@ impl ShortRing {
                     &ours[..ours.len().min(SHOWN)]
                 );
             }
-            if good >= 0.5 {
-                let (all, share) = (played.gaps.len(), 100.0 * good);
-                return Ok(format!(
-                    "{seconds} s: no gap of ours; {all} at a late witness, which was on time in {share:.1} % of the windows"
-                ));
-            }
+            let (all, share) = (played.gaps.len(), 100.0 * good);
+            return Ok(format!(
+                "{seconds} s: no gap of ours; {all} at a late witness, which was on time in {share:.1} % of the windows"
+            ));
         }
         bail!(
             "machine too busy {ATTEMPTS} times: the witness was on time in {:.1} % of the windows only",

@@ -420,6 +420,6 @@ fn events_due(stream: &crate::block::StreamBlock) -> Option<u64> {
     if asked & crate::wire::pcm_feature::EVT_SHMEM_PERIODS != 0 {
         Some(5)
     } else {
-        (asked & crate::wire::pcm_feature::EVT_XRUNS != 0).then_some(50)
+        (asked & crate::wire::pcm_feature::EVT_XRUNS != 0).then_some(100)
     }
 }

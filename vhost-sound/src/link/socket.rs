@@ -73,9 +73,13 @@ impl Socket {
         let mut from = 0;
         while from < into.len() {
             // A look ends at bytes with descriptors; the next begins behind them.
-            self.peek_from(from as libc::c_int)?;
+            if from > 0 {
+                self.peek_from(from as libc::c_int)?;
+            }
             let got = self.look(&mut into[from..], fds.as_deref_mut());
-            self.peek_from(-1)?;
+            if from > 0 {
+                self.peek_from(-1)?;
+            }
             match got {
                 Ok(0) => break,
                 Ok(got) => from += got,
