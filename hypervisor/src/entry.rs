@@ -10,7 +10,7 @@ use crate::parent::door::{self, Facts};
 use crate::parent::resolve::{SOUND, WindowLink};
 use crate::parent::socket::wait;
 use crate::parent::start::{Hand, START_FD};
-use crate::plan::{Device, Fds, Plan, Thread};
+use crate::plan::{self, Device, Fds, Plan, Thread};
 use crate::sandbox;
 use crate::vm::{self, control::Channel};
 use crate::window::Relay;
@@ -35,10 +35,10 @@ fn take() -> Result<Handed, String> {
     }
     // SAFETY: the parent put it there before exec; nobody else has it. A wrong one is refused by the first read.
     let start = unsafe { OwnedFd::from_raw_fd(START_FD) };
-    let packets = Channel::from(start.try_clone().map_err(|error| format!("fd {START_FD}: {error}"))?);
+    let packets = Channel::from(start);
     let (mut fds, mut keeps, mut door) = (Fds::default(), BTreeMap::new(), None);
     loop {
-        wait(&[start.as_fd()], Some(PATIENCE_MS)).map_err(|error| error.to_string())?;
+        wait(&[packets.as_fd()], Some(PATIENCE_MS)).map_err(|error| error.to_string())?;
         let packet = packets
             .receive::<Hand>()
             .map_err(|error| format!("the parent's packets: {error}"))?;
@@ -96,7 +96,8 @@ fn run(handed: Handed) -> ExitCode {
         keeps,
         door,
     } = handed;
-    let sound = |device: &Device| matches!(device, Device::Snd { link: None, .. }).then(|| SOUND.to_owned());
+    let sound =
+        |device: &Device| matches!(device, Device::Snd(plan::Sound { link: None, .. })).then(|| SOUND.to_owned());
     let wanting: BTreeSet<String> = plan.devices.iter().filter_map(sound).collect();
     sandbox::raise_limits();
     let relay = link

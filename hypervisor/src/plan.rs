@@ -139,27 +139,7 @@ pub struct Console {
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Device {
     /// virtio-sound, made by a vhost-user back end.
-    Snd {
-        /// Name in messages to and from the parent.
-        name: String,
-        /// How the driver reaches it.
-        #[serde(default)]
-        transport: Transport,
-        /// The connected socket, if the back end is there already; later ones come by [`Request::Link`].
-        ///
-        /// [`Request::Link`]: crate::vm::control::Request::Link
-        #[serde(default)]
-        link: Option<String>,
-        /// Largest queue size offered, a power of two, at most 1024.
-        #[serde(default = "default_queue_size")]
-        queue_size: u16,
-        /// How long the guest is held at DRIVER_OK for the back end, in milliseconds.
-        #[serde(default = "default_hold_ms")]
-        hold_ms: u64,
-        /// What the stand-in answers while the back end is away.
-        #[serde(default)]
-        declared: Declared,
-    },
+    Snd(Sound),
     /// Entropy of the host's `getrandom`.
     Rng {
         /// How the driver reaches it.
@@ -208,6 +188,31 @@ pub enum Device {
     Pvpanic,
     /// The watchdog of bare-metal partitions (port 0x510): the guest writes milliseconds until the VM is given up.
     Watchdog,
+}
+
+/// A sound device.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sound {
+    /// Name in messages to and from the parent.
+    pub name: String,
+    /// How the driver reaches it.
+    #[serde(default)]
+    pub transport: Transport,
+    /// The connected socket, if the back end is there already; later ones come by [`Request::Link`].
+    ///
+    /// [`Request::Link`]: crate::vm::control::Request::Link
+    #[serde(default)]
+    pub link: Option<String>,
+    /// Largest queue size offered, a power of two, at most 1024.
+    #[serde(default = "default_queue_size")]
+    pub queue_size: u16,
+    /// How long the guest is held at DRIVER_OK for the back end, in milliseconds.
+    #[serde(default = "default_hold_ms")]
+    pub hold_ms: u64,
+    /// What the stand-in answers while the back end is away.
+    #[serde(default)]
+    pub declared: Declared,
 }
 
 /// A word of a doorbell.
@@ -323,16 +328,13 @@ mod tests {
         let plan: Plan = serde_json::from_str(text).unwrap();
 
         assert_eq!(plan.memory[0].locked, Locked::Now);
-        let Device::Snd {
-            queue_size,
-            hold_ms,
-            transport,
-            ..
-        } = &plan.devices[0]
-        else {
+        let Device::Snd(sound) = &plan.devices[0] else {
             panic!("not a sound device")
         };
-        assert_eq!((*queue_size, *hold_ms, *transport), (64, 2000, Transport::Pci));
+        assert_eq!(
+            (sound.queue_size, sound.hold_ms, sound.transport),
+            (64, 2000, Transport::Pci)
+        );
         let again: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
         assert_eq!(again, plan);
     }

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
 
+use nix::sys::prctl;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::unistd::{Uid, User, initgroups, setgid, setuid};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
@@ -103,33 +106,14 @@ pub fn program() -> io::Result<BpfProgram> {
 /// # Errors
 /// What the kernel says.
 pub fn lock(program: &BpfProgram) -> io::Result<()> {
-    no_new_privileges()?;
+    prctl::set_no_new_privs()?;
     seccompiler::apply_filter_all_threads(program).map_err(io::Error::other)
-}
-
-/// No new privileges by any exec.
-///
-/// # Errors
-/// What `prctl` says.
-pub fn no_new_privileges() -> io::Result<()> {
-    // SAFETY: no pointers.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }
 
 /// Raises what a VM needs and its own user may not have: locked memory, SCHED_FIFO. Refusals show when it is used.
 pub fn raise_limits() {
-    for (resource, want) in [(libc::RLIMIT_RTPRIO, 99), (libc::RLIMIT_MEMLOCK, libc::RLIM_INFINITY)] {
-        let limit = libc::rlimit {
-            rlim_cur: want,
-            rlim_max: want,
-        };
-        // SAFETY: `limit` is valid for the call.
-        unsafe { libc::setrlimit(resource, &limit) };
-    }
+    let _ = setrlimit(Resource::RLIMIT_RTPRIO, 99, 99);
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
 }
 
 /// Becomes `name` for good. Does nothing when not root.
@@ -137,20 +121,12 @@ pub fn raise_limits() {
 /// # Errors
 /// `NotFound` when there is no such user; what the change says.
 pub fn become_user(name: &str) -> io::Result<()> {
-    // SAFETY: always succeeds.
-    if unsafe { libc::geteuid() } != 0 {
+    if !Uid::effective().is_root() {
         return Ok(());
     }
-    let name = CString::new(name).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: `name` is a valid C string; the result is read before any other getpw call; the order (groups, gid, uid)
-    // keeps each change permitted.
-    let done = unsafe {
-        let entry = libc::getpwnam(name.as_ptr());
-        if entry.is_null() {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let (uid, gid) = ((*entry).pw_uid, (*entry).pw_gid);
-        libc::initgroups(name.as_ptr(), gid) == 0 && libc::setgid(gid) == 0 && libc::setuid(uid) == 0
-    };
-    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let user = User::from_name(name)?.ok_or(io::ErrorKind::NotFound)?;
+    // In this order each change is still permitted.
+    initgroups(&CString::new(name)?, user.gid)?;
+    setgid(user.gid)?;
+    Ok(setuid(user.uid)?)
 }

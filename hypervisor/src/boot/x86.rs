@@ -3,8 +3,9 @@
 use linux_loader::bootparam::boot_params;
 use linux_loader::loader::KernelLoader;
 use linux_loader::loader::bzimage::BzImage;
+use linux_loader::loader::elf::start_info::{hvm_memmap_table_entry, hvm_modlist_entry, hvm_start_info};
 use linux_loader::loader::elf::{Elf, PvhBootCapability};
-use vm_memory::{Address, GuestAddress};
+use vm_memory::{Address, ByteValued, GuestAddress};
 
 use super::{Images, magic, place_initrd, write};
 use crate::arch::Entry;
@@ -20,6 +21,7 @@ const E820_RESERVED: u32 = 2;
 /// Linux gives it to the driver that asks: `dax_hmem`.
 const E820_SOFT_RESERVED: u32 = 0xefff_ffff;
 const E820_MAX: usize = 128;
+const START_MAGIC: u32 = 0x336e_c578;
 
 /// One range of the memory map both protocols hand over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,41 +51,18 @@ pub(crate) fn load(memory: &Memory, images: Images, rsdp: u64) -> Result<Entry, 
 
 fn memory_map(regions: &[Region]) -> Result<Vec<Range>, Fault> {
     let mut map = Vec::new();
+    let mut add = |at, size, kind| map.push(Range { at, size, kind });
     for region in regions {
         let (at, size) = (region.guest_address, region.size);
         match region.kind {
             RegionKind::Ram if at == 0 && size > KERNEL => {
-                map.push(Range {
-                    at: 0,
-                    size: CONVENTIONAL_END,
-                    kind: E820_RAM,
-                });
-                map.push(Range {
-                    at: TABLES,
-                    size: TABLES_SIZE,
-                    kind: E820_RESERVED,
-                });
-                map.push(Range {
-                    at: KERNEL,
-                    size: size - KERNEL,
-                    kind: E820_RAM,
-                });
+                add(0, CONVENTIONAL_END, E820_RAM);
+                add(TABLES, TABLES_SIZE, E820_RESERVED);
+                add(KERNEL, size - KERNEL, E820_RAM);
             }
-            RegionKind::Ram => map.push(Range {
-                at,
-                size,
-                kind: E820_RAM,
-            }),
-            RegionKind::Pool => map.push(Range {
-                at,
-                size,
-                kind: E820_RESERVED,
-            }),
-            RegionKind::Window => map.push(Range {
-                at,
-                size,
-                kind: E820_SOFT_RESERVED,
-            }),
+            RegionKind::Ram => add(at, size, E820_RAM),
+            RegionKind::Pool => add(at, size, E820_RESERVED),
+            RegionKind::Window => add(at, size, E820_SOFT_RESERVED),
         }
     }
     if map.len() < 3 || map[0].at != 0 || map.len() > E820_MAX {
@@ -113,27 +92,33 @@ fn load_elf(ram: &Guest, mut images: Images, rsdp: u64, map: &[Range]) -> Result
 /// `hvm_start_info`, the module list (one entry) and the memory map, one after the other (xen.git
 /// xen/include/public/arch-x86/hvm/start_info.h).
 fn start_info(rsdp: u64, map: &[Range], module: Option<(u64, u64)>) -> Vec<u8> {
-    const HEADER: u64 = 56;
-    const MODULE: u64 = 32;
-    let modules_at = if module.is_some() { PVH_INFO + HEADER } else { 0 };
-    let mut bytes = Vec::new();
-    for word in [0x336e_c578, 1, 0, u32::from(module.is_some())] {
-        bytes.extend(u32::to_le_bytes(word));
-    }
-    for word in [modules_at, COMMAND_LINE, rsdp, PVH_INFO + HEADER + MODULE] {
-        bytes.extend(u64::to_le_bytes(word));
-    }
-    bytes.extend(u32::try_from(map.len()).unwrap_or(0).to_le_bytes());
-    bytes.extend([0; 4]);
-    let (at, size) = module.unwrap_or_default();
-    for word in [at, size, 0, 0] {
-        bytes.extend(u64::to_le_bytes(word));
-    }
-    for range in map {
-        bytes.extend(range.at.to_le_bytes());
-        bytes.extend(range.size.to_le_bytes());
-        bytes.extend(range.kind.to_le_bytes());
-        bytes.extend([0; 4]);
+    let modules_at = PVH_INFO + size_of::<hvm_start_info>() as u64;
+    let info = hvm_start_info {
+        magic: START_MAGIC,
+        version: 1,
+        nr_modules: module.is_some().into(),
+        modlist_paddr: if module.is_some() { modules_at } else { 0 },
+        cmdline_paddr: COMMAND_LINE,
+        rsdp_paddr: rsdp,
+        memmap_paddr: modules_at + size_of::<hvm_modlist_entry>() as u64,
+        memmap_entries: u32::try_from(map.len()).unwrap_or(0),
+        ..Default::default()
+    };
+    let (paddr, size) = module.unwrap_or_default();
+    let module = hvm_modlist_entry {
+        paddr,
+        size,
+        ..Default::default()
+    };
+    let mut bytes = [info.as_slice(), module.as_slice()].concat();
+    for Range { at, size, kind } in map {
+        let entry = hvm_memmap_table_entry {
+            addr: *at,
+            size: *size,
+            type_: *kind,
+            reserved: 0,
+        };
+        bytes.extend(entry.as_slice());
     }
     bytes
 }
@@ -168,7 +153,7 @@ fn load_bzimage(ram: &Guest, mut images: Images, rsdp: u64, map: &[Range]) -> Re
         (entry.addr, entry.size, entry.r#type) = (range.at, range.size, range.kind);
     }
     params.e820_entries = u8::try_from(map.len()).unwrap_or(0);
-    write(ram, ZERO_PAGE, vm_memory::ByteValued::as_slice(&params), "zero page")?;
+    write(ram, ZERO_PAGE, params.as_slice(), "zero page")?;
     Ok(Entry::Linux64(kernel.kernel_load.raw_value() + 0x200))
 }
 

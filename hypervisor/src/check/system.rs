@@ -1,8 +1,11 @@
 //! This host.
 
-use std::ffi::CString;
 use std::fs;
 use std::io::{self, Read};
+
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::{AccessFlags, Uid, faccessat};
 
 use super::Host;
 
@@ -12,22 +15,13 @@ const MAX_TEXT: u64 = 64 << 10;
 /// The host this program runs on.
 pub struct System;
 
-fn limit(resource: libc::__rlimit_resource_t) -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is valid for the call.
-    if unsafe { libc::getrlimit(resource, &mut limit) } == 0 {
-        limit.rlim_cur
+/// This process's limit, or root's.
+fn limit(resource: Resource, root: u64) -> u64 {
+    if Uid::effective().is_root() {
+        root
     } else {
-        0
+        getrlimit(resource).map_or(0, |(soft, _)| soft)
     }
-}
-
-fn is_root() -> bool {
-    // SAFETY: always succeeds.
-    unsafe { libc::geteuid() == 0 }
 }
 
 impl Host for System {
@@ -53,24 +47,20 @@ impl Host for System {
     }
 
     fn usable(&self, path: &str, write: bool) -> io::Result<()> {
-        let path = CString::new(path).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mode = if write { libc::R_OK | libc::W_OK } else { libc::R_OK };
-        // SAFETY: a valid C string.
-        if unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_EACCESS) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(())
+        let write = if write { AccessFlags::W_OK } else { AccessFlags::empty() };
+        Ok(faccessat(
+            AT_FDCWD,
+            path,
+            AccessFlags::R_OK | write,
+            AtFlags::AT_EACCESS,
+        )?)
     }
 
     fn memlock(&self) -> u64 {
-        if is_root() {
-            u64::MAX
-        } else {
-            limit(libc::RLIMIT_MEMLOCK)
-        }
+        limit(Resource::RLIMIT_MEMLOCK, u64::MAX)
     }
 
     fn rtprio(&self) -> u64 {
-        if is_root() { 99 } else { limit(libc::RLIMIT_RTPRIO) }
+        limit(Resource::RLIMIT_RTPRIO, 99)
     }
 }

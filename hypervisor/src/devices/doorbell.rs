@@ -86,7 +86,7 @@ impl Function for Doorbell {
         for (offset, event) in &self.words {
             // Where KVM has no room the write comes to `bar_write`: slower, and as good.
             if let Some(from) = self.at {
-                let _ = self.host.unwatch(from + offset, None, event);
+                let _ = self.host.unwatch(from + offset, event);
             }
             if let Some(to) = to {
                 let _ = self.host.watch(to + offset, None, event);

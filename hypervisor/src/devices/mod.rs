@@ -10,8 +10,10 @@ pub mod virtio;
 pub mod watchdog;
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 /// Locks; a thread that panicked with the lock held leaves a device whose state is its own and still bounded.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -20,10 +22,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Makes a descriptor non-blocking. Its other flags stay: a file that is appended to goes on being so.
 pub(crate) fn make_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: plain calls on an open descriptor.
-    let done = unsafe {
-        let flags = libc::fcntl(fd.as_raw_fd(), libc::F_GETFL);
-        flags >= 0 && libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) >= 0
-    };
-    done.then_some(()).ok_or_else(io::Error::last_os_error)
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
 }

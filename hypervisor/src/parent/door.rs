@@ -10,14 +10,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::socket::{accept, peer, wait};
+use crate::devices::lock as locked;
 use crate::vm::control::{Channel, Report, Request};
 
 /// Most connections at a time; further ones wait.
@@ -108,7 +109,7 @@ pub struct Facts {
 struct Door {
     listener: OwnedFd,
     inner: Channel,
-    clients: Arc<Mutex<Vec<Channel>>>,
+    clients: Clients,
     facts: Facts,
     since: Instant,
     setup_us: Option<u64>,
@@ -116,18 +117,20 @@ struct Door {
     half: (Option<OwnedFd>, Option<OwnedFd>),
 }
 
+type Clients = Arc<Mutex<Vec<Arc<Channel>>>>;
+
 /// A door that is open.
-pub struct Open(Arc<Mutex<Vec<Channel>>>);
+pub struct Open(Clients);
 
 impl Open {
     /// Tells everybody that the VM has ended. One that ends at once lets its parent come in first.
     pub fn end(&self, code: u8, cause: Option<String>) {
         let ended = Answer::Door(Reply::Ended { code, cause });
         let deadline = Instant::now() + Duration::from_millis(200);
-        while self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty() && Instant::now() < deadline {
+        while locked(&self.0).is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
-        for client in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for client in locked(&self.0).iter() {
             // One that doesn't listen will see the end of the connection.
             let _ = client.send(&ended, None);
         }
@@ -161,9 +164,9 @@ pub fn open(listener: OwnedFd, facts: Facts) -> io::Result<(Open, OwnedFd)> {
 impl Door {
     /// Waits for whatever comes next and serves it.
     fn serve(&mut self) -> io::Result<()> {
-        let clients: Vec<i32> = self.locked().iter().map(AsRawFd::as_raw_fd).collect();
-        let mut fds = vec![borrowed(self.inner.as_raw_fd())];
-        fds.extend(clients.iter().map(|fd| borrowed(*fd)));
+        let clients = locked(&self.clients).clone();
+        let mut fds = vec![self.inner.as_fd()];
+        fds.extend(clients.iter().map(|client| client.as_fd()));
         if clients.len() < MOST {
             fds.push(self.listener.as_fd());
         }
@@ -171,8 +174,11 @@ impl Door {
         if ready[0] {
             self.hear_vm()?;
         }
-        for (fd, _) in clients.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
-            self.hear_client(*fd);
+        for (client, _) in clients.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
+            // One that is gone or talks nonsense is let go.
+            if self.hear_client(client).is_err() {
+                locked(&self.clients).retain(|known| !Arc::ptr_eq(known, client));
+            }
         }
         if clients.len() < MOST && ready.last() == Some(&true) {
             self.let_in()?;
@@ -180,17 +186,13 @@ impl Door {
         Ok(())
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn let_in(&mut self) -> io::Result<()> {
         let Some(client) = accept(self.listener.as_fd())? else {
             return Ok(());
         };
-        let (_, user) = peer(client.as_fd())?;
+        let user = peer(client.as_fd())?;
         if user == 0 || user == self.facts.owner {
-            self.locked().push(Channel::from(client));
+            locked(&self.clients).push(Arc::new(Channel::from(client)));
         }
         Ok(())
     }
@@ -204,7 +206,7 @@ impl Door {
                 _ => {}
             }
             let answer = Answer::Vm(report);
-            self.locked().retain(|client| match client.send(&answer, None) {
+            locked(&self.clients).retain(|client| match client.send(&answer, None) {
                 Err(error) => error.kind() == io::ErrorKind::WouldBlock,
                 Ok(()) => true,
             });
@@ -212,25 +214,15 @@ impl Door {
         Ok(())
     }
 
-    /// Everything a client has said; one that is gone or talks nonsense is let go.
-    fn hear_client(&mut self, fd: i32) {
-        loop {
-            let received = {
-                let clients = self.locked();
-                let Some(client) = clients.iter().find(|client| client.as_raw_fd() == fd) else {
-                    return;
-                };
-                client.receive::<Call>()
-            };
-            match received {
-                Ok(None) => return,
-                Ok(Some((call, gift))) => self.call(fd, call, gift),
-                Err(_) => return self.locked().retain(|client| client.as_raw_fd() != fd),
-            }
+    /// Everything a client has said.
+    fn hear_client(&mut self, client: &Channel) -> io::Result<()> {
+        while let Some((call, gift)) = client.receive::<Call>()? {
+            self.call(client, call, gift);
         }
+        Ok(())
     }
 
-    fn call(&mut self, fd: i32, call: Call, gift: Option<OwnedFd>) {
+    fn call(&mut self, client: &Channel, call: Call, gift: Option<OwnedFd>) {
         let (reply, kept) = match call {
             Call::Vm(request) => {
                 // The VM is not reading any more: it is about to end.
@@ -253,13 +245,10 @@ impl Door {
                 None => return,
             },
         };
-        if let Some(client) = self.locked().iter().find(|client| client.as_raw_fd() == fd) {
-            let _ = client.send(&Answer::Door(reply), kept);
-        }
+        // One that doesn't listen asks again.
+        let _ = client.send(&Answer::Door(reply), kept);
     }
-}
 
-impl Door {
     fn relay(&mut self, back: bool, side: Option<OwnedFd>) {
         *(if back { &mut self.half.0 } else { &mut self.half.1 }) = side;
         let Some(relay) = &self.facts.relay else { return };
@@ -270,9 +259,4 @@ impl Door {
             let _ = relay.send((front, back));
         }
     }
-}
-
-fn borrowed(fd: i32) -> BorrowedFd<'static> {
-    // SAFETY: the channels belong to this thread alone (others only send): none is closed while it is waited for.
-    unsafe { BorrowedFd::borrow_raw(fd) }
 }

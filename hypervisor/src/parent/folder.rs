@@ -13,6 +13,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid};
+
 /// A run folder.
 #[derive(Clone, Debug)]
 pub struct Folder(PathBuf);
@@ -29,10 +32,9 @@ pub struct Process {
 impl Folder {
     /// The folder of a system for this user.
     pub fn of(system: &str) -> Self {
-        // SAFETY: always succeeds.
-        let user = unsafe { libc::geteuid() };
+        let user = Uid::effective();
         let base = match std::env::var_os("XDG_RUNTIME_DIR") {
-            _ if user == 0 => PathBuf::from("/run"),
+            _ if user.is_root() => PathBuf::from("/run"),
             Some(folder) => PathBuf::from(folder),
             None => std::env::temp_dir().join(format!("hypervisor-{user}")),
         };
@@ -56,8 +58,7 @@ impl Folder {
     pub fn make(&self) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         let owner = fs::symlink_metadata(&self.0)?;
-        // SAFETY: always succeeds.
-        if !owner.is_dir() || owner.uid() != unsafe { libc::geteuid() } || owner.mode() & 0o077 != 0 {
+        if !owner.is_dir() || owner.uid() != Uid::effective().as_raw() || owner.mode() & 0o077 != 0 {
             let text = format!("{} must be a folder of this user alone (mode 0700)", self.0.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
@@ -120,8 +121,8 @@ impl Process {
     /// Kills it.
     pub fn kill(self) {
         if self.alive() {
-            // SAFETY: no pointers.
-            unsafe { libc::kill(self.pid, libc::SIGKILL) };
+            // It may be gone meanwhile.
+            let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
         }
     }
 }

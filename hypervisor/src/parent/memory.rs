@@ -1,8 +1,13 @@
 //! What partitions share: sealed memfds and eventfds, made once and kept for as long as the system runs.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::stat::fstat;
 
 use crate::vm::memory::create;
 
@@ -11,15 +16,9 @@ use crate::vm::memory::create;
 /// # Errors
 /// What `fallocate` says.
 pub fn clear(file: &OwnedFd) -> io::Result<()> {
-    // SAFETY: plain calls on our own descriptor.
-    unsafe {
-        let length = libc::lseek(file.as_raw_fd(), 0, libc::SEEK_END);
-        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        if length < 0 || libc::fallocate(file.as_raw_fd(), mode, 0, length) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
+    let length = fstat(file)?.st_size;
+    let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    Ok(fallocate(file, hole, 0, length)?)
 }
 
 /// Descriptors by name: memory `ram-P` and `pool-P` of partition P, its words of the doorbell `bell-P-QUEUE`.
@@ -32,10 +31,7 @@ impl Made {
     /// # Errors
     /// As [`create`].
     pub fn get(&mut self, name: &str, size: u64, huge: bool) -> io::Result<&OwnedFd> {
-        if !self.0.contains_key(name) {
-            self.0.insert(name.to_owned(), create(name, size, huge)?.0);
-        }
-        self.0.get(name).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.made(name, || Ok(create(name, size, huge)?.0))
     }
 
     /// The eventfd of this name, made if it isn't there.
@@ -43,16 +39,15 @@ impl Made {
     /// # Errors
     /// No descriptors left.
     pub fn event(&mut self, name: &str) -> io::Result<&OwnedFd> {
-        if !self.0.contains_key(name) {
-            // SAFETY: no pointers; the result is checked.
-            let raw = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-            if raw < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // SAFETY: a fresh descriptor.
-            self.0.insert(name.to_owned(), unsafe { OwnedFd::from_raw_fd(raw) });
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        self.made(name, || Ok(EventFd::from_flags(flags)?.into()))
+    }
+
+    fn made(&mut self, name: &str, make: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<&OwnedFd> {
+        match self.0.entry(name.to_owned()) {
+            Entry::Occupied(there) => Ok(there.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(make()?)),
         }
-        self.0.get(name).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// What a VMM process handed back.

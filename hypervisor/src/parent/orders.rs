@@ -76,7 +76,6 @@ fn call<Q: Serialize, A: for<'a> Deserialize<'a>>(
     question: &Q,
     mut wanted: impl FnMut(A) -> Option<A>,
 ) -> io::Result<A> {
-    let waits = fd.try_clone()?;
     let channel = Channel::from(fd);
     channel.send(question, None)?;
     let deadline = Instant::now() + PATIENCE;
@@ -90,7 +89,10 @@ fn call<Q: Serialize, A: for<'a> Deserialize<'a>>(
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        wait(&[waits.as_fd()], Some(u64::try_from(left.as_millis()).unwrap_or(0) + 1))?;
+        wait(
+            &[channel.as_fd()],
+            Some(u64::try_from(left.as_millis()).unwrap_or(0) + 1),
+        )?;
     }
 }
 

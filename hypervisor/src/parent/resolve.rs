@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::arch::layout;
 use crate::manifest::{Console, Direction, Manifest, Partition, Role, Sound, WINDOW_PAGE, Window, WindowMode};
 use crate::plan::{
     self, Boot, Declared, DeclaredStream, Device, Plan, PortRange, Region, RegionKind, Thread, Transport,
@@ -12,12 +13,10 @@ use crate::window::Piece;
 
 /// Queues of a sound device.
 const QUEUES: usize = 4;
-/// RAM ends here below 4 GiB; the rest goes on at [`HIGH_RAM`].
-const LOW_RAM_END: u64 = 0xb000_0000;
 /// Pools of drivers that know their address.
 pub const POOL: u64 = 0xb000_0000;
-/// RAM above the hole of devices.
-const HIGH_RAM: u64 = 1 << 32;
+/// Windows are above it, as they are above the RAM.
+const WINDOWS: u64 = 1 << 32;
 /// The sound device's name in messages.
 pub const SOUND: &str = "snd0";
 
@@ -154,7 +153,6 @@ impl Maker<'_> {
             format!("ram-{name}"),
             Source::Memory(format!("ram-{name}"), size, partition.huge_pages),
         );
-        let low = size.min(LOW_RAM_END);
         let region = |guest_address, size, offset, fd: &str, kind| Region {
             guest_address,
             size,
@@ -166,10 +164,9 @@ impl Maker<'_> {
             dma: kind == RegionKind::Ram && !partition.passthrough.is_empty(),
             locked: plan::Locked::Now,
         };
-        let mut regions = vec![region(0, low, 0, &fd, RegionKind::Ram)];
-        if size > low {
-            regions.push(region(HIGH_RAM, size - low, low, &fd, RegionKind::Ram));
-        }
+        let pieces = layout::ram(size).into_iter();
+        let ram = pieces.map(|(at, size, offset)| region(at, size, offset, &fd, RegionKind::Ram));
+        let mut regions: Vec<Region> = ram.collect();
         // Stock drivers put rings and buffers anywhere, as do vsock's and those of the VMM's own devices; a driver of our own
         // puts them into its pool.
         let whole = window.is_none_or(|(mode, _)| mode != WindowMode::Pool);
@@ -342,7 +339,7 @@ impl Maker<'_> {
             channels_min: stream.channels_min,
             channels_max: stream.most_channels(),
         });
-        Device::Snd {
+        Device::Snd(plan::Sound {
             name: SOUND.into(),
             transport: Transport::Pci,
             link: None,
@@ -354,7 +351,7 @@ impl Maker<'_> {
                 streams: streams.collect(),
                 flags_only: mode == Some(WindowMode::Bounce),
             },
-        }
+        })
     }
 
     fn ioports(&mut self) -> Vec<PortRange> {
@@ -374,7 +371,11 @@ impl Maker<'_> {
 /// there is a gap between them: Linux makes one device of adjacent ones.
 pub fn windows(manifest: &Manifest) -> Vec<(u64, String, u64, bool)> {
     let ram = manifest.service().map_or(0, |service| service.memory.value);
-    let mut next = HIGH_RAM + ram.saturating_sub(LOW_RAM_END).next_multiple_of(WINDOW_PAGE) + WINDOW_PAGE;
+    let end = layout::ram(ram)
+        .last()
+        .map_or(0, |(at, size, _)| at + size)
+        .max(WINDOWS);
+    let mut next = end.next_multiple_of(WINDOW_PAGE) + WINDOW_PAGE;
     let mut windows = Vec::new();
     for window in &manifest.windows {
         let name = &window.partition.value;
@@ -426,7 +427,7 @@ mod tests {
                 assert!(pair[0].guest_address + pair[0].size < pair[1].guest_address);
             }
             for window in windows {
-                assert!(!window.dma && window.guest_address >= HIGH_RAM);
+                assert!(!window.dma && window.guest_address >= WINDOWS);
                 assert!(window.guest_address.is_multiple_of(WINDOW_PAGE) && window.size.is_multiple_of(WINDOW_PAGE));
             }
         }
@@ -472,7 +473,7 @@ mod tests {
         let flags_only = |name: &str| {
             let devices = plan(&manifest, name).plan.devices;
             devices.into_iter().find_map(|device| match device {
-                Device::Snd { declared, .. } => Some(declared.flags_only),
+                Device::Snd(sound) => Some(sound.declared.flags_only),
                 _ => None,
             })
         };

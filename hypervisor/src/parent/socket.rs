@@ -1,41 +1,23 @@
 //! Sockets the parent makes: doors of packets, and the ways to audiod. VMM processes make none.
 
-use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-const FLAGS: libc::c_int = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, UnixAddr, VsockAddr, sockopt};
 
-fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
-}
+const FLAGS: SockFlag = SockFlag::SOCK_CLOEXEC.union(SockFlag::SOCK_NONBLOCK);
 
-fn socket(family: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
-    // SAFETY: no pointers; a fresh descriptor is ours.
-    unsafe { Ok(OwnedFd::from_raw_fd(checked(libc::socket(family, kind | FLAGS, 0))?)) }
-}
-
-fn unix(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
-    // SAFETY: all zero is a valid sockaddr_un.
-    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
-    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    let bytes = OsStr::as_bytes(path.as_os_str());
-    if bytes.len() >= address.sun_path.len() {
-        return Err(io::Error::new(
+fn unix(path: &Path) -> io::Result<UnixAddr> {
+    UnixAddr::new(path).map_err(|error| match error {
+        Errno::ENAMETOOLONG => io::Error::new(
             io::ErrorKind::InvalidInput,
             "the path of a socket has at most 107 bytes",
-        ));
-    }
-    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
-        *to = *from as libc::c_char;
-    }
-    Ok((address, size_of::<libc::sockaddr_un>() as libc::socklen_t))
+        ),
+        other => other.into(),
+    })
 }
 
 /// A listening socket of packets at a path that nothing lives at any more.
@@ -48,12 +30,9 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
         Err(_) => {}
     }
-    let fd = socket(libc::AF_UNIX, libc::SOCK_SEQPACKET)?;
-    let (address, length) = unix(path)?;
-    // SAFETY: `address` is valid for `length` bytes.
-    checked(unsafe { libc::bind(fd.as_raw_fd(), std::ptr::from_ref(&address).cast(), length) })?;
-    // SAFETY: no pointers.
-    checked(unsafe { libc::listen(fd.as_raw_fd(), 16) })?;
+    let fd = socket::socket(AddressFamily::Unix, SockType::SeqPacket, FLAGS, None)?;
+    socket::bind(fd.as_raw_fd(), &unix(path)?)?;
+    socket::listen(&fd, Backlog::new(16)?)?;
     Ok(fd)
 }
 
@@ -62,7 +41,7 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
 /// # Errors
 /// What the system says.
 pub fn connect(path: &Path) -> io::Result<OwnedFd> {
-    connect_unix(path, libc::SOCK_SEQPACKET)
+    Ok(connect_to(AddressFamily::Unix, SockType::SeqPacket, &unix(path)?)?)
 }
 
 /// Connects to a vhost-user socket.
@@ -70,32 +49,26 @@ pub fn connect(path: &Path) -> io::Result<OwnedFd> {
 /// # Errors
 /// What the system says.
 pub fn connect_stream(path: &Path) -> io::Result<OwnedFd> {
-    connect_unix(path, libc::SOCK_STREAM)
-}
-
-fn connect_unix(path: &Path, kind: libc::c_int) -> io::Result<OwnedFd> {
-    let fd = socket(libc::AF_UNIX, kind)?;
-    let (address, length) = unix(path)?;
-    // SAFETY: `address` is valid for `length` bytes.
-    checked(unsafe { libc::connect(fd.as_raw_fd(), std::ptr::from_ref(&address).cast(), length) })?;
-    Ok(fd)
+    Ok(connect_to(AddressFamily::Unix, SockType::Stream, &unix(path)?)?)
 }
 
 /// Begins to connect to a vsock port; [`connected`] says how it went.
 ///
 /// # Errors
-/// What the system says, but `EINPROGRESS`.
+/// What the system says.
 pub fn connect_vsock(cid: u32, port: u32) -> io::Result<OwnedFd> {
-    let fd = socket(libc::AF_VSOCK, libc::SOCK_STREAM)?;
-    // SAFETY: all zero is a valid sockaddr_vm.
-    let mut address: libc::sockaddr_vm = unsafe { std::mem::zeroed() };
-    address.svm_family = libc::AF_VSOCK as libc::sa_family_t;
-    (address.svm_cid, address.svm_port) = (cid, port);
-    let length = size_of::<libc::sockaddr_vm>() as libc::socklen_t;
-    // SAFETY: `address` is valid for `length` bytes.
-    match checked(unsafe { libc::connect(fd.as_raw_fd(), std::ptr::from_ref(&address).cast(), length) }) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-        _ => Ok(fd),
+    Ok(connect_to(
+        AddressFamily::Vsock,
+        SockType::Stream,
+        &VsockAddr::new(cid, port),
+    )?)
+}
+
+fn connect_to(family: AddressFamily, kind: SockType, address: &dyn SockaddrLike) -> nix::Result<OwnedFd> {
+    let fd = socket::socket(family, kind, FLAGS, None)?;
+    match socket::connect(fd.as_raw_fd(), address) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(fd),
+        Err(error) => Err(error),
     }
 }
 
@@ -104,23 +77,12 @@ pub fn connect_vsock(cid: u32, port: u32) -> io::Result<OwnedFd> {
 /// # Errors
 /// Why it doesn't.
 pub fn connected(fd: BorrowedFd<'_>) -> io::Result<Option<()>> {
-    let mut entry = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLOUT,
-        revents: 0,
-    };
-    // SAFETY: one valid pollfd, no waiting.
-    if checked(unsafe { libc::poll(&mut entry, 1, 0) })? == 0 {
+    if poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::ZERO)? == 0 {
         return Ok(None);
     }
-    let (mut error, mut length) = (0, size_of::<libc::c_int>() as libc::socklen_t);
-    let to = std::ptr::from_mut(&mut error).cast();
-    // SAFETY: `to` has room for the one int.
-    checked(unsafe { libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ERROR, to, &mut length) })?;
-    if error == 0 {
-        Ok(Some(()))
-    } else {
-        Err(io::Error::from_raw_os_error(error))
+    match socket::getsockopt(&fd, sockopt::SocketError)? {
+        0 => Ok(Some(())),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
@@ -129,34 +91,19 @@ pub fn connected(fd: BorrowedFd<'_>) -> io::Result<Option<()>> {
 /// # Errors
 /// What `accept4` says.
 pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
-    // SAFETY: a valid descriptor; no address is asked for.
-    let fd = unsafe { libc::accept4(listener.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), FLAGS) };
-    match checked(fd) {
-        // SAFETY: a fresh descriptor that nobody else owns.
-        Ok(fd) => Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
-        Err(error)
-            if matches!(
-                error.raw_os_error(),
-                Some(libc::EAGAIN | libc::ECONNABORTED | libc::EINTR)
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
+    match socket::accept4(listener, FLAGS) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::EAGAIN | Errno::ECONNABORTED | Errno::EINTR) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// Process and user at the other end, as they were when it was connected or began to listen.
+/// The user at the other end, as it was when it was connected or began to listen.
 ///
 /// # Errors
 /// What `getsockopt` says.
-pub fn peer(fd: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
-    let mut who = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
-    let to = std::ptr::from_mut(&mut who).cast();
-    // SAFETY: `to` has room for a ucred.
-    checked(unsafe { libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, to, &mut length) })?;
-    Ok((who.pid, who.uid))
+pub fn peer(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(socket::getsockopt(&fd, sockopt::PeerCredentials)?.uid())
 }
 
 /// Waits until one of the descriptors is readable or gone, at most so many milliseconds; which are.
@@ -164,17 +111,12 @@ pub fn peer(fd: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
 /// # Errors
 /// What `poll` says, but `EINTR`.
 pub fn wait(fds: &[BorrowedFd<'_>], timeout_ms: Option<u64>) -> io::Result<Vec<bool>> {
-    let entry = |fd: &BorrowedFd<'_>| libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let mut entries: Vec<libc::pollfd> = fds.iter().map(entry).collect();
-    let timeout = timeout_ms.map_or(-1, |ms| libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX));
-    // SAFETY: `entries` is valid for its length.
-    match checked(unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, timeout) }) {
-        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-        Err(_) => Ok(vec![false; fds.len()]),
-        Ok(_) => Ok(entries.iter().map(|entry| entry.revents != 0).collect()),
+    let entries = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
+    let mut entries: Vec<PollFd<'_>> = entries.collect();
+    let timeout = timeout_ms.map(|ms| PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX));
+    match poll(&mut entries, timeout) {
+        Err(Errno::EINTR) => Ok(vec![false; fds.len()]),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(entries.iter().map(|entry| entry.any() != Some(false)).collect()),
     }
 }

@@ -8,11 +8,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
 use super::folder::{Folder, Process};
@@ -94,8 +95,7 @@ pub fn start(
         ours.send(&Hand::Given { name, keep }, Some(&fd))
             .map_err(because(what))?;
     }
-    // SAFETY: always succeeds.
-    let owner = unsafe { libc::geteuid() };
+    let owner = Uid::effective().as_raw();
     let go = Hand::Go {
         plan: Box::new(resolved.plan.clone()),
         user,
@@ -135,8 +135,8 @@ fn obtain(folder: &Folder, partition: &str, source: &Source, made: &mut Made) ->
         Source::Memory(name, size, huge) => made.get(name, *size, *huge)?.try_clone(),
         Source::Event(name) => made.event(name)?.try_clone(),
         Source::Log => Ok(log(&folder.file(&format!("{partition}.console")))?.into()),
-        Source::Output => duplicate(libc::STDOUT_FILENO),
-        Source::Input => duplicate(libc::STDIN_FILENO),
+        Source::Output => io::stdout().as_fd().try_clone_to_owned(),
+        Source::Input => io::stdin().as_fd().try_clone_to_owned(),
     }
 }
 
@@ -147,11 +147,6 @@ fn group(link: &Path) -> io::Result<std::path::PathBuf> {
 
 fn log(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
-}
-
-fn duplicate(fd: i32) -> io::Result<OwnedFd> {
-    // SAFETY: standard descriptors are open for as long as the process lives (std sees to it).
-    unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
 }
 
 fn spawn(folder: &Folder, name: &str, theirs: OwnedFd) -> io::Result<Child> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,7 @@ pub(super) struct Vm {
 
 /// A VMM process.
 pub(super) struct Up {
-    channel: Channel,
-    pub fd: OwnedFd,
+    pub channel: Channel,
     pub process: Process,
     /// Ours; one taken over is not.
     child: Option<Child>,
@@ -85,10 +84,9 @@ impl<'m> Way<'m> {
 }
 
 impl Up {
-    pub fn new(fd: OwnedFd, process: Process, child: Option<Child>) -> io::Result<Self> {
-        Ok(Self {
-            channel: Channel::from(fd.try_clone()?),
-            fd,
+    pub fn new(fd: OwnedFd, process: Process, child: Option<Child>) -> Self {
+        Self {
+            channel: Channel::from(fd),
             process,
             child,
             since: Instant::now(),
@@ -101,7 +99,7 @@ impl Up {
             closed: false,
             lost: Vec::new(),
             last_lost: None,
-        })
+        }
     }
 
     pub fn ask(&self, call: &Call) -> io::Result<()> {
@@ -262,12 +260,6 @@ fn relayed(channel: &Channel, way: &Way<'_>, fd: OwnedFd) -> io::Result<OwnedFd>
     channel.send(&Call::Door(Knock::Relay { back: true }), Some(&fd))?;
     channel.send(&Call::Door(Knock::Relay { back: false }), Some(&relay.into()))?;
     Ok(device.into())
-}
-
-impl AsRawFd for Up {
-    fn as_raw_fd(&self) -> i32 {
-        self.fd.as_raw_fd()
-    }
 }
 
 impl Vm {

@@ -2,20 +2,24 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Instant;
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Uid;
 
 use super::door::{Answer, Call, Knock, Reply};
 use super::folder::Folder;
 use super::life::{End, Life, Next};
 use super::memory::Made;
 use super::orders::{Order, Outcome};
+use super::quota;
 use super::resolve::resolve;
-use super::socket::{accept, connect, listen, wait};
+use super::socket::{accept, connect, listen, peer, wait};
 use super::start::{StartError, start};
 use super::vm::{GRACE, Up, Vm, Way};
-use super::{quota, socket};
 use crate::manifest::{Manifest, Role};
 use crate::vm::control::Channel;
 
@@ -56,8 +60,8 @@ pub struct Parent {
     folder: Folder,
     made: Made,
     listener: OwnedFd,
-    signals: OwnedFd,
-    clients: Vec<(Channel, OwnedFd)>,
+    signals: SignalFd,
+    clients: Vec<Channel>,
     vms: Vec<Vm>,
     stopping: bool,
     log: fn(&str),
@@ -119,7 +123,7 @@ impl Parent {
             process.kill();
             return Ok(());
         };
-        let mut up = Up::new(fd, process, None)?;
+        let mut up = Up::new(fd, process, None);
         up.ask(&Call::Door(Knock::Hello))?;
         let mut missing: Option<Vec<String>> = None;
         let deadline = Instant::now() + GRACE;
@@ -141,7 +145,7 @@ impl Parent {
                     }
                     up.note(answer);
                 }
-                Ok(None) if Instant::now() < deadline => drop(wait(&[up.fd.as_fd()], Some(100))?),
+                Ok(None) if Instant::now() < deadline => drop(wait(&[up.channel.as_fd()], Some(100))?),
                 // It hangs, or is no VMM any more: it is started anew.
                 _ => {
                     process.kill();
@@ -195,7 +199,7 @@ impl Parent {
             self.ended(index, End::Failed, words, Instant::now());
             return Ok(());
         };
-        let up = Up::new(fd, process, Some(child))?;
+        let up = Up::new(fd, process, Some(child));
         up.ask(&Call::Door(Knock::Hello))?;
         (self.log)(&format!("{name}: started, process {}", process.pid));
         self.vms[index].up = Some(up);
@@ -220,17 +224,17 @@ impl Parent {
     /// Waits for the next event, then does everything that is to be done.
     fn turn(&mut self) -> Result<(), RunError> {
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.listener.as_fd(), self.signals.as_fd()];
-        fds.extend(self.clients.iter().map(|(_, fd)| fd.as_fd()));
+        fds.extend(self.clients.iter().map(AsFd::as_fd));
         let open = |vm: &&Vm| vm.up.as_ref().is_some_and(|up| !up.closed());
         fds.extend(
             self.vms
                 .iter()
                 .filter(open)
-                .filter_map(|vm| Some(vm.up.as_ref()?.fd.as_fd())),
+                .filter_map(|vm| Some(vm.up.as_ref()?.channel.as_fd())),
         );
         let ready = wait(&fds, self.timeout())?;
-        if ready[1] {
-            self.signalled();
+        if ready[1] && self.signals.read_signal().map_err(io::Error::from)?.is_some() {
+            self.stop_all();
         }
         self.hear_clients();
         if ready[0] && self.clients.len() < CLIENTS {
@@ -258,21 +262,11 @@ impl Parent {
         let Some(client) = accept(self.listener.as_fd())? else {
             return Ok(());
         };
-        // SAFETY: always succeeds.
-        let own = unsafe { libc::geteuid() };
-        if socket::peer(client.as_fd()).is_ok_and(|(_, user)| user == 0 || user == own) {
-            self.clients.push((Channel::from(client.try_clone()?), client));
+        let own = Uid::effective().as_raw();
+        if peer(client.as_fd()).is_ok_and(|user| user == 0 || user == own) {
+            self.clients.push(Channel::from(client));
         }
         Ok(())
-    }
-
-    fn signalled(&mut self) {
-        let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
-        // SAFETY: room for one record; the descriptor doesn't block.
-        let got = unsafe { libc::read(self.signals.as_raw_fd(), info.as_mut_ptr().cast(), info.len()) };
-        if got > 0 {
-            self.stop_all();
-        }
     }
 
     fn stop_all(&mut self) {
@@ -286,24 +280,19 @@ impl Parent {
     }
 
     fn hear_clients(&mut self) {
-        let clients = std::mem::take(&mut self.clients);
-        for (channel, fd) in clients {
-            let kept = loop {
-                match channel.receive::<Order>() {
-                    Ok(None) => break true,
-                    Ok(Some((order, _))) => {
-                        let outcome = self.order(&order);
-                        if channel.send(&outcome, None).is_err() {
-                            break false;
-                        }
-                    }
-                    Err(_) => break false,
-                }
-            };
-            if kept {
-                self.clients.push((channel, fd));
+        for client in std::mem::take(&mut self.clients) {
+            if self.obey(&client).is_ok() {
+                self.clients.push(client);
             }
         }
+    }
+
+    /// Everything that a client orders; an error of one that is gone.
+    fn obey(&mut self, client: &Channel) -> io::Result<()> {
+        while let Some((order, _)) = client.receive::<Order>()? {
+            client.send(&self.order(&order), None)?;
+        }
+        Ok(())
     }
 
     fn order(&mut self, order: &Order) -> Outcome {
@@ -440,21 +429,11 @@ impl Drop for Parent {
 }
 
 /// SIGINT and SIGTERM as a descriptor.
-fn signals() -> io::Result<OwnedFd> {
-    // SAFETY: `set` is initialized before it is used; the descriptor is fresh.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, libc::SIGINT);
-        libc::sigaddset(&mut set, libc::SIGTERM);
-        if libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if fd < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(OwnedFd::from_raw_fd(fd))
-        }
-    }
+fn signals() -> io::Result<SignalFd> {
+    let set: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+    set.thread_block()?;
+    Ok(SignalFd::with_flags(
+        &set,
+        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+    )?)
 }

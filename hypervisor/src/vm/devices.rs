@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use kvm_ioctls::VmFd;
 
@@ -29,7 +28,7 @@ use crate::devices::virtio::blk::Blk;
 use crate::devices::virtio::mmio::MmioVirtio;
 use crate::devices::virtio::pci::PciVirtio;
 use crate::devices::virtio::rng::Rng;
-use crate::devices::virtio::snd::{Link, Options, Snd};
+use crate::devices::virtio::snd::{Link, Snd};
 use crate::devices::virtio::vsock::Vsock;
 use crate::devices::watchdog::{self, Watchdog};
 use crate::plan::{Device, Fds, Plan, Transport, Word};
@@ -170,34 +169,20 @@ impl<'a> Builder<'a> {
         let (poller, ending) = (self.context.poller, self.context.ending);
         let own = self.context.memory.own.clone();
         match device {
-            Device::Snd {
-                name,
-                transport,
-                link,
-                queue_size,
-                hold_ms,
-                declared,
-            } => {
-                let hold = Duration::from_millis(*hold_ms);
-                if !queue_size.is_power_of_two() || *queue_size > crate::devices::virtio::QUEUE_SIZE_MAX {
+            Device::Snd(sound) => {
+                let (name, size) = (&sound.name, sound.queue_size);
+                if !size.is_power_of_two() || size > crate::devices::virtio::QUEUE_SIZE_MAX {
                     return Err(Fault::plan(format!(
                         "{name}: queue_size must be a power of two, at most 1024"
                     )));
                 }
-                let (name, declared) = (name.clone(), declared.clone());
-                let options = Options {
-                    name,
-                    queue_size: *queue_size,
-                    hold,
-                    declared,
-                };
-                let snd = Snd::new(options, self.context.reporter.clone(), poller);
-                let socket = link.as_ref().map(|name| take(fds, name)).transpose()?;
+                let snd = Snd::new(sound.clone(), self.context.reporter.clone(), poller);
+                let socket = sound.link.as_ref().map(|name| take(fds, name)).transpose()?;
                 self.devices.links.push((snd.link(), socket));
                 let shared = self.context.memory.shared.clone();
                 let shared =
                     shared.ok_or_else(|| Fault::plan("a sound device needs a memory region with \"shared\""))?;
-                self.add_virtio(Box::new(snd), shared, *transport)
+                self.add_virtio(Box::new(snd), shared, sound.transport)
             }
             Device::Rng { transport } => self.add_virtio(Box::new(Rng::new(poller)), own, *transport),
             Device::Blk {

@@ -57,11 +57,11 @@ pub trait Host: Send + Sync {
     /// KVM refused.
     fn watch(&self, address: u64, value: Option<u32>, event: &EventFd) -> io::Result<()>;
 
-    /// Takes [`Host::watch`] back.
+    /// Takes a [`Host::watch`] for any value back.
     ///
     /// # Errors
     /// KVM refused.
-    fn unwatch(&self, address: u64, value: Option<u32>, event: &EventFd) -> io::Result<()>;
+    fn unwatch(&self, address: u64, event: &EventFd) -> io::Result<()>;
 
     /// A number for a memory slot, for good.
     fn new_slot(&self) -> u32;
@@ -157,20 +157,16 @@ impl Host for KvmHost {
 
     fn watch(&self, address: u64, value: Option<u32>, event: &EventFd) -> io::Result<()> {
         let at = IoEventAddress::Mmio(address);
-        match value {
+        let done = match value {
             Some(value) => self.vm.register_ioevent(event, &at, value),
             None => self.vm.register_ioevent(event, &at, NoDatamatch),
-        }
-        .map_err(Into::into)
+        };
+        done.map_err(Into::into)
     }
 
-    fn unwatch(&self, address: u64, value: Option<u32>, event: &EventFd) -> io::Result<()> {
+    fn unwatch(&self, address: u64, event: &EventFd) -> io::Result<()> {
         let at = IoEventAddress::Mmio(address);
-        match value {
-            Some(value) => self.vm.unregister_ioevent(event, &at, value),
-            None => self.vm.unregister_ioevent(event, &at, NoDatamatch),
-        }
-        .map_err(Into::into)
+        self.vm.unregister_ioevent(event, &at, NoDatamatch).map_err(Into::into)
     }
 
     fn new_slot(&self) -> u32 {

@@ -5,9 +5,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use vm_memory::{
     Address, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
     MmapRegion,
@@ -141,9 +143,7 @@ fn map_one(region: &Region, fds: &Fds) -> Result<Arc<GuestRegionMmap<()>>, Fault
 
 fn check_file(file: &File, region: &Region) -> Result<(), Fault> {
     let name = &region.fd;
-    // SAFETY: a query on a descriptor we own.
-    let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
-    if seals < 0 || seals & libc::F_SEAL_SHRINK == 0 {
+    if !fcntl(file, FcntlArg::F_GET_SEALS).is_ok_and(|seals| seals & libc::F_SEAL_SHRINK != 0) {
         return Err(Fault::plan(format!(
             "the descriptor {name:?} is no memfd sealed against shrinking: seal it"
         )));
@@ -164,43 +164,34 @@ fn check_file(file: &File, region: &Region) -> Result<(), Fault> {
 /// # Errors
 /// No memory or no descriptors left.
 pub fn create(name: &str, size: u64, huge: bool) -> io::Result<(OwnedFd, bool)> {
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     if huge && size.is_multiple_of(HUGE_PAGE) {
-        let made = create_with(name, size, flags | libc::MFD_HUGETLB | libc::MFD_HUGE_2MB).and_then(|fd| {
-            // Reserves the pages, so that it fails here and not at the guest's first use.
-            // SAFETY: a call on a descriptor we own.
-            match unsafe { libc::fallocate(fd.as_raw_fd(), 0, 0, i64::try_from(size).unwrap_or(i64::MAX)) } {
-                0 => Ok(fd),
-                _ => Err(io::Error::last_os_error()),
-            }
-        });
-        if let Ok(fd) = made {
+        let made = create_with(name, size, flags | MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_2MB);
+        // Reserves the pages, so that it fails here and not at the guest's first use.
+        let length = libc::off_t::try_from(size).unwrap_or(libc::off_t::MAX);
+        if let Ok(fd) = made
+            && fallocate(&fd, FallocateFlags::empty(), 0, length).is_ok()
+        {
             return Ok((fd, true));
         }
     }
     create_with(name, size, flags).map(|fd| (fd, false))
 }
 
-fn create_with(name: &str, size: u64, flags: u32) -> io::Result<OwnedFd> {
-    let name = std::ffi::CString::new(name).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: the name is a C string.
-    let fd = unsafe { libc::memfd_create(name.as_ptr(), flags) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: just made, nobody else's.
-    let file = unsafe { File::from_raw_fd(fd) };
+fn create_with(name: &str, size: u64, flags: MFdFlags) -> io::Result<OwnedFd> {
+    let file = File::from(memfd_create(name, flags)?);
     file.set_len(size)?;
-    // SAFETY: a call on a descriptor we own.
-    if unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, libc::F_SEAL_SHRINK | libc::F_SEAL_GROW) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    fcntl(
+        &file,
+        FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW),
+    )?;
     Ok(file.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::FromRawFd;
 
     fn region(at: u64, size: u64, kind: RegionKind) -> Region {
         Region {

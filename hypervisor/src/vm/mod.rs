@@ -20,7 +20,7 @@ mod threads;
 mod vcpu;
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -177,10 +177,11 @@ impl Vm {
                 ending: Arc::clone(&ending),
                 gauges,
                 devices,
+                poller: Arc::clone(&poller),
             };
-            let requests = poller.register(Arc::new(requests.with_poller(&poller)));
+            let requests = poller.register(Arc::new(requests));
             poller
-                .add(channel.as_raw_fd(), requests, 0)
+                .add(channel.as_fd().as_raw_fd(), requests, 0)
                 .map_err(error::host("control socket"))?;
         }
         lock().map_err(|cause| Fault::Host(format!("sandbox: {cause}")))?;
@@ -211,50 +212,33 @@ struct Requests {
     ending: Arc<Ending>,
     gauges: Vec<Arc<Gauge>>,
     devices: Devices,
+    poller: Arc<Poller>,
 }
 
 impl Requests {
-    fn with_poller(self, poller: &Arc<Poller>) -> RequestHandler {
-        RequestHandler {
-            requests: self,
-            poller: Arc::clone(poller),
-        }
-    }
-
     fn answer(&self, request: Request, fd: Option<OwnedFd>) {
+        let reporter = Reporter::new(Some(Arc::clone(&self.channel)));
         match (request, fd) {
             (Request::Stop, _) => self.ending.set(Ok(Exit::Stopped)),
-            (Request::Stats, _) => {
-                let vcpus = self.gauges.iter().map(|gauge| gauge.read()).collect();
-                let stats = Report::Stats {
-                    vcpus,
-                    devices: self.devices.counters(),
-                };
-                Reporter::new(Some(Arc::clone(&self.channel))).tell(&stats);
-            }
-            (Request::Link { device }, Some(socket)) => {
-                self.devices
-                    .connect(&device, socket, &Reporter::new(Some(Arc::clone(&self.channel))));
-            }
+            (Request::Stats, _) => reporter.tell(&Report::Stats {
+                vcpus: self.gauges.iter().map(|gauge| gauge.read()).collect(),
+                devices: self.devices.counters(),
+            }),
+            (Request::Link { device }, Some(socket)) => self.devices.connect(&device, socket, &reporter),
             (Request::Link { .. }, None) => {}
         }
     }
 }
 
-struct RequestHandler {
-    requests: Requests,
-    poller: Arc<Poller>,
-}
-
-impl Handler for RequestHandler {
+impl Handler for Requests {
     fn ready(&self, _token: u32) {
-        match self.requests.channel.receive::<Request>() {
-            Ok(Some((request, fd))) => self.requests.answer(request, fd),
+        match self.channel.receive::<Request>() {
+            Ok(Some((request, fd))) => self.answer(request, fd),
             Ok(None) => {}
             // What is no request is none of the guest's business: the parent is trusted, and will be told nothing.
             Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {}
             // The parent is gone: the VM runs on.
-            Err(_) => self.poller.remove(self.requests.channel.as_raw_fd()),
+            Err(_) => self.poller.remove(self.channel.as_fd().as_raw_fd()),
         }
     }
 }

@@ -10,12 +10,16 @@
 //! runs, so that it can't be missed between a look at the ending and the entry.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kvm_ioctls::{VcpuExit, VcpuFd};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::prctl;
+use nix::unistd::Pid;
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::ioctl_iow_nr;
 use vmm_sys_util::signal::{SIGRTMIN, create_sigset};
@@ -137,24 +141,21 @@ impl Vcpu {
 /// # Errors
 /// A CPU that isn't there, or a priority that isn't allowed.
 pub fn place(thread: &Thread, name: &str) -> Result<(), Fault> {
-    let short: Vec<u8> = name.bytes().take(15).chain([0]).collect();
-    // SAFETY: a C string of at most 16 bytes, as the call wants it.
-    unsafe { libc::prctl(libc::PR_SET_NAME, short.as_ptr()) };
+    let short = CString::new(name.bytes().take(15).collect::<Vec<u8>>()).map_err(Fault::plan)?;
+    prctl::set_name(&short).map_err(host("thread name"))?;
     if !thread.cpus.is_empty() {
-        // SAFETY: all zeros is the empty set.
-        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-        for cpu in thread.cpus.iter().filter(|cpu| **cpu < libc::CPU_SETSIZE as usize) {
-            // SAFETY: the CPU's number is below the set's size.
-            unsafe { libc::CPU_SET(*cpu, &mut set) };
+        let mut set = CpuSet::new();
+        for cpu in &thread.cpus {
+            // One beyond the set's size isn't there either.
+            let _ = set.set(*cpu);
         }
-        // SAFETY: the set lives until the call returns.
-        if unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } != 0 {
-            let error = io::Error::last_os_error();
-            return Err(Fault::plan(format!(
+        sched_setaffinity(Pid::from_raw(0), &set).map_err(|error| {
+            let error = io::Error::from(error);
+            Fault::plan(format!(
                 "thread {name}: CPUs {:?}: {error}; name CPUs that are there",
                 thread.cpus
-            )));
-        }
+            ))
+        })?;
     }
     if let Some(priority) = thread.fifo {
         let parameters = libc::sched_param {

@@ -12,8 +12,10 @@
 //! source is attached again. So masking loses nothing.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::vm::host::{Host, Message};
@@ -216,14 +218,9 @@ fn entry_bytes(entry: Entry) -> [u8; 16] {
 
 /// Is there an event in the counter? Looking doesn't take it.
 fn has_event(event: &EventFd) -> bool {
-    use std::os::fd::AsRawFd;
-    let mut poll = libc::pollfd {
-        fd: event.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: one descriptor, as the count says.
-    unsafe { libc::poll(&mut poll, 1, 0) == 1 }
+    // SAFETY: `event` keeps it open.
+    let fd = unsafe { BorrowedFd::borrow_raw(event.as_raw_fd()) };
+    poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(1)
 }
 
 #[cfg(test)]

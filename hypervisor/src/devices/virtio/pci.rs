@@ -251,7 +251,7 @@ impl Function for PciVirtio {
         for (index, queue) in self.core.queues.iter().enumerate() {
             let offset = NOTIFY_STEP * index as u64;
             if let Some(at) = self.doorbells {
-                let _ = self.host.unwatch(at + offset, None, &queue.kick);
+                let _ = self.host.unwatch(at + offset, &queue.kick);
             }
             if let Some(at) = now {
                 let _ = self.host.watch(at + offset, None, &queue.kick);

@@ -65,8 +65,8 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn unwatch(&self, address: u64, value: Option<u32>, _event: &EventFd) -> io::Result<()> {
-        lock(&self.doorbells).retain(|doorbell| *doorbell != (address, value));
+    fn unwatch(&self, address: u64, _event: &EventFd) -> io::Result<()> {
+        lock(&self.doorbells).retain(|doorbell| *doorbell != (address, None));
         Ok(())
     }
 

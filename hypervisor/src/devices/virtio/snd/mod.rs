@@ -31,7 +31,7 @@ use self::backend::Backend;
 use self::standin::StandIn;
 use super::{ConfigEvent, Driver, EVENT_IDX, INDIRECT_DESC, Ring, VirtioDevice, read_bytes};
 use crate::devices::lock;
-use crate::plan::Declared;
+use crate::plan::Sound;
 use crate::vm::control::{Report, Reporter};
 use crate::vm::memory::Guest;
 use crate::vm::poller::{Handler, HandlerId, Poller};
@@ -43,25 +43,12 @@ const CONFIG_SIZE: usize = 16;
 /// The poller's token of the socket; queue n has token n.
 const SOCKET: u32 = QUEUES as u32;
 
-/// What the plan says of a sound device.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Name in reports.
-    pub name: String,
-    /// Largest queue.
-    pub queue_size: u16,
-    /// How long a vCPU is held at DRIVER_OK.
-    pub hold: Duration,
-    /// For the stand-in.
-    pub declared: Declared,
-}
-
 /// The transport's side of the device.
 pub struct Snd(Arc<Link>);
 
 /// The device's side of the back end.
 pub struct Link {
-    options: Options,
+    options: Sound,
     reporter: Reporter,
     poller: Arc<Poller>,
     id: Mutex<Option<HandlerId>>,
@@ -98,7 +85,7 @@ struct Inner {
 impl Snd {
     /// A device without a back end yet.
     #[must_use]
-    pub fn new(options: Options, reporter: Reporter, poller: &Arc<Poller>) -> Self {
+    pub fn new(options: Sound, reporter: Reporter, poller: &Arc<Poller>) -> Self {
         let mut config = [0; CONFIG_SIZE];
         let streams = u32::try_from(options.declared.streams.len()).unwrap_or(0);
         for (place, value) in config
@@ -275,7 +262,7 @@ impl Link {
     }
 
     fn hold(&self, mut inner: std::sync::MutexGuard<'_, Inner>) {
-        let deadline = Instant::now() + self.options.hold;
+        let deadline = Instant::now() + Duration::from_millis(self.options.hold_ms);
         while matches!(inner.state, State::Held) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 
 use super::super::testing::{DriverRing, driver, memory};
 use super::*;
-use crate::plan::DeclaredStream;
+use crate::plan::{Declared, DeclaredStream, Transport};
 use crate::vm::control::Channel;
 use std::io::{Read, Write};
 use vm_memory::{Bytes, GuestAddress};
@@ -37,11 +37,12 @@ fn declaring(hold_ms: u64, flags_only: bool) -> Rig {
         streams: vec![stream],
         flags_only,
     };
-    let hold = Duration::from_millis(hold_ms);
-    let options = Options {
+    let options = Sound {
         name: "snd0".to_owned(),
+        transport: Transport::Pci,
+        link: None,
         queue_size: 64,
-        hold,
+        hold_ms,
         declared,
     };
     Rig {
