@@ -8,7 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hypervisor::plan::{Boot, Console, Declared, Device, Fds, Locked, Plan, Region, RegionKind, Thread, Transport};
+use hypervisor::plan::{
+    Boot, Console, Declared, Device, Fds, Locked, Plan, Region, RegionKind, Sound, Thread, Transport,
+};
 use hypervisor::vm::control::{Channel, Report, Request};
 use hypervisor::vm::memory::create;
 use hypervisor::vm::{self, Exit};
@@ -65,14 +67,14 @@ fn plan(transport: Transport, cmdline: &str) -> Plan {
         dma: false,
         locked: Locked::OnUse,
     };
-    let snd = Device::Snd {
+    let snd = Device::Snd(Sound {
         name: "snd".to_owned(),
         transport,
         link: Some("snd".to_owned()),
         queue_size: 64,
         hold_ms: 2000,
         declared: Declared::default(),
-    };
+    });
     Plan {
         name: "chime".to_owned(),
         vcpus: vec![Thread::default()],
