@@ -9,17 +9,14 @@ use std::sync::mpsc::{Sender, channel};
 use crate::parent::door::{self, Facts};
 use crate::parent::resolve::{SOUND, WindowLink};
 use crate::parent::socket::wait;
-use crate::parent::start::{Hand, START_FD};
-use crate::plan::{self, Device, Fds, Plan, Thread};
+use crate::parent::start::{Go, Hand, START_FD};
+use crate::plan::{self, Device, Fds, Thread};
 use crate::sandbox;
 use crate::vm::{self, control::Channel};
 use crate::window::Relay;
 
 struct Handed {
-    plan: Plan,
-    user: Option<String>,
-    owner: u32,
-    link: Option<WindowLink>,
+    go: Go,
     fds: Fds,
     keeps: BTreeMap<String, OwnedFd>,
     door: OwnedFd,
@@ -51,25 +48,9 @@ fn take() -> Result<Handed, String> {
                 fds.insert(name, fd);
             }
             (Hand::Given { name, .. }, None) => return Err(format!("the parent gave no descriptor for {name}")),
-            (
-                Hand::Go {
-                    plan,
-                    user,
-                    owner,
-                    link,
-                },
-                _,
-            ) => {
-                let door = door.ok_or("the parent gave no door")?;
-                return Ok(Handed {
-                    plan: *plan,
-                    user,
-                    owner,
-                    link,
-                    fds,
-                    keeps,
-                    door,
-                });
+            (Hand::Go(go), _) => {
+                let (go, door) = (*go, door.ok_or("the parent gave no door")?);
+                return Ok(Handed { go, fds, keeps, door });
             }
         }
     }
@@ -88,14 +69,17 @@ pub fn main() -> ExitCode {
 
 fn run(handed: Handed) -> ExitCode {
     let Handed {
-        plan,
-        user,
-        owner,
-        link,
+        go,
         mut fds,
         keeps,
         door,
     } = handed;
+    let Go {
+        plan,
+        user,
+        owner,
+        link,
+    } = go;
     let sound =
         |device: &Device| matches!(device, Device::Snd(plan::Sound { link: None, .. })).then(|| SOUND.to_owned());
     let wanting: BTreeSet<String> = plan.devices.iter().filter_map(sound).collect();
@@ -104,15 +88,13 @@ fn run(handed: Handed) -> ExitCode {
         .map(|link| relay(&plan.name, plan.service.clone(), link, &keeps))
         .transpose();
     let opened = relay.and_then(|relay| {
-        door::open(
-            door,
-            Facts {
-                wanting,
-                keeps,
-                owner,
-                relay,
-            },
-        )
+        let facts = Facts {
+            wanting,
+            keeps,
+            owner,
+            relay,
+        };
+        door::open(door, facts)
     });
     let (open, control) = match opened {
         Ok(open) => open,

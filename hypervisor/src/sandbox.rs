@@ -14,7 +14,8 @@ use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::unistd::{Uid, User, initgroups, setgid, setuid};
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
 };
 
 /// System calls of a running VM.
@@ -82,23 +83,21 @@ const RUNNING: &[libc::c_long] = &[
 /// # Errors
 /// An architecture that seccompiler doesn't know.
 pub fn program() -> io::Result<BpfProgram> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = RUNNING.iter().map(|&number| (number, Vec::new())).collect();
-    let plain = SeccompCondition::new(
-        2,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64),
-        0,
-    );
-    let rule = SeccompRule::new(vec![plain.map_err(io::Error::other)?]).map_err(io::Error::other)?;
-    rules.insert(libc::SYS_mmap, vec![rule]);
-    // An ended VM's threads become ordinary ones.
-    let ordinary = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::SCHED_OTHER as u64);
-    let rule = SeccompRule::new(vec![ordinary.map_err(io::Error::other)?]).map_err(io::Error::other)?;
-    rules.insert(libc::SYS_sched_setscheduler, vec![rule]);
-    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
-    SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)
-        .and_then(TryInto::try_into)
-        .map_err(io::Error::other)
+    let only = |argument, operator, value| {
+        let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?;
+        Ok::<_, BackendError>(vec![SeccompRule::new(vec![condition])?])
+    };
+    let filter = || {
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = RUNNING.iter().map(|&number| (number, Vec::new())).collect();
+        let executable = SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64);
+        rules.insert(libc::SYS_mmap, only(2, executable, 0)?);
+        // An ended VM's threads become ordinary ones.
+        let ordinary = only(1, SeccompCmpOp::Eq, libc::SCHED_OTHER as u64)?;
+        rules.insert(libc::SYS_sched_setscheduler, ordinary);
+        let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+        SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)?.try_into()
+    };
+    filter().map_err(io::Error::other)
 }
 
 /// Puts the filter on all threads of this process; any other call ends it.

@@ -16,16 +16,11 @@ pub(super) fn table(machine: &Machine) -> Vec<u8> {
     soft_off.add_element(&SLEEP_TYPE_OFF);
     soft_off.add_element(&0_u8);
     Name::new("_S5_".into(), &soft_off).to_aml_bytes(&mut content);
-    let mut devices = Vec::new();
-    if machine.has_console {
-        devices.push(Raw(serial_port()));
-    }
+    let mut devices = vec![Raw(serial_port())];
     for (index, (address, pin)) in machine.mmio.iter().enumerate() {
         devices.push(Raw(virtio_mmio(index, *address, *pin)));
     }
-    if machine.has_pci {
-        devices.push(Raw(pci_bus(&machine.intx)));
-    }
+    devices.push(Raw(pci_bus(&machine.intx)));
     if machine.has_pvpanic {
         devices.push(Raw(panic_notifier()));
     }

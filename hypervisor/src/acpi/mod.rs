@@ -19,17 +19,13 @@ use acpi_tables::xsdt::XSDT;
 
 use crate::arch::layout;
 
-/// What the tables tell of a VM.
+/// What the tables tell of a VM, besides the serial port and the PCI bus that each has.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
     /// Number of processors.
     pub vcpus: u8,
-    /// Is there a serial port?
-    pub has_console: bool,
     /// virtio-mmio devices: address, pin.
     pub mmio: Vec<(u32, u32)>,
-    /// Is there a PCI bus?
-    pub has_pci: bool,
     /// PCI functions with INTx: slot, pin.
     pub intx: Vec<(u8, u32)>,
     /// Is there a panic notifier?
@@ -59,11 +55,9 @@ pub fn tables(machine: &Machine, base: u64) -> Vec<u8> {
     };
     let dsdt = image.append(&dsdt::table(machine));
     let mut entries = vec![image.append(&fadt(dsdt)), image.append(&madt(machine))];
-    if machine.has_pci {
-        let mut mcfg = MCFG::new(OEM, TABLE, 1);
-        mcfg.add_ecam(layout::ECAM, 0, 0, 0);
-        entries.push(image.append(&bytes_of(&mcfg)));
-    }
+    let mut mcfg = MCFG::new(OEM, TABLE, 1);
+    mcfg.add_ecam(layout::ECAM, 0, 0, 0);
+    entries.push(image.append(&bytes_of(&mcfg)));
     let mut xsdt = XSDT::new(OEM, TABLE, 1);
     for entry in entries {
         xsdt.add_entry(entry);
@@ -167,8 +161,6 @@ mod tests {
     fn every_table_is_reached_and_its_checksum_is_right() {
         let machine = Machine {
             vcpus: 2,
-            has_console: true,
-            has_pci: true,
             ..Machine::default()
         };
 
@@ -226,16 +218,19 @@ mod tests {
         .1;
         let full = Machine {
             vcpus: 1,
-            has_console: true,
             mmio: vec![(0xfeb0_0000, 5)],
-            has_pci: true,
             intx: vec![(3, 16)],
             has_pvpanic: true,
         };
         let full = walk(&tables(&full, BASE)).pop().unwrap().1;
 
-        for name in [&b"COM1"[..], b"PCI0", b"LNRO0005", b"QEMU0001", b"_PRT"] {
-            assert!(!contains(&bare, name));
+        for (name, is_always) in [
+            (&b"COM1"[..], true),
+            (b"PCI0", true),
+            (b"LNRO0005", false),
+            (b"QEMU0001", false),
+        ] {
+            assert_eq!(contains(&bare, name), is_always);
             assert!(contains(&full, name), "{}", String::from_utf8_lossy(name));
         }
     }

@@ -23,12 +23,9 @@ pub(super) fn sound(manifest: &Manifest, partition: &Partition, findings: &mut F
     };
     way(name, sound, window, findings);
     if partition.is(Role::Service) {
+        let message = format!("service VM `{name}` has the codec itself");
         findings
-            .error(
-                "service-sound",
-                sound.span,
-                format!("service VM `{name}` has the codec itself"),
-            )
+            .error("service-sound", sound.span, message)
             .cause("a sound device for the one that makes them")
             .cure("leave `sound` out");
     }
@@ -55,12 +52,9 @@ fn way(name: &str, sound: &At<Sound>, window: Option<&Window>, findings: &mut Fi
                 .cure("leave one of them out");
         }
         (None, None) => {
+            let message = format!("the sound device of `{name}` leads nowhere");
             findings
-                .error(
-                    "no-link",
-                    sound.span,
-                    format!("the sound device of `{name}` leads nowhere"),
-                )
+                .error("no-link", sound.span, message)
                 .cause("neither `socket` nor a window")
                 .cure(format!("write `socket = \"{name}.sock\"`, or `[windows.{name}]`"));
         }
@@ -78,12 +72,9 @@ fn way(name: &str, sound: &At<Sound>, window: Option<&Window>, findings: &mut Fi
 fn streams(name: &str, sound: &At<Sound>, findings: &mut Findings) {
     for stream in &sound.streams {
         if let Some(rate) = stream.odd_rate() {
+            let message = format!("virtio-sound has no rate of {rate} Hz");
             findings
-                .error(
-                    "out-of-range",
-                    rate.span,
-                    format!("virtio-sound has no rate of {rate} Hz"),
-                )
+                .error("out-of-range", rate.span, message)
                 .cause("a rate must be one of the standard ones")
                 .cure("48000 is what codecs have");
         }
@@ -120,12 +111,9 @@ pub(super) fn window(manifest: &Manifest, window: &Window, findings: &mut Findin
                 .cure("leave it out");
         }
         (Role::Safety, WindowMode::Ram | WindowMode::Bounce) => {
+            let message = format!("safety partition `{name}` shares its pool only");
             findings
-                .error(
-                    "safety-window",
-                    mode.span,
-                    format!("safety partition `{name}` shares its pool only"),
-                )
+                .error("safety-window", mode.span, message)
                 .cause(format!("`{}` lets others reach more, or wait in its VMM", mode.word()))
                 .cure("`mode = \"pool\"`");
         }
@@ -135,12 +123,9 @@ pub(super) fn window(manifest: &Manifest, window: &Window, findings: &mut Findin
         return;
     }
     if let Some(size) = window.size {
+        let message = format!("a `ram` window of `{name}` has the size of its RAM");
         findings
-            .error(
-                "window-size",
-                size.span,
-                format!("a `ram` window of `{name}` has the size of its RAM"),
-            )
+            .error("window-size", size.span, message)
             .cause("given twice")
             .cure("leave `size` out");
     } else if !memory.is_multiple_of(WINDOW_PAGE) {

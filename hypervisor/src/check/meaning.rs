@@ -58,12 +58,9 @@ fn service(manifest: &Manifest, findings: &mut Findings) {
         .filter(|partition| partition.is(Role::Service));
     let Some(service) = services.next() else {
         if let Some(window) = manifest.windows.first() {
+            let message = "a window, but no service VM that would see it";
             findings
-                .error(
-                    "no-service",
-                    window.partition.span,
-                    "a window, but no service VM that would see it",
-                )
+                .error("no-service", window.partition.span, message)
                 .cause("into which VM?")
                 .cure("give one partition `role = \"service\"`");
         }
@@ -140,12 +137,9 @@ fn quotas(set: &SharedSet, findings: &mut Findings) {
     let sum: u32 = quotas.clone().map(|quota| u32::from(*quota)).sum();
     let whole = 100 * u32::try_from(set.cpus.len()).unwrap_or(1).max(1);
     if let Some(last) = quotas.next_back().filter(|_| sum > whole) {
+        let message = format!("the quotas of set `{}` add up to {sum} %", set.name);
         findings
-            .error(
-                "quota",
-                last.span,
-                format!("the quotas of set `{}` add up to {sum} %", set.name),
-            )
+            .error("quota", last.span, message)
             .cause(format!("its CPUs have {whole} %"))
             .cure("lower one of them");
     }
@@ -183,12 +177,9 @@ fn placed(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
                 .cure("write `cpus = \"1\"`, or `set = \"NAME\"` to share some");
         }
         (Some(cpus), Some(set)) => {
+            let message = format!("`{name}` has CPUs of its own and a set");
             findings
-                .error(
-                    "own-and-shared",
-                    set.span,
-                    format!("`{name}` has CPUs of its own and a set"),
-                )
+                .error("own-and-shared", set.span, message)
                 .cause("one of them is one too many")
                 .also(cpus.span, "its own")
                 .cure("leave one of them out");
@@ -196,12 +187,9 @@ fn placed(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
         (None, Some(set)) => match manifest.set_of(partition) {
             None => unknown("set", set, manifest.sets.iter().map(|set| &set.name), findings),
             Some(known) if !known.members.iter().any(|member| *member.partition == **name) => {
+                let message = format!("`{name}` is no member of set `{set}`");
                 findings
-                    .error(
-                        "not-a-member",
-                        set.span,
-                        format!("`{name}` is no member of set `{set}`"),
-                    )
+                    .error("not-a-member", set.span, message)
                     .cause("runs in a set that doesn't name it")
                     .also(known.name.span, "the set")
                     .cure(format!("write `members.{name} = {{}}` there"));
@@ -212,12 +200,9 @@ fn placed(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
     }
     let (vcpus, cpus) = (manifest.vcpus_of(partition), manifest.cpus_of(partition).len());
     if let Some(given) = partition.vcpus.filter(|_| cpus > 0 && vcpus as usize > cpus) {
+        let message = format!("`{name}` has {vcpus} vCPUs on {cpus} CPUs");
         findings
-            .warning(
-                "vcpus",
-                given.span,
-                format!("`{name}` has {vcpus} vCPUs on {cpus} CPUs"),
-            )
+            .warning("vcpus", given.span, message)
             .cause("vCPUs that wait for each other")
             .cure("give it as many CPUs");
     }
@@ -229,12 +214,9 @@ fn realtime(manifest: &Manifest, partition: &Partition, findings: &mut Findings)
     };
     let (name, priority, helpers) = (&partition.name, realtime.priority, realtime.helper_priority());
     if partition.is(Role::Guest) {
+        let message = format!("guest `{name}` can't have real-time vCPUs");
         findings
-            .error(
-                "guest-realtime",
-                realtime.span,
-                format!("guest `{name}` can't have real-time vCPUs"),
-            )
+            .error("guest-realtime", realtime.span, message)
             .cause("guests are SCHED_OTHER: one that spins must stop nobody")
             .cure("leave `realtime` out, or make it a `safety` partition");
     }
@@ -274,22 +256,16 @@ fn given(partition: &Partition, findings: &mut Findings) {
             .cure("pass it to the partition with `role = \"service\"`");
     }
     if let Some(port) = partition.ioports.first().filter(|_| partition.is(Role::Guest)) {
+        let message = format!("guest `{name}` reaches ports of the host");
         findings
-            .warning(
-                "guest-ports",
-                port.span,
-                format!("guest `{name}` reaches ports of the host"),
-            )
+            .warning("guest-ports", port.span, message)
             .cause("what it does there is not checked")
             .cure("give them to the service VM or none");
     }
     if partition.is(Role::Safety) && partition.watchdog_ms.is_none() {
+        let message = format!("safety partition `{name}` has no watchdog");
         findings
-            .warning(
-                "no-watchdog",
-                name.span,
-                format!("safety partition `{name}` has no watchdog"),
-            )
+            .warning("no-watchdog", name.span, message)
             .cause("nobody would notice that it hangs")
             .cure("write `watchdog_ms = 500`");
     }
@@ -298,12 +274,9 @@ fn given(partition: &Partition, findings: &mut Findings) {
 fn memory(partition: &Partition, findings: &mut Findings) {
     let size = partition.memory;
     if partition.huge_pages && !size.is_multiple_of(WINDOW_PAGE) {
+        let message = format!("{} is no multiple of a huge page", sized(*size));
         findings
-            .error(
-                "huge-pages",
-                size.span,
-                format!("{} is no multiple of a huge page", sized(*size)),
-            )
+            .error("huge-pages", size.span, message)
             .cause("huge pages have 2 MiB")
             .cure(format!("`memory = \"{}\"`", sized(size.next_multiple_of(WINDOW_PAGE))));
     }

@@ -95,10 +95,6 @@ impl Function for Doorbell {
         self.at = to;
     }
 
-    fn bar_read(&mut self, _bar: u8, _offset: u64, data: &mut [u8]) {
-        data.fill(0);
-    }
-
     fn bar_write(&mut self, _bar: u8, offset: u64, data: &[u8]) {
         let word = self.words.iter().find(|(word, _)| *word == offset && data.len() == 4);
         if let Some((_, event)) = word {

@@ -234,42 +234,29 @@ impl Report {
     }
 
     fn render(&self, found: &Finding, out: &mut impl Write) -> fmt::Result {
-        let word = if found.severity == Severity::Error {
-            "error"
-        } else {
-            "warning"
+        let word = match found.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
         };
         let (line, column, length) = self.position(found.span);
         let gutter = line.to_string().len();
         writeln!(out, "{word}[{}]: {}", found.code, printable(&found.message))?;
         writeln!(out, "{:gutter$}--> {}:{line}:{column}", "", self.file)?;
-        let source: String = self
-            .text
-            .lines()
-            .nth(line - 1)
-            .unwrap_or_default()
-            .chars()
-            .take(MOST_SHOWN)
-            .collect();
+        let source = self.text.lines().nth(line - 1).unwrap_or_default();
+        let source: String = source.chars().take(MOST_SHOWN).collect();
+        let note = |out: &mut dyn Write, text: String| writeln!(out, "{:gutter$} {}", "", printable(&text).trim_end());
         if !source.is_empty() && column <= MOST_SHOWN {
             writeln!(out, "{:gutter$} |\n{line} | {}", "", printable(&source).trim_end())?;
             let marks = "^".repeat(length.min(MOST_SHOWN));
-            let marked = format!("{:pad$}{marks} {}", "", printable(&found.cause), pad = column - 1);
-            writeln!(out, "{:gutter$} | {}", "", marked.trim_end())?;
+            note(out, format!("| {:pad$}{marks} {}", "", found.cause, pad = column - 1))?;
         } else if !found.cause.is_empty() {
-            writeln!(out, "{:gutter$} = {}", "", printable(&found.cause))?;
+            note(out, format!("= {}", found.cause))?;
         }
         if let Some((span, what)) = &found.also {
-            writeln!(
-                out,
-                "{:gutter$} : line {}: {}",
-                "",
-                self.position(*span).0,
-                printable(what)
-            )?;
+            note(out, format!(": line {}: {what}", self.position(*span).0))?;
         }
         if !found.cure.is_empty() {
-            writeln!(out, "{:gutter$} = help: {}", "", printable(&found.cure))?;
+            note(out, format!("= help: {}", found.cure))?;
         }
         Ok(())
     }

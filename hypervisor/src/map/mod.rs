@@ -7,7 +7,7 @@ pub use svg::svg;
 pub use text::text;
 
 use crate::manifest::words::sized;
-use crate::manifest::{Manifest, Partition, Window, WindowMode};
+use crate::manifest::{At, Manifest, Partition, Passthrough, Window, WindowMode};
 
 /// What a window shows, in words.
 fn shown(manifest: &Manifest, window: &Window) -> String {
@@ -30,4 +30,15 @@ fn scheduled(manifest: &Manifest, partition: &Partition) -> String {
         }
         None => count,
     }
+}
+
+/// What of the host a partition has for itself: devices and ports.
+fn owned(partition: &Partition) -> Vec<String> {
+    let device = |given: &Passthrough| {
+        let what = if given.codec { "codec" } else { "device" };
+        format!("{what} {} by VFIO", given.device)
+    };
+    let ports = |range: &At<(u16, u16)>| format!("ports {:#x}-{:#x}", range.0, range.1);
+    let devices = partition.passthrough.iter().map(device);
+    devices.chain(partition.ioports.iter().map(ports)).collect()
 }

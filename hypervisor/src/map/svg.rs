@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{scheduled, shown};
+use super::{owned, scheduled, shown};
 use crate::manifest::words::{list, sized};
 use crate::manifest::{Manifest, Partition, Role};
 
@@ -64,20 +64,11 @@ fn partition_box(manifest: &Manifest, partition: &Partition, x: usize, out: &mut
         Role::Safety => "#f8e0d0",
     };
     let mut lines = vec![
-        format!("{}, {}", partition.role.value.word(), sized(partition.memory.value)),
+        format!("{}, {}", partition.role.word(), sized(*partition.memory)),
         scheduled(manifest, partition),
     ];
-    for given in &partition.passthrough {
-        lines.push(format!(
-            "{} {}",
-            if given.codec { "codec" } else { "device" },
-            given.device.value
-        ));
-    }
-    for range in &partition.ioports {
-        lines.push(format!("ports {:#x}-{:#x}", range.value.0, range.value.1));
-    }
-    if partition.sound.as_ref().is_some_and(|sound| sound.socket.is_some()) {
+    lines.extend(owned(partition));
+    if partition.socket().is_some() {
         lines.push("sound by socket".into());
     }
     let _ = write!(

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{scheduled, shown};
-use crate::manifest::Manifest;
+use super::{owned, scheduled, shown};
 use crate::manifest::words::{list, sized};
+use crate::manifest::{Manifest, Member};
 
 /// One line a CPU, a partition, a window.
 pub fn text(manifest: &Manifest) -> String {
@@ -15,25 +15,20 @@ pub fn text(manifest: &Manifest) -> String {
         cpus.entry(*cpu).or_default().push("host".into());
     }
     for set in &manifest.sets {
-        let members: Vec<String> = set
-            .members
-            .iter()
-            .map(|member| {
-                let quota = member
-                    .quota_percent
-                    .map_or(String::new(), |quota| format!(" {} %", quota.value));
-                let fifo = if member.priority.value > 0 {
-                    format!(" FIFO {}", member.priority.value)
-                } else {
-                    String::new()
-                };
-                format!("{}{quota}{fifo}", member.partition.value)
-            })
-            .collect();
+        let member = |member: &Member| {
+            let quota = member
+                .quota_percent
+                .map_or(String::new(), |quota| format!(" {quota} %"));
+            let fifo = match *member.priority {
+                0 => String::new(),
+                priority => format!(" FIFO {priority}"),
+            };
+            format!("{}{quota}{fifo}", member.partition)
+        };
+        let members: Vec<String> = set.members.iter().map(member).collect();
+        let what = format!("set {}: {}", set.name, members.join(", "));
         for cpu in &set.cpus.value {
-            cpus.entry(*cpu)
-                .or_default()
-                .push(format!("set {}: {}", set.name.value, members.join(", ")));
+            cpus.entry(*cpu).or_default().push(what.clone());
         }
     }
     for partition in &manifest.partitions {
@@ -47,24 +42,20 @@ pub fn text(manifest: &Manifest) -> String {
     }
     for partition in &manifest.partitions {
         let where_ = list(&manifest.cpus_of(partition));
-        let (role, size) = (partition.role.value.word(), sized(partition.memory.value));
+        let (role, size) = (partition.role.word(), sized(*partition.memory));
         let _ = writeln!(
             out,
             "  {:<24} {role:<8} {size:>6}  CPU {where_}  {}",
-            partition.name.value,
+            partition.name,
             scheduled(manifest, partition)
         );
-        for given in &partition.passthrough {
-            let what = if given.codec { "codec" } else { "device" };
-            let _ = writeln!(out, "    {what} {} by VFIO", given.device.value);
+        for what in owned(partition) {
+            let _ = writeln!(out, "    {what}");
         }
-        for range in &partition.ioports {
-            let _ = writeln!(out, "    ports {:#x}-{:#x}", range.value.0, range.value.1);
+        if let Some(socket) = partition.socket() {
+            let _ = writeln!(out, "    sound by {}", socket.display());
         }
-        if let Some(socket) = partition.sound.as_ref().and_then(|sound| sound.socket.as_ref()) {
-            let _ = writeln!(out, "    sound by {}", socket.value.display());
-        }
-        if let (Some(window), Some(service)) = (manifest.window_of(&partition.name.value), manifest.service()) {
+        if let (Some(window), Some(service)) = (manifest.window_of(&partition.name), manifest.service()) {
             let _ = writeln!(
                 out,
                 "    window {} seen by {}, vsock port {}, held at most {} ms",

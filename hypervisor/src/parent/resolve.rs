@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::layout;
-use crate::manifest::{Console, Direction, Manifest, Partition, Role, Sound, WINDOW_PAGE, Window, WindowMode};
+use crate::manifest::{
+    At, Console, Direction, Manifest, Partition, Realtime, Role, Sound, WINDOW_PAGE, Window, WindowMode,
+};
 use crate::plan::{
     self, Boot, Declared, DeclaredStream, Device, Plan, PortRange, Region, RegionKind, Thread, Transport,
 };
@@ -105,11 +107,12 @@ impl Maker<'_> {
     }
 
     fn cpus(&self) -> Vec<usize> {
-        self.manifest
-            .cpus_of(self.partition)
-            .iter()
-            .map(|cpu| *cpu as usize)
-            .collect()
+        let cpus = self.manifest.cpus_of(self.partition);
+        cpus.into_iter().map(|cpu| cpu as usize).collect()
+    }
+
+    fn memory_of(&mut self, name: String, size: u64, huge: bool) -> String {
+        self.want(name.clone(), Source::Memory(name, size, huge))
     }
 
     /// With as many CPUs of its own as vCPUs, each vCPU has one; else they share what there is.
@@ -117,15 +120,13 @@ impl Maker<'_> {
         let (cpus, count) = (self.cpus(), self.manifest.vcpus_of(self.partition));
         let pinned = self.partition.cpus.is_some() && cpus.len() == count as usize;
         let realtime = self.partition.realtime.as_ref();
+        let is_realtime = |index| move |realtime: &&At<Realtime>| realtime.vcpus.iter().any(|vcpu| **vcpu == index);
         let vcpu = |index: u32| Thread {
-            cpus: if pinned {
-                vec![cpus[index as usize]]
-            } else {
-                cpus.clone()
-            },
-            fifo: realtime
-                .filter(|realtime| realtime.vcpus.iter().any(|vcpu| vcpu.value == index))
-                .map(|realtime| realtime.priority),
+            cpus: cpus
+                .get(index as usize)
+                .filter(|_| pinned)
+                .map_or(cpus.clone(), |cpu| vec![*cpu]),
+            fifo: realtime.filter(is_realtime(index)).map(|realtime| realtime.priority),
         };
         (0..count).map(vcpu).collect()
     }
@@ -142,54 +143,44 @@ impl Maker<'_> {
         }
     }
 
+    /// Its window's mode, and the bytes that are shown.
+    fn window(&self) -> Option<(WindowMode, u64)> {
+        let window = self.manifest.window_of(&self.partition.name)?;
+        Some((*window.mode?, self.manifest.shown_by(window)))
+    }
+
     fn memory(&mut self) -> Vec<Region> {
-        let partition = self.partition;
-        let (name, size) = (&partition.name.value, partition.memory.value);
-        let window = self
-            .manifest
-            .window_of(name)
-            .and_then(|window| Some((*window.mode?, self.manifest.shown_by(window))));
-        let fd = self.want(
-            format!("ram-{name}"),
-            Source::Memory(format!("ram-{name}"), size, partition.huge_pages),
-        );
+        let (manifest, partition, window) = (self.manifest, self.partition, self.window());
+        let (name, size) = (&partition.name, *partition.memory);
+        // Stock drivers put rings and buffers anywhere, as do vsock's and those of the VMM's own devices; a driver of our own
+        // puts them into its pool.
+        let whole = !matches!(window, Some((WindowMode::Pool, _)));
         let region = |guest_address, size, offset, fd: &str, kind| Region {
             guest_address,
             size,
             fd: fd.to_owned(),
             offset,
             kind,
-            shared: kind == RegionKind::Pool,
+            shared: kind == RegionKind::Pool || whole && kind == RegionKind::Ram,
             // Only RAM is in the IOMMU: a codec reaches no window.
             dma: kind == RegionKind::Ram && !partition.passthrough.is_empty(),
-            locked: plan::Locked::Now,
+            locked: match kind {
+                RegionKind::Window => plan::Locked::No,
+                _ => plan::Locked::Now,
+            },
         };
+        let fd = self.memory_of(format!("ram-{name}"), size, partition.huge_pages);
         let pieces = layout::ram(size).into_iter();
         let ram = pieces.map(|(at, size, offset)| region(at, size, offset, &fd, RegionKind::Ram));
         let mut regions: Vec<Region> = ram.collect();
-        // Stock drivers put rings and buffers anywhere, as do vsock's and those of the VMM's own devices; a driver of our own
-        // puts them into its pool.
-        let whole = window.is_none_or(|(mode, _)| mode != WindowMode::Pool);
-        regions.iter_mut().for_each(|region| region.shared = whole);
         if let Some((WindowMode::Pool, size)) = window {
-            let fd = self.want(
-                format!("pool-{name}"),
-                Source::Memory(format!("pool-{name}"), size, false),
-            );
+            let fd = self.memory_of(format!("pool-{name}"), size, false);
             regions.push(region(POOL, size, 0, &fd, RegionKind::Pool));
         }
-        if self
-            .manifest
-            .service()
-            .is_some_and(|service| service.name.value == *name)
-        {
-            for (address, fd, size, huge) in windows(self.manifest) {
-                let fd = self.want(fd.clone(), Source::Memory(fd, size, huge));
-                let locked = plan::Locked::No;
-                regions.push(Region {
-                    locked,
-                    ..region(address, size, 0, &fd, RegionKind::Window)
-                });
+        if partition.is(Role::Service) {
+            for (address, fd, size, huge) in windows(manifest) {
+                let fd = self.memory_of(fd, size, huge);
+                regions.push(region(address, size, 0, &fd, RegionKind::Window));
             }
         }
         regions
@@ -197,28 +188,24 @@ impl Maker<'_> {
 
     fn boot(&mut self) -> Boot {
         let partition = self.partition;
+        let initrd = partition.initrd.as_ref();
         Boot {
             kernel: self.open("kernel", &partition.kernel.value, false),
-            initrd: partition
-                .initrd
-                .as_ref()
-                .map(|initrd| self.open("initrd", &initrd.value, false)),
+            initrd: initrd.map(|initrd| self.open("initrd", &initrd.value, false)),
             cmdline: partition.cmdline.clone(),
         }
     }
 
     fn console(&mut self) -> Option<plan::Console> {
-        match self.partition.console {
-            Console::None => None,
-            Console::Log => Some(plan::Console {
-                output: self.want("console", Source::Log),
-                input: None,
-            }),
-            Console::Stdio => Some(plan::Console {
-                output: self.want("console", Source::Output),
-                input: Some(self.want("console-in", Source::Input)),
-            }),
-        }
+        let (output, input) = match self.partition.console {
+            Console::None => return None,
+            Console::Log => (Source::Log, None),
+            Console::Stdio => (Source::Output, Some(Source::Input)),
+        };
+        Some(plan::Console {
+            output: self.want("console", output),
+            input: input.map(|input| self.want("console-in", input)),
+        })
     }
 
     fn devices(&mut self) -> Vec<Device> {
@@ -259,7 +246,7 @@ impl Maker<'_> {
                 serial: format!("disk{index}"),
             });
         }
-        if self.is_service() {
+        if partition.is(Role::Service) {
             devices.extend(self.doorbell());
         }
         if partition.rng {
@@ -274,64 +261,45 @@ impl Maker<'_> {
         devices
     }
 
-    fn is_service(&self) -> bool {
-        self.partition.role.value == Role::Service
-    }
-
     fn bells(&mut self, partition: &str) -> Vec<String> {
-        let names: Vec<String> = (0..QUEUES).map(|queue| format!("bell-{partition}-{queue}")).collect();
-        names
-            .into_iter()
-            .map(|name| self.want(name.clone(), Source::Event(name)))
-            .collect()
+        let names = (0..QUEUES).map(|queue| format!("bell-{partition}-{queue}"));
+        names.map(|name| self.want(name.clone(), Source::Event(name))).collect()
     }
 
     /// The nth window's words are those from 4 * n on.
     fn doorbell(&mut self) -> Option<Device> {
-        let partitions: Vec<String> = self
-            .manifest
-            .windows
-            .iter()
-            .map(|window| window.partition.value.clone())
-            .collect();
-        let bells: Vec<String> = partitions.iter().flat_map(|partition| self.bells(partition)).collect();
+        let partitions = self.manifest.windows.iter().map(|window| &window.partition);
+        let bells = partitions.flat_map(|partition| self.bells(partition));
         let words: Vec<plan::Word> = (0..).zip(bells).map(|(word, fd)| plan::Word { word, fd }).collect();
         (!words.is_empty()).then_some(Device::Doorbell { words })
     }
 
     /// What of the guest is in its window, as the service VM has it.
     fn link(&mut self, plan: &Plan) -> Option<WindowLink> {
-        let name = self.partition.name.value.clone();
-        let window = self.manifest.window_of(&name)?;
-        let kind = match window.mode?.value {
-            WindowMode::Pool => RegionKind::Pool,
-            WindowMode::Ram => RegionKind::Ram,
-            WindowMode::Bounce => {
-                let (pool, size) = (format!("pool-{name}"), self.manifest.shown_by(window));
-                let pool = self.want(pool.clone(), Source::Memory(pool, size, false));
-                return Some(WindowLink {
-                    pieces: Vec::new(),
-                    bells: self.bells(&name),
-                    pool: Some(pool),
-                });
-            }
-        };
-        let regions = plan.memory.iter().filter(|region| region.kind == kind);
-        let pieces = regions.map(|region| Piece {
+        let (name, (mode, size)) = (&self.partition.name, self.window()?);
+        let piece = |region: &Region| Piece {
             guest: region.guest_address,
             size: region.size,
             offset: region.offset,
-        });
-        Some(WindowLink {
-            pieces: pieces.collect(),
-            bells: self.bells(&name),
-            pool: None,
-        })
+        };
+        let of_kind = |kind| {
+            plan.memory
+                .iter()
+                .filter(|region| region.kind == kind)
+                .map(piece)
+                .collect()
+        };
+        let (pieces, pool) = match mode {
+            WindowMode::Pool => (of_kind(RegionKind::Pool), None),
+            WindowMode::Ram => (of_kind(RegionKind::Ram), None),
+            WindowMode::Bounce => (Vec::new(), Some(self.memory_of(format!("pool-{name}"), size, false))),
+        };
+        let bells = self.bells(name);
+        Some(WindowLink { pieces, bells, pool })
     }
 
     fn sound(&self, sound: &Sound) -> Device {
-        let window = self.manifest.window_of(&self.partition.name.value);
-        let mode = window.and_then(|window| window.mode).map(|mode| mode.value);
+        let window = self.manifest.window_of(&self.partition.name);
         let streams = sound.streams.iter().map(|stream| DeclaredStream {
             input: stream.direction == Direction::Capture,
             formats: stream.format_bits(),
@@ -349,21 +317,19 @@ impl Maker<'_> {
                 jacks: 0,
                 chmaps: 0,
                 streams: streams.collect(),
-                flags_only: mode == Some(WindowMode::Bounce),
+                flags_only: matches!(self.window(), Some((WindowMode::Bounce, _))),
             },
         })
     }
 
     fn ioports(&mut self) -> Vec<PortRange> {
-        let ranges: Vec<(u16, u16)> = self.partition.ioports.iter().map(|range| range.value).collect();
-        ranges
-            .into_iter()
-            .map(|(first, last)| PortRange {
-                first,
-                last,
-                fd: self.open("port", "/dev/port", true),
-            })
-            .collect()
+        let ranges = self.partition.ioports.iter();
+        let range = |range: &At<(u16, u16)>| PortRange {
+            first: range.0,
+            last: range.1,
+            fd: self.open("port", "/dev/port", true),
+        };
+        ranges.map(range).collect()
     }
 }
 

@@ -38,16 +38,20 @@ pub enum Hand {
         keep: bool,
     },
     /// That was all.
-    Go {
-        /// What to run.
-        plan: Box<Plan>,
-        /// As whom.
-        user: Option<String>,
-        /// Whose calls the door takes.
-        owner: u32,
-        /// Its side of its window.
-        link: Option<WindowLink>,
-    },
+    Go(Box<Go>),
+}
+
+/// What a child runs.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Go {
+    /// The VM.
+    pub plan: Plan,
+    /// As whom.
+    pub user: Option<String>,
+    /// Whose calls the door takes.
+    pub owner: u32,
+    /// Its side of its window.
+    pub link: Option<WindowLink>,
 }
 
 /// Why a VM could not be started: what could not be had, and why.
@@ -95,14 +99,14 @@ pub fn start(
         ours.send(&Hand::Given { name, keep }, Some(&fd))
             .map_err(because(what))?;
     }
-    let owner = Uid::effective().as_raw();
-    let go = Hand::Go {
-        plan: Box::new(resolved.plan.clone()),
+    let go = Go {
+        plan: resolved.plan.clone(),
         user,
-        owner,
+        owner: Uid::effective().as_raw(),
         link: resolved.link.clone(),
     };
-    ours.send(&go, None).map_err(because("handing over the plan"))?;
+    ours.send(&Hand::Go(Box::new(go)), None)
+        .map_err(because("handing over the plan"))?;
     Ok((child, process))
 }
 

@@ -263,6 +263,22 @@ fn relayed(channel: &Channel, way: &Way<'_>, fd: OwnedFd) -> io::Result<OwnedFd>
 }
 
 impl Vm {
+    pub fn new(partition: &Partition) -> Self {
+        Self {
+            name: partition.name.value.clone(),
+            life: Life::new(partition.restart),
+            up: None,
+            due: None,
+            given_up: false,
+            last: None,
+        }
+    }
+
+    pub fn stop(&mut self) {
+        self.due = None;
+        self.up.iter_mut().for_each(|up| up.stop(false));
+    }
+
     pub fn state(&self) -> State {
         let up = self.up.as_ref();
         let state = match up {

@@ -86,15 +86,7 @@ impl Parent {
         })?;
         let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         fs::write(folder.file("manifest"), place.as_os_str().as_encoded_bytes()).map_err(failed)?;
-        let vm = |partition: &crate::manifest::Partition| Vm {
-            name: partition.name.value.clone(),
-            life: Life::new(partition.restart),
-            up: None,
-            due: None,
-            given_up: false,
-            last: None,
-        };
-        let vms = manifest.partitions.iter().map(vm).collect();
+        let vms = manifest.partitions.iter().map(Vm::new).collect();
         let signals = signals()?;
         let mut parent = Self {
             manifest,
@@ -271,12 +263,7 @@ impl Parent {
 
     fn stop_all(&mut self) {
         self.stopping = true;
-        for vm in &mut self.vms {
-            vm.due = None;
-            if let Some(up) = &mut vm.up {
-                up.stop(false);
-            }
-        }
+        self.vms.iter_mut().for_each(Vm::stop);
     }
 
     fn hear_clients(&mut self) {
@@ -296,31 +283,29 @@ impl Parent {
     }
 
     fn order(&mut self, order: &Order) -> Outcome {
-        match order {
-            Order::Status => Outcome::States {
-                partitions: self.vms.iter().map(Vm::state).collect(),
-            },
+        let done = match order {
+            Order::Status => {
+                let partitions = self.vms.iter().map(Vm::state).collect();
+                return Outcome::States { partitions };
+            }
             Order::Stop { partition: None } => {
                 self.stop_all();
-                Outcome::Done
+                Ok(())
             }
-            Order::Stop { partition: Some(name) } => match self.vms.iter_mut().find(|vm| vm.name == *name) {
-                None => Outcome::Refused {
-                    cause: format!("there is no partition `{name}`"),
-                },
-                Some(vm) => {
-                    vm.due = None;
-                    vm.up.iter_mut().for_each(|up| up.stop(false));
-                    Outcome::Done
-                }
+            Order::Stop { partition: Some(name) } => self.index(name).map(|index| self.vms[index].stop()),
+            Order::Restart { partition } => self.restart(partition),
+        };
+        done.map_or_else(
+            |error| Outcome::Refused {
+                cause: error.to_string(),
             },
-            Order::Restart { partition } => match self.restart(partition) {
-                Ok(()) => Outcome::Done,
-                Err(error) => Outcome::Refused {
-                    cause: error.to_string(),
-                },
-            },
-        }
+            |()| Outcome::Done,
+        )
+    }
+
+    fn index(&self, name: &str) -> Result<usize, RunError> {
+        let index = self.vms.iter().position(|vm| vm.name == name);
+        index.ok_or_else(|| RunError::Unknown(name.to_owned()))
     }
 
     /// Ends a partition and starts it anew; starts one that is down.
@@ -328,8 +313,7 @@ impl Parent {
     /// # Errors
     /// No such partition; one that was down can't be started.
     pub fn restart(&mut self, name: &str) -> Result<(), RunError> {
-        let index = self.vms.iter().position(|vm| vm.name == name);
-        let index = index.ok_or_else(|| RunError::Unknown(name.to_owned()))?;
+        let index = self.index(name)?;
         let vm = &mut self.vms[index];
         vm.given_up = false;
         vm.life = Life::new(self.manifest.partitions[index].restart);
@@ -346,9 +330,7 @@ impl Parent {
     /// It ended, or the parent can't go on.
     pub fn until_running(&mut self, name: &str) -> Result<(), RunError> {
         loop {
-            let Some(vm) = self.vms.iter().find(|vm| vm.name == name) else {
-                return Err(RunError::Unknown(name.to_owned()));
-            };
+            let vm = &self.vms[self.index(name)?];
             let stopping = vm.up.as_ref().is_some_and(|up| up.again);
             if !stopping && vm.state().state == "running" {
                 return Ok(());

@@ -198,7 +198,7 @@ impl Passed {
     fn map_pieces(&mut self) {
         for (bar, region) in (0..6_u8).zip(&self.regions) {
             let size = region.size;
-            if !region.can_map() || !size.is_multiple_of(PAGE) || size == 0 {
+            if !sys::can_map(region) || !size.is_multiple_of(PAGE) || size == 0 {
                 continue;
             }
             let (protection, fd) = (
@@ -255,9 +255,7 @@ fn read_bars(regions: &[RegionInfo], config: &dyn Fn(u16, &mut [u8]) -> io::Resu
 impl Function for Passed {
     fn config_read(&mut self, offset: u16, data: &mut [u8]) {
         if BARS.contains(&offset) {
-            let word = self.bars.read(usize::from((offset - BARS.start) / 4)).to_le_bytes();
-            let at = usize::from(offset % 4);
-            data.copy_from_slice(&word[at..at + data.len()]);
+            self.bars.config_read(offset.into(), data);
         } else if ROM.contains(&offset) {
             data.fill(0);
         } else {
@@ -271,11 +269,7 @@ impl Function for Passed {
 
     fn config_write(&mut self, offset: u16, data: &[u8]) {
         if BARS.contains(&offset) {
-            let register = usize::from((offset - BARS.start) / 4);
-            let mut word = self.bars.read(register).to_le_bytes();
-            let at = usize::from(offset % 4);
-            word[at..at + data.len()].copy_from_slice(data);
-            return self.bars.write(register, u32::from_le_bytes(word));
+            return self.bars.config_write(offset.into(), data);
         }
         if ROM.contains(&offset) || self.interrupts.write(&self.opened.device, offset, data) {
             return;

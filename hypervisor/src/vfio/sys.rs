@@ -5,99 +5,45 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use vfio_bindings::bindings::vfio::*;
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::ioctl::{ioctl, ioctl_with_mut_ref, ioctl_with_ptr, ioctl_with_ref, ioctl_with_val};
 use vmm_sys_util::ioctl_io_nr;
 
-const TYPE: u32 = 0x3b;
-ioctl_io_nr!(GET_API_VERSION, TYPE, 100);
-ioctl_io_nr!(SET_IOMMU, TYPE, 102);
-ioctl_io_nr!(GROUP_GET_STATUS, TYPE, 103);
-ioctl_io_nr!(GROUP_SET_CONTAINER, TYPE, 104);
-ioctl_io_nr!(GROUP_GET_DEVICE_FD, TYPE, 106);
-ioctl_io_nr!(DEVICE_GET_INFO, TYPE, 107);
-ioctl_io_nr!(DEVICE_GET_REGION_INFO, TYPE, 108);
-ioctl_io_nr!(DEVICE_GET_IRQ_INFO, TYPE, 109);
-ioctl_io_nr!(DEVICE_SET_IRQS, TYPE, 110);
-ioctl_io_nr!(DEVICE_RESET, TYPE, 111);
-ioctl_io_nr!(IOMMU_MAP_DMA, TYPE, 113);
+const TYPE: u32 = VFIO_TYPE as u32;
+ioctl_io_nr!(GET_API_VERSION, TYPE, VFIO_BASE);
+ioctl_io_nr!(SET_IOMMU, TYPE, VFIO_BASE + 2);
+ioctl_io_nr!(GROUP_GET_STATUS, TYPE, VFIO_BASE + 3);
+ioctl_io_nr!(GROUP_SET_CONTAINER, TYPE, VFIO_BASE + 4);
+ioctl_io_nr!(GROUP_GET_DEVICE_FD, TYPE, VFIO_BASE + 6);
+ioctl_io_nr!(DEVICE_GET_INFO, TYPE, VFIO_BASE + 7);
+ioctl_io_nr!(DEVICE_GET_REGION_INFO, TYPE, VFIO_BASE + 8);
+ioctl_io_nr!(DEVICE_GET_IRQ_INFO, TYPE, VFIO_BASE + 9);
+ioctl_io_nr!(DEVICE_SET_IRQS, TYPE, VFIO_BASE + 10);
+ioctl_io_nr!(DEVICE_RESET, TYPE, VFIO_BASE + 11);
+ioctl_io_nr!(IOMMU_MAP_DMA, TYPE, VFIO_BASE + 13);
 
-/// VFIO_TYPE1v2_IOMMU.
-const TYPE1_V2: libc::c_ulong = 3;
 /// Index of the configuration space's region.
-pub const CONFIG_REGION: u32 = 7;
+pub const CONFIG_REGION: u32 = VFIO_PCI_CONFIG_REGION_INDEX;
 
 /// Kinds of interrupt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]
 pub enum Irq {
     /// The pin.
-    Intx = 0,
+    Intx = VFIO_PCI_INTX_IRQ_INDEX,
     /// Messages, by the MSI capability.
-    Msi = 1,
+    Msi = VFIO_PCI_MSI_IRQ_INDEX,
 }
 
-#[repr(C)]
-struct GroupStatus {
-    argsz: u32,
-    flags: u32,
-}
+/// What is known of a region: its size (0 if it isn't there), and where it is in the device's file.
+pub type RegionInfo = vfio_region_info;
 
-#[repr(C)]
-#[derive(Default)]
-struct DeviceInfo {
-    argsz: u32,
-    flags: u32,
-    regions: u32,
-    irqs: u32,
-    cap_offset: u32,
-    pad: u32,
+/// Can it be mapped into memory?
+#[must_use]
+pub fn can_map(region: &RegionInfo) -> bool {
+    region.flags & VFIO_REGION_INFO_FLAG_MMAP != 0
 }
-
-/// What is known of a region.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RegionInfo {
-    argsz: u32,
-    flags: u32,
-    index: u32,
-    cap_offset: u32,
-    /// Bytes; 0 if the region isn't there.
-    pub size: u64,
-    /// Where in the device's file.
-    pub offset: u64,
-}
-
-impl RegionInfo {
-    /// Can it be mapped into memory?
-    #[must_use]
-    pub fn can_map(&self) -> bool {
-        self.flags & 4 != 0
-    }
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct IrqInfo {
-    argsz: u32,
-    flags: u32,
-    index: u32,
-    count: u32,
-}
-
-#[repr(C)]
-struct DmaMap {
-    argsz: u32,
-    flags: u32,
-    vaddr: u64,
-    iova: u64,
-    size: u64,
-}
-
-const IRQ_NONE: u32 = 1;
-const IRQ_EVENTFD: u32 = 1 << 2;
-const IRQ_UNMASK: u32 = 1 << 4;
-const IRQ_TRIGGER: u32 = 1 << 5;
 
 fn size_of_u32<T>() -> u32 {
     size_of::<T>() as u32
@@ -111,6 +57,13 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     }
 }
 
+/// A call that answers in the struct it is asked with; `argsz`, its first field, is its size.
+fn ask<T>(of: &impl AsRawFd, call: libc::c_ulong, mut what: T) -> io::Result<T> {
+    // SAFETY: the call writes within the struct, whose size it is told.
+    check(unsafe { ioctl_with_mut_ref(of, call, &mut what) })?;
+    Ok(what)
+}
+
 /// Puts a group into a container and, if it is the container's first, sets the IOMMU up.
 ///
 /// # Errors
@@ -121,13 +74,9 @@ pub fn join(container: &OwnedFd, group: &OwnedFd, is_first: bool) -> io::Result<
     if version != 0 {
         return Err(io::Error::other("the container is not /dev/vfio/vfio"));
     }
-    let mut status = GroupStatus {
-        argsz: size_of_u32::<GroupStatus>(),
-        flags: 0,
-    };
-    // SAFETY: the call writes within the struct.
-    check(unsafe { ioctl_with_mut_ref(group, GROUP_GET_STATUS(), &mut status) })?;
-    if status.flags & 1 == 0 {
+    let argsz = size_of_u32::<vfio_group_status>();
+    let status = ask(group, GROUP_GET_STATUS(), vfio_group_status { argsz, flags: 0 })?;
+    if status.flags & VFIO_GROUP_FLAGS_VIABLE == 0 {
         let cure = "bind every function of its IOMMU group to vfio-pci";
         return Err(io::Error::other(format!("the group is not viable: {cure}")));
     }
@@ -136,7 +85,7 @@ pub fn join(container: &OwnedFd, group: &OwnedFd, is_first: bool) -> io::Result<
     check(unsafe { ioctl_with_ref(group, GROUP_SET_CONTAINER(), &fd) })?;
     if is_first {
         // SAFETY: the call takes a number.
-        check(unsafe { ioctl_with_val(container, SET_IOMMU(), TYPE1_V2) })?;
+        check(unsafe { ioctl_with_val(container, SET_IOMMU(), VFIO_TYPE1v2_IOMMU.into()) })?;
     }
     Ok(())
 }
@@ -149,9 +98,9 @@ pub fn join(container: &OwnedFd, group: &OwnedFd, is_first: bool) -> io::Result<
 /// # Errors
 /// The pages can't be locked, or overlap others.
 pub unsafe fn map_dma(container: &OwnedFd, iova: u64, host: usize, size: u64) -> io::Result<()> {
-    let map = DmaMap {
-        argsz: size_of_u32::<DmaMap>(),
-        flags: 3,
+    let map = vfio_iommu_type1_dma_map {
+        argsz: size_of_u32::<vfio_iommu_type1_dma_map>(),
+        flags: VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
         vaddr: host as u64,
         iova,
         size,
@@ -174,16 +123,15 @@ impl DeviceFile {
         let fd = check(unsafe { ioctl_with_ptr(group, GROUP_GET_DEVICE_FD(), address.as_ptr()) })?;
         // SAFETY: just made, nobody else's.
         let device = Self(unsafe { File::from_raw_fd(fd) });
-        let mut info = DeviceInfo {
-            argsz: size_of_u32::<DeviceInfo>(),
+        let info = vfio_device_info {
+            argsz: size_of_u32::<vfio_device_info>(),
             ..Default::default()
         };
-        // SAFETY: the call writes within the struct.
-        check(unsafe { ioctl_with_mut_ref(&device.0, DEVICE_GET_INFO(), &mut info) })?;
-        if info.flags & 2 == 0 || info.regions <= CONFIG_REGION {
+        let info = ask(&device.0, DEVICE_GET_INFO(), info)?;
+        if info.flags & VFIO_DEVICE_FLAGS_PCI == 0 || info.num_regions <= CONFIG_REGION {
             return Err(io::Error::other("it is no PCI function"));
         }
-        if info.flags & 1 != 0 {
+        if info.flags & VFIO_DEVICE_FLAGS_RESET != 0 {
             // SAFETY: the call takes nothing. A function that can't be reset is left to its driver's own reset.
             let _ = unsafe { ioctl(&device.0, DEVICE_RESET()) };
         }
@@ -201,27 +149,24 @@ impl DeviceFile {
     /// # Errors
     /// There is none of this number.
     pub fn region(&self, index: u32) -> io::Result<RegionInfo> {
-        let mut info = RegionInfo {
-            argsz: size_of_u32::<RegionInfo>(),
+        let argsz = size_of_u32::<RegionInfo>();
+        let info = RegionInfo {
+            argsz,
             index,
             ..Default::default()
         };
-        // SAFETY: the call writes within the struct.
-        check(unsafe { ioctl_with_mut_ref(&self.0, DEVICE_GET_REGION_INFO(), &mut info) })?;
-        Ok(info)
+        ask(&self.0, DEVICE_GET_REGION_INFO(), info)
     }
 
     /// How many interrupts of a kind there are.
     #[must_use]
     pub fn irq_count(&self, irq: Irq) -> u32 {
-        let mut info = IrqInfo {
-            argsz: size_of_u32::<IrqInfo>(),
+        let info = vfio_irq_info {
+            argsz: size_of_u32::<vfio_irq_info>(),
             index: irq as u32,
             ..Default::default()
         };
-        // SAFETY: the call writes within the struct.
-        let result = unsafe { ioctl_with_mut_ref(&self.0, DEVICE_GET_IRQ_INFO(), &mut info) };
-        if result < 0 { 0 } else { info.count }
+        ask(&self.0, DEVICE_GET_IRQ_INFO(), info).map_or(0, |info| info.count)
     }
 
     /// This eventfd is signalled.
@@ -229,7 +174,11 @@ impl DeviceFile {
     /// # Errors
     /// There is no such interrupt, or another kind is on.
     pub fn enable(&self, irq: Irq, event: &EventFd) -> io::Result<()> {
-        self.set_irqs(irq, IRQ_EVENTFD | IRQ_TRIGGER, Some(event))
+        self.set_irqs(
+            irq,
+            VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+            Some(event),
+        )
     }
 
     /// The pin is masked by the kernel when it fires; a signal of this eventfd unmasks it.
@@ -237,7 +186,11 @@ impl DeviceFile {
     /// # Errors
     /// The pin isn't on.
     pub fn unmask_by(&self, event: &EventFd) -> io::Result<()> {
-        self.set_irqs(Irq::Intx, IRQ_EVENTFD | IRQ_UNMASK, Some(event))
+        self.set_irqs(
+            Irq::Intx,
+            VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK,
+            Some(event),
+        )
     }
 
     /// None of the kind is on.
@@ -245,7 +198,7 @@ impl DeviceFile {
     /// # Errors
     /// The kernel refused.
     pub fn disable(&self, irq: Irq) -> io::Result<()> {
-        self.set_irqs(irq, IRQ_NONE | IRQ_TRIGGER, None)
+        self.set_irqs(irq, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, None)
     }
 
     fn set_irqs(&self, irq: Irq, flags: u32, event: Option<&EventFd>) -> io::Result<()> {

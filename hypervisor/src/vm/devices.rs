@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kvm_ioctls::VmFd;
 
-use super::bus::Bus;
+use super::bus::{Bus, Registers};
 use super::control::{Report, Reporter};
 use super::ending::Ending;
 use super::error::{Fault, host};
@@ -134,12 +134,10 @@ impl<'a> Builder<'a> {
         let mut bus = Bus::default();
         arch::insert_power(&mut bus, context.ending);
         let console = plan.console.as_ref();
-        let output = console
-            .map(|console| take(fds, &console.output))
-            .transpose()?
-            .map(File::from);
+        let mut open = |name: &String| take(fds, name).map(File::from);
+        let output = console.map(|console| open(&console.output)).transpose()?;
         let input = console.and_then(|console| console.input.as_ref());
-        let input = input.map(|name| take(fds, name)).transpose()?.map(File::from);
+        let input = input.map(open).transpose()?;
         let console = Arc::new(Console::new(output, input).map_err(host("console"))?);
         let line = console.interrupt().map_err(host("console"))?;
         context.host.attach(arch::SERIAL_PIN, &line).map_err(host("console"))?;
@@ -147,7 +145,6 @@ impl<'a> Builder<'a> {
         let vcpus = u8::try_from(plan.vcpus.len()).map_err(Fault::plan)?;
         let machine = Machine {
             vcpus,
-            has_console: true,
             ..Machine::default()
         };
         let devices = Devices {
@@ -223,21 +220,21 @@ impl<'a> Builder<'a> {
             }
             Device::Pvpanic => {
                 let device = Arc::new(PanicNotifier::new(Arc::clone(ending)));
-                self.bus
-                    .ports
-                    .insert(panic::PORT.into(), panic::PORT.into(), device.clone());
+                self.port(panic::PORT, device.clone());
                 (self.devices.panic, self.devices.machine.has_pvpanic) = (Some(device), true);
                 Ok(())
             }
             Device::Watchdog => {
                 let device = Arc::new(Watchdog::new(Arc::clone(ending)).map_err(host("watchdog"))?);
-                self.bus
-                    .ports
-                    .insert(watchdog::PORT.into(), watchdog::PORT.into(), device.clone());
+                self.port(watchdog::PORT, device.clone());
                 self.devices.watchdog = Some(device);
                 Ok(())
             }
         }
+    }
+
+    fn port(&mut self, port: u16, device: Arc<dyn Registers>) {
+        self.bus.ports.insert(port.into(), port.into(), device);
     }
 
     fn add_virtio(&mut self, device: Box<dyn VirtioDevice>, memory: Guest, transport: Transport) -> Result<(), Fault> {
@@ -269,7 +266,6 @@ impl<'a> Builder<'a> {
 
     fn finish(mut self) -> Result<(Bus, Devices), Fault> {
         let root = Arc::new(Root::new(self.functions)?);
-        self.devices.machine.has_pci = true;
         arch::insert_pci_ports(&mut self.bus, &root);
         let window = BarWindow {
             root: Arc::clone(&root),

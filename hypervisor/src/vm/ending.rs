@@ -2,12 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::{Exit, Fault};
+use crate::devices::lock;
 
 /// Set once.
 pub struct Ending {
@@ -31,7 +32,7 @@ impl Ending {
 
     /// The VM is over; a second word is not heard.
     pub fn set(&self, outcome: Result<Exit, Fault>) {
-        let mut slot = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&self.outcome);
         if slot.is_none() {
             *slot = Some(outcome);
             self.is_set.store(true, Ordering::Release);
@@ -47,7 +48,7 @@ impl Ending {
 
     /// What was said.
     pub fn take(&self) -> Option<Result<Exit, Fault>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.outcome).take()
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use kvm_bindings::{KVM_IRQ_ROUTING_MSI, KvmIrqRouting, kvm_irq_routing_entry, kvm_userspace_memory_region};
 use kvm_ioctls::{IoEventAddress, NoDatamatch, VmFd};
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::arch;
+use crate::devices::lock;
 
 /// A message-signalled interrupt: what is written, and where.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -105,15 +106,11 @@ impl KvmHost {
             numbers: Mutex::new(numbers),
         }
     }
-
-    fn numbers(&self) -> std::sync::MutexGuard<'_, Numbers> {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Host for KvmHost {
     fn new_gsi(&self) -> io::Result<u32> {
-        let mut numbers = self.numbers();
+        let mut numbers = lock(&self.numbers);
         if numbers.gsi == GSI_END {
             return Err(io::Error::other("no interrupt numbers left: fewer devices or vectors"));
         }
@@ -122,7 +119,7 @@ impl Host for KvmHost {
     }
 
     fn route(&self, changes: &[(u32, Message)]) -> io::Result<()> {
-        let mut numbers = self.numbers();
+        let mut numbers = lock(&self.numbers);
         let mut changed = false;
         for (gsi, message) in changes {
             changed |= numbers.messages.insert(*gsi, *message) != Some(*message);
@@ -170,7 +167,7 @@ impl Host for KvmHost {
     }
 
     fn new_slot(&self) -> u32 {
-        let mut numbers = self.numbers();
+        let mut numbers = lock(&self.numbers);
         numbers.slot += 1;
         numbers.slot - 1
     }

@@ -155,39 +155,29 @@ impl Vm {
     }
 
     fn run(self, plan: &Plan, lock: impl FnOnce() -> Result<(), String>, started: Instant) -> Result<Exit, Fault> {
-        let Self {
-            vcpus,
-            gauges,
-            ending,
-            poller,
-            control,
-            mut devices,
-            _memory,
-        } = self;
-        let threads = Threads::spawn(vcpus, plan)?;
+        let (ending, poller, mut devices) = (self.ending, self.poller, self.devices);
+        let threads = Threads::spawn(self.vcpus, plan)?;
         vcpu::place(&plan.service, &format!("{}:service", plan.name))?;
         let nothing = poller.register(Arc::new(Woken));
-        poller
-            .add(ending.as_raw_fd(), nothing, 0)
-            .map_err(error::host("epoll"))?;
+        let watched = poller.add(ending.as_raw_fd(), nothing, 0);
+        watched.map_err(error::host("epoll"))?;
         devices.start(&poller)?;
-        if let Some(channel) = &control {
+        if let Some(channel) = &self.control {
             let requests = Requests {
                 channel: Arc::clone(channel),
                 ending: Arc::clone(&ending),
-                gauges,
+                gauges: self.gauges,
                 devices,
                 poller: Arc::clone(&poller),
             };
             let requests = poller.register(Arc::new(requests));
-            poller
-                .add(channel.as_fd().as_raw_fd(), requests, 0)
-                .map_err(error::host("control socket"))?;
+            let watched = poller.add(channel.as_fd().as_raw_fd(), requests, 0);
+            watched.map_err(error::host("control socket"))?;
         }
         lock().map_err(|cause| Fault::Host(format!("sandbox: {cause}")))?;
         threads.start();
         let setup_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Reporter::new(control).tell(&Report::Running { setup_us });
+        Reporter::new(self.control).tell(&Report::Running { setup_us });
         while !ending.is_set() {
             if let Err(e) = poller.turn() {
                 ending.set(Err(Fault::runtime(format!("event loop: {e}"))));

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
+
+use crate::devices::lock;
 
 /// Is called on the service thread.
 pub trait Handler: Send + Sync {
@@ -36,7 +38,7 @@ impl Poller {
 
     /// Makes a handler known; at set-up only, it stays.
     pub fn register(&self, handler: Arc<dyn Handler>) -> HandlerId {
-        let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handlers = lock(&self.handlers);
         handlers.push(handler);
         HandlerId(u32::try_from(handlers.len() - 1).unwrap_or(u32::MAX))
     }
@@ -72,12 +74,7 @@ impl Poller {
         };
         for event in &events[..count] {
             let index = (event.data() >> 32) as usize;
-            let handler = self
-                .handlers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get(index)
-                .cloned();
+            let handler = lock(&self.handlers).get(index).cloned();
             if let Some(handler) = handler {
                 handler.ready(event.data() as u32);
             }

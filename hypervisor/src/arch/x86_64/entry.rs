@@ -91,16 +91,15 @@ fn long_mode(sregs: &mut kvm_sregs) {
 
 /// A flat GDT, and tables that map the first GiB in pages of 2 MiB onto itself.
 fn write_long_mode_tables(ram: &Guest) -> Result<(), Fault> {
-    let words = |list: &[u64]| list.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    let put = |at: u64, words: &[u64], what: &str| {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        boot::write(ram, at, &bytes, what)
+    };
     let gdt = [0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0x008f_8b00_0000_ffff];
-    boot::write(ram, GDT, &words(&gdt), "GDT")?;
-    let directory: Vec<u64> = (0..512).map(|page| page << 21 | 0x83).collect();
-    boot::write(ram, PAGE_TABLES, &words(&[(PAGE_TABLES + 0x1000) | 3]), "page tables")?;
-    boot::write(
-        ram,
-        PAGE_TABLES + 0x1000,
-        &words(&[(PAGE_TABLES + 0x2000) | 3]),
-        "page tables",
-    )?;
-    boot::write(ram, PAGE_TABLES + 0x2000, &words(&directory), "page tables")
+    put(GDT, &gdt, "GDT")?;
+    let (second, directory) = (PAGE_TABLES + 0x1000, PAGE_TABLES + 0x2000);
+    let pages: Vec<u64> = (0..512).map(|page| page << 21 | 0x83).collect();
+    put(PAGE_TABLES, &[second | 3], "page tables")?;
+    put(second, &[directory | 3], "page tables")?;
+    put(directory, &pages, "page tables")
 }

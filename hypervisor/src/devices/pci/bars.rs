@@ -2,6 +2,9 @@
 
 use crate::arch::layout;
 
+/// Where they are in configuration space.
+pub const PLACE: std::ops::Range<usize> = 0x10..0x28;
+
 /// What a BAR decodes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
@@ -137,6 +140,20 @@ impl Bars {
         if let Some(bar) = self.0.get_mut(index).and_then(Option::as_mut) {
             bar.address = (bar.address & mask | value) & !(bar.size - 1);
         }
+    }
+
+    /// A guest's read of configuration space at `at`, inside [`PLACE`] and inside a word.
+    pub fn config_read(&self, at: usize, data: &mut [u8]) {
+        let word = self.read((at - PLACE.start) / 4).to_le_bytes();
+        data.copy_from_slice(&word[at % 4..at % 4 + data.len()]);
+    }
+
+    /// A guest's write, likewise.
+    pub fn config_write(&mut self, at: usize, data: &[u8]) {
+        let register = (at - PLACE.start) / 4;
+        let mut word = self.read(register).to_le_bytes();
+        word[at % 4..at % 4 + data.len()].copy_from_slice(data);
+        self.write(register, u32::from_le_bytes(word));
     }
 
     /// What is decoded under this command register: only ranges inside the windows.

@@ -1,7 +1,7 @@
 //! The host bridge in slot 0: nothing but its identity.
 
 use super::Function;
-use super::bars::{Bars, Decoded};
+use super::bars::Bars;
 use super::config::{Identity, Space};
 
 /// The bridge.
@@ -37,10 +37,4 @@ impl Function for HostBridge {
     fn command(&self) -> u16 {
         self.0.command()
     }
-
-    fn moved(&mut self, _decoded: &[Decoded]) {}
-
-    fn bar_read(&mut self, _bar: u8, _offset: u64, _data: &mut [u8]) {}
-
-    fn bar_write(&mut self, _bar: u8, _offset: u64, _data: &[u8]) {}
 }

@@ -1,6 +1,6 @@
 //! Configuration space of an emulated function: 256 bytes of which the guest may write some.
 
-use super::bars::Bars;
+use super::bars::{self, Bars};
 
 /// Header fields of a function (PCI 3.0, 6.1).
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,6 @@ pub struct Space {
 const COMMAND: usize = 4;
 const STATUS: usize = 6;
 const CAPABILITIES: usize = 0x34;
-const BARS: std::ops::Range<usize> = 0x10..0x28;
 
 impl Space {
     /// A header of type 0 without capabilities.
@@ -88,12 +87,7 @@ impl Space {
     /// A 32-bit register.
     #[must_use]
     pub fn word(&self, at: usize) -> u32 {
-        u32::from_le_bytes([
-            self.bytes[at],
-            self.bytes[at + 1],
-            self.bytes[at + 2],
-            self.bytes[at + 3],
-        ])
+        u32::from(self.half(at)) | u32::from(self.half(at + 2)) << 16
     }
 
     /// The command register.
@@ -105,9 +99,8 @@ impl Space {
     /// A guest's read; beyond 256 bytes there is nothing (zeros end the list of extended capabilities).
     pub fn read(&self, offset: u16, data: &mut [u8]) {
         let at = usize::from(offset);
-        if BARS.contains(&at) {
-            let word = self.bars.read((at - BARS.start) / 4).to_le_bytes();
-            data.copy_from_slice(&word[at % 4..at % 4 + data.len()]);
+        if bars::PLACE.contains(&at) {
+            self.bars.config_read(at, data);
         } else {
             data.fill(0);
             if let Some(bytes) = self.bytes.get(at..at + data.len()) {
@@ -119,11 +112,8 @@ impl Space {
     /// A guest's write.
     pub fn write(&mut self, offset: u16, data: &[u8]) {
         let at = usize::from(offset);
-        if BARS.contains(&at) {
-            let register = (at - BARS.start) / 4;
-            let mut word = self.bars.read(register).to_le_bytes();
-            word[at % 4..at % 4 + data.len()].copy_from_slice(data);
-            self.bars.write(register, u32::from_le_bytes(word));
+        if bars::PLACE.contains(&at) {
+            self.bars.config_write(at, data);
         } else if at + data.len() <= self.bytes.len() {
             for (index, byte) in data.iter().enumerate() {
                 let mask = self.writable[at + index];

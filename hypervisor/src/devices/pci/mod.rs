@@ -36,13 +36,15 @@ pub trait Function: Send {
     fn command(&self) -> u16;
 
     /// The decoded ranges are now these.
-    fn moved(&mut self, decoded: &[Decoded]);
+    fn moved(&mut self, _decoded: &[Decoded]) {}
 
     /// A read inside a decoded range.
-    fn bar_read(&mut self, bar: u8, offset: u64, data: &mut [u8]);
+    fn bar_read(&mut self, _bar: u8, _offset: u64, data: &mut [u8]) {
+        data.fill(0);
+    }
 
     /// A write inside a decoded range.
-    fn bar_write(&mut self, bar: u8, offset: u64, data: &[u8]);
+    fn bar_write(&mut self, _bar: u8, _offset: u64, _data: &[u8]) {}
 }
 
 /// Slots of a bus.

@@ -148,19 +148,20 @@ impl Msix {
 
     /// A guest's read of the pending bits.
     pub fn pending_read(&self, offset: u64, data: &mut [u8]) {
-        data.fill(0);
         for (index, byte) in data.iter_mut().enumerate() {
             let first = (offset as usize + index) * 8;
-            for bit in 0..8 {
-                let vector = first + bit;
-                let waits = |source: &Source| {
-                    usize::from(source.vector) == vector && !source.is_attached && has_event(&source.event)
-                };
-                if vector < self.entries.len() && self.sources.iter().any(waits) {
-                    *byte |= 1 << bit;
-                }
-            }
+            let bits = (0..8).filter(|bit| self.is_pending(first + bit));
+            *byte = bits.fold(0, |all, bit| all | 1 << bit);
         }
+    }
+
+    fn is_pending(&self, vector: usize) -> bool {
+        let of_it = self
+            .sources
+            .iter()
+            .filter(|source| usize::from(source.vector) == vector);
+        let mut waiting = of_it.filter(|source| !source.is_attached);
+        vector < self.entries.len() && waiting.any(|source| has_event(&source.event))
     }
 
     /// Everything as after a reset of the function.

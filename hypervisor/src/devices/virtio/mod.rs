@@ -164,6 +164,15 @@ enum Half {
     High,
 }
 
+/// The half that a select register names.
+fn selected(register: u64, select: u32) -> u32 {
+    match select {
+        0 => register as u32,
+        1 => (register >> 32) as u32,
+        _ => 0,
+    }
+}
+
 fn set_half(register: &mut u64, half: Half, value: u32) {
     *register = match half {
         Half::Low => *register & !u64::from(u32::MAX) | u64::from(value),
@@ -220,21 +229,12 @@ impl Core {
         self.device.features() | VERSION_1
     }
 
-    /// The half of the offered features that is selected.
     fn device_features(&self) -> u32 {
-        match self.device_select {
-            0 => self.offered() as u32,
-            1 => (self.offered() >> 32) as u32,
-            _ => 0,
-        }
+        selected(self.offered(), self.device_select)
     }
 
     fn driver_features(&self) -> u32 {
-        match self.driver_select {
-            0 => self.features as u32,
-            1 => (self.features >> 32) as u32,
-            _ => 0,
-        }
+        selected(self.features, self.driver_select)
     }
 
     fn set_driver_features(&mut self, value: u32) {

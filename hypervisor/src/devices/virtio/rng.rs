@@ -1,9 +1,9 @@
 //! virtio-rng (5.4): bytes of the host's `getrandom`.
 
+use std::io::Write;
 use std::sync::Arc;
 
-use virtio_queue::DescriptorChain;
-use vm_memory::{Bytes, GuestAddress};
+use virtio_queue::{DescriptorChain, Writer};
 
 use super::worker::{Serve, Worker};
 use super::{Driver, EVENT_IDX, INDIRECT_DESC, VirtioDevice};
@@ -28,23 +28,14 @@ impl Rng {
 
 impl Serve for Entropy {
     fn serve(&self, memory: &Guest, chain: DescriptorChain<&Guest>) -> u32 {
-        let mut written = 0;
-        for descriptor in chain.writable() {
-            let wanted = (descriptor.len() as usize).min(MOST - written);
-            let mut bytes = vec![0; wanted];
-            // SAFETY: the buffer has `wanted` bytes.
-            let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), wanted, 0) };
-            let got = usize::try_from(got).unwrap_or(0);
-            let at: GuestAddress = descriptor.addr();
-            if memory.write_slice(&bytes[..got], at).is_err() {
-                break;
-            }
-            written += got;
-            if written == MOST || got < wanted {
-                break;
-            }
-        }
-        written as u32
+        let Ok(mut writer) = Writer::new(memory, chain) else {
+            return 0;
+        };
+        let mut bytes = vec![0; writer.available_bytes().min(MOST)];
+        // SAFETY: the buffer has as many bytes as are asked for.
+        let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+        bytes.truncate(usize::try_from(got).unwrap_or(0));
+        writer.write(&bytes).unwrap_or(0) as u32
     }
 }
 

@@ -49,26 +49,19 @@ impl Backend {
 
     fn hand_over(&self, features: u64, memory: &Guest, queues: &[Ring]) -> io::Result<()> {
         let wire = &self.wire;
-        wire.order(Code::SetFeatures, &(features | PROTOCOL_FEATURES).to_ne_bytes(), &[])?;
+        wire.order(Code::SET_FEATURES, &(features | PROTOCOL_FEATURES).to_ne_bytes(), &[])?;
         let (table, fds) = memory_table(memory)?;
-        wire.order(Code::SetMemTable, &table, &fds)?;
+        wire.order(Code::SET_MEM_TABLE, &table, &fds)?;
         for ring in queues {
             let index = ring.index as u32;
             let state = |value: u32| [index, value].map(u32::to_ne_bytes).concat();
-            wire.order(Code::SetVringNum, &state(ring.size.into()), &[])?;
-            wire.order(Code::SetVringAddr, &addresses(memory, ring)?, &[])?;
-            wire.order(Code::SetVringBase, &state(used_index(memory, ring)?.into()), &[])?;
-            wire.order(
-                Code::SetVringCall,
-                &u64::from(index).to_ne_bytes(),
-                &[ring.call.as_raw_fd()],
-            )?;
-            wire.order(
-                Code::SetVringKick,
-                &u64::from(index).to_ne_bytes(),
-                &[ring.kick.as_raw_fd()],
-            )?;
-            wire.order(Code::SetVringEnable, &state(1), &[])?;
+            wire.order(Code::SET_VRING_NUM, &state(ring.size.into()), &[])?;
+            wire.order(Code::SET_VRING_ADDR, &addresses(memory, ring)?, &[])?;
+            wire.order(Code::SET_VRING_BASE, &state(used_index(memory, ring)?.into()), &[])?;
+            for (code, event) in [(Code::SET_VRING_CALL, &ring.call), (Code::SET_VRING_KICK, &ring.kick)] {
+                wire.order(code, &u64::from(index).to_ne_bytes(), &[event.as_raw_fd()])?;
+            }
+            wire.order(Code::SET_VRING_ENABLE, &state(1), &[])?;
             // A kick of the time without a back end may be lost; if there is nothing it finds out by itself.
             let _ = ring.kick.write(1);
         }
@@ -80,7 +73,7 @@ impl Backend {
         self.wire.deadline = Instant::now() + PATIENCE;
         for ring in queues {
             let state = [ring.index as u32, 0].map(u32::to_ne_bytes).concat();
-            self.wire.ask(Code::GetVringBase, &state).map_err(|e| e.to_string())?;
+            self.wire.ask(Code::GET_VRING_BASE, &state).map_err(|e| e.to_string())?;
         }
         Ok(())
     }
@@ -98,22 +91,22 @@ impl AsRawFd for Backend {
 }
 
 fn greet(wire: &Wire, acknowledged: Option<u64>) -> io::Result<(u64, [u8; CONFIG_SIZE])> {
-    wire.tell(Code::SetOwner, &[])?;
-    let offered = wire.ask_number(Code::GetFeatures)?;
+    wire.tell(Code::SET_OWNER, &[])?;
+    let offered = wire.ask_number(Code::GET_FEATURES)?;
     let needed = acknowledged.unwrap_or(0) | VERSION_1 | PROTOCOL_FEATURES;
     if offered & needed != needed {
         return Err(io::Error::other(format!(
             "the back end offers features {offered:#x}, {needed:#x} are needed"
         )));
     }
-    let protocol = wire.ask_number(Code::GetProtocolFeatures)?;
+    let protocol = wire.ask_number(Code::GET_PROTOCOL_FEATURES)?;
     let wanted = REPLY_ACK | CONFIG;
     if protocol & wanted != wanted {
         return Err(io::Error::other(format!(
             "the back end offers protocol features {protocol:#x}, {wanted:#x} are needed"
         )));
     }
-    wire.tell(Code::SetProtocolFeatures, &(protocol & (wanted | MQ)).to_ne_bytes())?;
+    wire.tell(Code::SET_PROTOCOL_FEATURES, &(protocol & (wanted | MQ)).to_ne_bytes())?;
     Ok((offered & !(VERSION_1 | PROTOCOL_FEATURES), read_config(wire)?))
 }
 
@@ -122,7 +115,7 @@ fn read_config(wire: &Wire) -> io::Result<[u8; CONFIG_SIZE]> {
     for size in [CONFIG_SIZE, CONFIG_SIZE - 4] {
         let mut request = [0, size as u32, 0].map(u32::to_ne_bytes).concat();
         request.resize(12 + size, 0);
-        let answer = wire.ask(Code::GetConfig, &request)?;
+        let answer = wire.ask(Code::GET_CONFIG, &request)?;
         if answer.len() == request.len() {
             let mut config = [0; CONFIG_SIZE];
             config[..size].copy_from_slice(&answer[12..]);

@@ -29,11 +29,10 @@ use std::time::{Duration, Instant};
 
 use self::backend::Backend;
 use self::standin::StandIn;
-use super::{ConfigEvent, Driver, EVENT_IDX, INDIRECT_DESC, Ring, VirtioDevice, read_bytes};
+use super::{Driver, EVENT_IDX, INDIRECT_DESC, VirtioDevice, read_bytes};
 use crate::devices::lock;
 use crate::plan::Sound;
 use crate::vm::control::{Report, Reporter};
-use crate::vm::memory::Guest;
 use crate::vm::poller::{Handler, HandlerId, Poller};
 
 /// Control, event, tx, rx.
@@ -58,14 +57,6 @@ pub struct Link {
     losses: AtomicU64,
 }
 
-/// What is known of the driver while it is there.
-struct Session {
-    features: u64,
-    memory: Guest,
-    queues: Vec<Ring>,
-    config_event: ConfigEvent,
-}
-
 enum State {
     Absent,
     Connected(Backend),
@@ -76,7 +67,8 @@ enum State {
 
 struct Inner {
     state: State,
-    session: Option<Session>,
+    /// The driver, while it is there.
+    session: Option<Driver>,
     /// Features and configuration of the last back end, or the declared ones.
     features: u64,
     config: [u8; CONFIG_SIZE],
@@ -186,7 +178,7 @@ impl Link {
             return Err(cause);
         }
         if changed {
-            session.config_event.signal();
+            session.config.signal();
         }
         inner.state = State::Running(backend);
         Ok(())
@@ -218,14 +210,14 @@ impl Link {
         });
     }
 
-    fn stand_in(&self, session: &Session) -> StandIn {
+    fn stand_in(&self, session: &Driver) -> StandIn {
         self.watch_queues(session, true);
         let mut standin = StandIn::new(&self.options.declared, session.features & EVENT_IDX != 0);
         standin.serve_all(&session.memory, &session.queues);
         standin
     }
 
-    fn watch_queues(&self, session: &Session, watch: bool) {
+    fn watch_queues(&self, session: &Driver, watch: bool) {
         let Some(id) = *lock(&self.id) else { return };
         for ring in &session.queues {
             if watch {
@@ -239,14 +231,8 @@ impl Link {
 
     /// The driver is there: hands the rings over, after waiting for a back end at most as long as the plan says.
     fn activate(&self, driver: Driver) {
-        let session = Session {
-            features: driver.features,
-            memory: driver.memory,
-            queues: driver.queues,
-            config_event: driver.config,
-        };
         let mut inner = lock(&self.inner);
-        inner.session = Some(session);
+        inner.session = Some(driver);
         match std::mem::replace(&mut inner.state, State::Held) {
             State::Connected(backend) => {
                 let fd = backend.as_raw_fd();

@@ -2,10 +2,12 @@
 
 use std::os::unix::net::UnixStream;
 
+use super::super::Ring;
 use super::super::testing::{DriverRing, driver, memory};
 use super::*;
 use crate::plan::{Declared, DeclaredStream, Transport};
 use crate::vm::control::Channel;
+use crate::vm::memory::Guest;
 use std::io::{Read, Write};
 use vm_memory::{Bytes, GuestAddress};
 

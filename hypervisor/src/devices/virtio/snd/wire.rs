@@ -8,27 +8,9 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use vmm_sys_util::sock_ctrl_msg::ScmSocket;
-
 /// Request codes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u32)]
-pub enum Code {
-    GetFeatures = 1,
-    SetFeatures = 2,
-    SetOwner = 3,
-    SetMemTable = 5,
-    SetVringNum = 8,
-    SetVringAddr = 9,
-    SetVringBase = 10,
-    GetVringBase = 11,
-    SetVringKick = 12,
-    SetVringCall = 13,
-    GetProtocolFeatures = 15,
-    SetProtocolFeatures = 16,
-    SetVringEnable = 18,
-    GetConfig = 24,
-}
+pub use vhost::vhost_user::message::FrontendReq as Code;
+use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 const VERSION: u32 = 1;
 const REPLY: u32 = 1 << 2;
