@@ -35,6 +35,9 @@ pub struct Decision {
     pub about: String,
     /// `am_Error_e` of the answer, if somebody waited for one.
     pub error: Option<i16>,
+    /// So many more calls of its caller were refused after it: from the 17th in a row on they are counted only.
+    #[serde(default)]
+    pub more: u32,
     /// What it changed: events as `audioctl monitor` prints them.
     pub changes: Vec<Value>,
     /// They were too many or it is too old: there were more.
@@ -69,6 +72,9 @@ impl Decision {
             Some(code) => {
                 let _ = write!(text, ": {} ({code})", crate::client::error_name(code));
             }
+        }
+        if self.more > 0 {
+            let _ = write!(text, ", and {} more of its caller refused", self.more);
         }
         text.push('\n');
         for change in &self.changes {
@@ -124,6 +130,7 @@ mod tests {
             time_ms: 12_034,
             about: "Connect ivi.media to cabin, for :1.4".into(),
             error: Some(7),
+            more: 2,
             changes: vec![json!({"event": "duck-begin", "source": "ivi.media", "gain_db": -14.0, "line": null})],
             changes_lost: true,
             effects: vec![
@@ -143,7 +150,8 @@ mod tests {
 
         let text = decision.text();
 
-        let expected = "#7 at 12.034 s: Connect ivi.media to cabin, for :1.4: E_NOT_POSSIBLE (7)\n    \
+        let expected = "#7 at 12.034 s: Connect ivi.media to cabin, for :1.4: E_NOT_POSSIBLE (7), \
+            and 2 more of its caller refused\n    \
             duck-begin gain_db=-14.0 source=ivi.media\n    and more that is no longer kept\n    \
             main: from period 12 on, frame 576\n    rear: not taken by its engine, as far as was seen\n";
         assert_eq!(text, expected);

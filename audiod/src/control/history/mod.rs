@@ -9,6 +9,7 @@
 //! It lives as long as the control process.
 
 mod occasion;
+mod refusals;
 mod texts;
 
 use dbus_api::history::{Decision, Effect, KEPT, Page};
@@ -17,6 +18,7 @@ use policy::command::error;
 use super::gains::Published;
 use crate::config::codecs::MAX_CODECS;
 pub use occasion::{Occasion, occasion, reads};
+use refusals::Refusals;
 use texts::{Brief, Texts};
 
 /// A page's changes are at most about so long, bytes.
@@ -53,6 +55,8 @@ struct Record {
     time_ms: u64,
     about: Brief,
     error: Option<i16>,
+    /// Calls of the same caller that were refused after it and have no record of their own.
+    more: u32,
     published: bool,
     parts: [Part; MAX_CODECS],
     changes: (u64, usize),
@@ -64,6 +68,7 @@ impl Record {
         time_ms: u64::MAX,
         about: Brief::EMPTY,
         error: None,
+        more: 0,
         published: false,
         parts: [Part {
             batch: 0,
@@ -80,6 +85,7 @@ struct Open {
     record: Record,
     asked: bool,
     changes: String,
+    caller: String,
 }
 
 /// See the module.
@@ -93,6 +99,7 @@ pub struct History {
     open: Option<Open>,
     /// Who asks for what is decided next.
     caller: String,
+    refusals: Refusals,
 }
 
 impl History {
@@ -107,6 +114,7 @@ impl History {
             texts: Texts::new(),
             open: None,
             caller: String::new(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -130,6 +138,7 @@ impl History {
             },
             asked: occasion.asked,
             changes: String::new(),
+            caller,
         });
     }
 
@@ -171,12 +180,24 @@ impl History {
             mut record,
             asked,
             changes,
+            caller,
         }) = self.open.take()
         else {
             return;
         };
         if !asked && changes.is_empty() && !record.published {
             return;
+        }
+        if !caller.is_empty() {
+            let refused = record.error.is_some_and(|code| code != error::OK);
+            if !refused || !changes.is_empty() || record.published {
+                self.refusals.forget(&caller);
+            } else if let Some(number) = self.refusals.counted_by(&caller).filter(|it| *it >= self.first()) {
+                self.records[(number % KEPT) as usize].more += 1;
+                return;
+            } else {
+                self.refusals.note(&caller, self.next);
+            }
         }
         record.changes = (self.texts.keep(&changes), changes.len());
         self.records[(self.next % KEPT) as usize] = record;
@@ -249,6 +270,7 @@ impl History {
             time_ms: record.time_ms,
             about: record.about.to_string(),
             error: record.error,
+            more: record.more,
             changes: lines
                 .lines()
                 .filter_map(|line| serde_json::from_str(line).ok())

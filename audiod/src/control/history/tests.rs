@@ -161,3 +161,35 @@ fn a_long_name_is_cut_between_letters() {
     let brief = Brief::new(&"ä".repeat(100));
     assert_eq!(brief.to_string(), "ä".repeat(59));
 }
+
+fn call_of(history: &mut History, caller: &str, code: i16) {
+    history.called_by(caller);
+    let about = format!("Connect, answered {code}");
+    history.open(0, Occasion { about, asked: true });
+    history.answered(code);
+    history.close();
+}
+
+#[test]
+fn a_flood_of_refused_calls_is_counted_and_pushes_no_decision_out() {
+    let mut history = history();
+    decide(&mut history, 0, None);
+    for _ in 0..30_000 {
+        call_of(&mut history, ":1.9", 6);
+        call_of(&mut history, ":1.10", 4);
+    }
+    call_of(&mut history, ":1.9", 0);
+    call_of(&mut history, ":1.9", 6);
+
+    let page = page(&history, 0, u16::MAX);
+
+    let of = |caller: &str| {
+        let own = page.decisions.iter().filter(|it| it.about.ends_with(caller));
+        own.map(|it| (it.error.unwrap(), it.more)).collect::<Vec<_>>()
+    };
+    let refused = |code| (0..16).map(move |at| (code, if at == 15 { 30_000 - 16 } else { 0 }));
+    assert_eq!((page.first, page.decisions.len()), (0, 1 + 16 + 16 + 2));
+    assert_eq!(page.decisions[0].about, "SetVolume cabin to 0");
+    assert_eq!(of(":1.10"), refused(4).collect::<Vec<_>>());
+    assert_eq!(of(":1.9"), refused(6).chain([(0, 0), (6, 0)]).collect::<Vec<_>>());
+}
