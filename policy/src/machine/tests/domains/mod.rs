@@ -5,6 +5,7 @@ mod crossfade;
 mod ducking;
 mod early;
 mod failures;
+mod groups;
 mod guests;
 mod handover;
 mod judge;

@@ -2,7 +2,9 @@
 
 mod actions;
 mod bounded;
+mod happenings;
 mod language;
+mod limits;
 mod page;
 mod random;
 mod triggers;
@@ -10,7 +12,7 @@ mod wrong;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::fixture::{Bench, car};
+use super::fixture::{Bench, CLASS_PHONE, car};
 use crate::Model;
 use crate::file::{Document, read_rules};
 use crate::report::Report;
@@ -44,4 +46,15 @@ fn rule(on: &str, when: &str, then: &str) -> String {
 
 fn bench(text: &str) -> Bench {
     Bench::new(ruled(text))
+}
+
+const PHONE_STARTS: &str = "stream.started";
+
+const BY_PHONE: &str = r#"class(request.source) == "phone""#;
+
+/// On the phone's start; phone and media are heard together otherwise.
+fn on_phone(then: &str) -> Bench {
+    let mut model = ruled(&rule(PHONE_STARTS, BY_PHONE, then));
+    model.classes[CLASS_PHONE].priority = 10;
+    Bench::new(model)
 }
