@@ -357,6 +357,22 @@ fn the_engine_wakes_once_a_period_whatever_the_streams() {
     }
 }
 
+#[test]
+fn a_pointer_that_moves_a_period_at_a_time_makes_no_two_periods_due_at_once() {
+    // Wake-ups take a while, as everywhere; a guest's ring of two periods would be empty at the second one.
+    let scene = Scene {
+        late: |_| 12_000,
+        grain: PERIOD as u64,
+        ..Scene::of(ramp(HZ_48000))
+    };
+
+    let moves = scene.run().moves;
+
+    let twice = moves.windows(2).skip(4).filter(|pair| pair[0].at == pair[1].at);
+    assert!(moves.len() > 290, "{} periods", moves.len());
+    assert_eq!(twice.count(), 0);
+}
+
 fn punctual(_: u64) -> u64 {
     0
 }

@@ -104,10 +104,13 @@ impl<G: Guest, C: Codec> Engine<'_, G, C> {
             return predicted.max(woken);
         }
         let margin = period_ns / 8;
+        // What the wake-up took is not the codec's. Of a pointer that moves a period at a time it would be all that is seen: an eighth
+        // of it and of the margin a period, and the aim would slide over a step, two periods due at once.
+        let at = woken - woken.saturating_sub(last.0).min(margin);
         let due = (self.written + self.period as u64).saturating_sub(self.lead);
         let frames = due.saturating_sub(self.played);
         let until_due = (frames * 1_000_000_000).div_ceil(u64::from(self.shape.rate.max(1)));
-        let off = (woken + until_due + margin).cast_signed() - predicted.cast_signed();
+        let off = (at + until_due + margin).cast_signed() - predicted.cast_signed();
         if off.unsigned_abs() > period_ns / 2 {
             // Came early (try again soon, a coarse pointer may be about to move) or late.
             return woken + (until_due + margin).min(if self.early { period_ns / 4 } else { u64::MAX });
