@@ -4,6 +4,7 @@
 
 pub mod counted;
 pub mod outages;
+pub mod rings;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
