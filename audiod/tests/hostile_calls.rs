@@ -1,4 +1,4 @@
-//! Callers that mean ill, on a real bus and our real server, while policy and engine run on the codec's own clock: every sample is that of
+//! Callers that mean ill, on a real bus, our real server and the daemon's own loop over the bus, while policy and engine run on the codec's own clock: every sample is that of
 //! a car that nobody attacks, and the engine's thread asks nothing of the kernel, attacked or not.
 //!
 //! ```text
@@ -12,7 +12,7 @@ mod attack;
 mod engine_common;
 mod processes_common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -20,20 +20,19 @@ use std::time::{Duration, Instant};
 
 use attack::{Attack, Kind};
 use audiod::control::bus::Bus;
+use audiod::control::desk::{Desk, REQUESTS_A_TURN};
 use dbus_api::private_bus::PrivateBus;
-use dbus_api::server::{DomainCall, Out, OwnCall, OwnReply, Request, What};
+use dbus_api::server::{OwnCall, OwnReply, What};
 use engine_common::car::{Car, Decider, FILE, constant};
 use engine_common::{Bench, FakeStream, PERIOD, noise};
 use policy::command::Call;
-use policy::{Effect, Event};
+use policy::{Effect, Event, Machine};
 use processes_common::Folder;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 
 const PERIODS: u64 = 2000;
-/// Requests of a turn, as in the daemon's loop: so many may have been taken before a guest's START.
-const TURN: usize = 32;
 /// The prompt comes and goes.
 const PROMPT: u64 = 1500;
 /// Domains that want to be registered meanwhile.
@@ -119,64 +118,84 @@ fn duck_of(policy: &Decider) -> (u64, u64) {
     (effect.queued, effect.period.unwrap())
 }
 
-/// One request of the bus, as control carries it out.
-fn serve(policy: &mut Decider, bus: &Bus, Request { token, sender, what }: Request) {
-    let effects = match what {
-        What::Command(call) => policy.step(Event::Call { token, call }),
-        What::Routing(call) => policy.step(Event::Routing {
-            token,
-            peer: sender,
-            call,
-        }),
-        What::Own(call) => {
-            let reply = match call {
-                OwnCall::Status | OwnCall::History { .. } => OwnReply::Json("{}".to_owned()),
-                OwnCall::Chime { .. } | OwnCall::Reload => OwnReply::Result {
-                    error: policy::command::error::NON_EXISTENT,
-                    text: String::new(),
-                },
-            };
-            return bus.send(Out::OwnReply { token, reply });
-        }
-        What::NameOwned => return bus.send(Out::RoutingReady),
-        What::BusLost => panic!("the bus is lost"),
-        // Each attacker has one bus name for all its domains.
-        What::DomainLost { .. } => policy.step(Event::PeerLost { peer: sender }),
-        What::RequestFailed { handle } => policy.step(Event::RequestFailed { peer: sender, handle }),
-    };
-    tell(policy, bus, effects);
+/// The daemon's own loop over the bus, with a policy on the codec's clock.
+struct Loop<'a> {
+    policy: &'a mut Decider,
+    bus: &'a mut Bus,
+    old_domains: BTreeSet<u16>,
 }
 
-fn tell(policy: &Decider, bus: &Bus, effects: Vec<Effect>) {
-    for effect in effects {
-        match effect {
-            Effect::Reply { token, reply } => bus.send(Out::Reply { token, reply }),
-            Effect::RoutingReply { token, reply } => bus.send(Out::RoutingReply { token, reply }),
-            Effect::Signal(signal) => bus.send(Out::Signal(signal)),
-            Effect::Domain { domain, request } => {
-                let domain = policy.machine.domain(domain);
-                if let Some(domain) = domain {
-                    bus.send(Out::Domain(DomainCall {
-                        peer: domain.peer.clone(),
-                        path: domain.path.clone(),
-                        interface: domain.interface.clone(),
-                        request,
-                    }));
-                }
-            }
-            Effect::GuestControl { .. } | Effect::Heard(_) => {}
+impl Desk for Loop<'_> {
+    fn machine(&self) -> &Machine {
+        &self.policy.machine
+    }
+
+    fn bus(&mut self) -> &mut Bus {
+        self.bus
+    }
+
+    fn step(&mut self, event: Event) {
+        let effects = self.policy.step(event);
+        self.tell(effects);
+    }
+
+    fn own(&mut self, call: OwnCall) -> OwnReply {
+        match call {
+            OwnCall::Status | OwnCall::History { .. } => OwnReply::Json("{}".to_owned()),
+            OwnCall::Chime { .. } | OwnCall::Reload => OwnReply::Result {
+                error: policy::command::error::NON_EXISTENT,
+                text: String::new(),
+            },
         }
+    }
+
+    fn called_by(&mut self, _: &str) {}
+
+    fn old_domains(&mut self) -> &mut BTreeSet<u16> {
+        &mut self.old_domains
     }
 }
 
-fn wait_for_bus(bus: &Bus) {
-    let mut poll = libc::pollfd {
-        fd: bus.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: one valid pollfd.
-    unsafe { libc::poll(&raw mut poll, 1, 5) };
+impl<'a> Loop<'a> {
+    fn new(policy: &'a mut Decider, bus: &'a mut Bus) -> Self {
+        Self {
+            policy,
+            bus,
+            old_domains: BTreeSet::new(),
+        }
+    }
+
+    fn tell(&mut self, effects: Vec<Effect>) {
+        effects.into_iter().for_each(|effect| self.send(effect));
+        self.bus.flush();
+    }
+
+    fn tick(&mut self) {
+        let effects = self.policy.tick();
+        self.tell(effects);
+    }
+
+    /// One turn, as the daemon's: how many requests were taken.
+    async fn turn(&mut self) -> usize {
+        wait_for(self.bus).await;
+        self.take_requests()
+    }
+}
+
+async fn wait_for(bus: &mut Bus) {
+    // Without a request it goes on.
+    let _ = tokio::time::timeout(Duration::from_millis(5), bus.wait()).await;
+}
+
+async fn until_named(bus: &mut Bus, end: Instant) {
+    while !bus
+        .take_some(REQUESTS_A_TURN)
+        .iter()
+        .any(|it| it.what == What::NameOwned)
+    {
+        assert!(Instant::now() < end, "the name is not owned");
+        wait_for(bus).await;
+    }
 }
 
 #[test]
@@ -184,13 +203,15 @@ fn whatever_the_bus_brings_the_samples_are_the_same_and_the_engine_asks_nothing_
     let quiet = played(|policy, _| drop(policy.tick()));
     let folder = Folder::new("hostile-calls");
     let private = PrivateBus::start(folder.path()).unwrap();
-    let mut bus = Bus::start(Some(private.address()), None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let within = runtime.enter();
+    let mut bus = Bus::start(Some(private.address()), None);
+    drop(within);
     let end = Instant::now() + Duration::from_secs(100);
-    while !bus.take_some(TURN).iter().any(|it| it.what == What::NameOwned) {
-        assert!(Instant::now() < end, "the name is not owned");
-        bus.heard();
-        wait_for_bus(&bus);
-    }
+    runtime.block_on(until_named(&mut bus, end));
     // A failure doesn't wait for them: nobody would answer.
     let attack = ManuallyDrop::new(Attack::start(
         private.address(),
@@ -199,20 +220,18 @@ fn whatever_the_bus_brings_the_samples_are_the_same_and_the_engine_asks_nothing_
     let (mut taken, mut fullest) = (0, 0);
 
     let attacked = played(|policy, period| {
-        let effects = policy.tick();
-        tell(policy, &bus, effects);
+        let mut desk = Loop::new(policy, &mut bus);
+        desk.tick();
         // The attack keeps up with the periods: a turn each, and as many as its domains need.
         let mut turns = 0;
         while turns == 0 || attack.domains.load(Relaxed) < (DOMAINS + 1) * period / PERIODS {
             assert!(Instant::now() < end, "the attack does not get on");
-            bus.heard();
-            let requests = bus.take_some(TURN);
-            if requests.is_empty() {
-                wait_for_bus(&bus);
-                continue;
-            }
-            (taken, fullest, turns) = (taken + requests.len(), requests.len().max(fullest), turns + 1);
-            requests.into_iter().for_each(|request| serve(policy, &bus, request));
+            let requests = runtime.block_on(desk.turn());
+            (taken, fullest, turns) = (
+                taken + requests,
+                requests.max(fullest),
+                turns + usize::from(requests > 0),
+            );
         }
     });
 
@@ -220,12 +239,9 @@ fn whatever_the_bus_brings_the_samples_are_the_same_and_the_engine_asks_nothing_
     let calls = attack.calls.load(Relaxed);
     let ends = std::thread::spawn(move || drop(ManuallyDrop::into_inner(attack)));
     let mut after = self::car().policy;
+    let mut desk = Loop::new(&mut after, &mut bus);
     while !ends.is_finished() {
-        wait_for_bus(&bus);
-        bus.heard();
-        bus.take_some(TURN)
-            .into_iter()
-            .for_each(|request| serve(&mut after, &bus, request));
+        runtime.block_on(desk.turn());
     }
     ends.join().unwrap();
     println!(
@@ -233,7 +249,7 @@ fn whatever_the_bus_brings_the_samples_are_the_same_and_the_engine_asks_nothing_
     );
     assert_eq!(attacked.iter().zip(&quiet).position(|(is, wanted)| is != wanted), None);
     assert_eq!(
-        (attacked.len(), fullest <= TURN),
+        (attacked.len(), fullest <= REQUESTS_A_TURN),
         (quiet.len(), true),
         "{fullest} at most a turn"
     );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
@@ -15,7 +15,6 @@ use vhost_sound::shared::Shared;
 
 use super::monitor::{Happening, Names};
 use crate::given::Given;
-use crate::signals;
 use crate::supervisor::wire::{Link, Record, Thing};
 use crate::system::{GuestConfig, System};
 
@@ -53,6 +52,7 @@ pub struct Guests {
     /// By index of `System::guests`.
     pub all: Vec<Guest>,
     link: Link,
+    changes: u64,
 }
 
 /// Where an entry of the poll list leads.
@@ -98,23 +98,28 @@ impl Guests {
                 due: Some(0),
             });
         }
-        Ok(Self { all, link })
+        Ok(Self { all, link, changes: 0 })
     }
 
-    /// Everything to wait for now.
-    pub fn entries(&self, polls: &mut Vec<libc::pollfd>) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        for (index, guest) in self.all.iter().enumerate() {
-            for (token, fd, interest) in guest.session.fds() {
+    /// Everything to wait for now: whose, descriptor, epoll events.
+    pub fn entries(&self) -> Vec<(Entry, RawFd, u32)> {
+        let of = |(index, guest): (usize, &Guest)| {
+            let fds = guest.session.fds().into_iter();
+            let entry = fds.map(|(token, fd, interest)| {
                 let events = match interest {
-                    Interest::Readable => libc::POLLIN,
-                    Interest::Hangup => libc::POLLRDHUP,
+                    Interest::Readable => libc::EPOLLIN,
+                    Interest::Hangup => libc::EPOLLRDHUP,
                 };
-                polls.push(signals::entry(fd.as_fd().as_raw_fd(), events));
-                entries.push((index, token));
-            }
-        }
-        entries
+                ((index, token), fd.as_fd().as_raw_fd(), events.cast_unsigned())
+            });
+            entry.collect::<Vec<_>>()
+        };
+        self.all.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// How often descriptors came or went: one that has the number of one before it may be another.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The earliest time at which a session wants to be called, `now_ms` or later.
@@ -201,6 +206,12 @@ impl Guests {
 
     fn carry_out(&mut self, index: usize, outputs: Vec<Output>, news: &mut Vec<News>) {
         for output in outputs {
+            if matches!(
+                output,
+                Output::Keep { .. } | Output::Drop { .. } | Output::Connected | Output::Closed { .. }
+            ) {
+                self.changes += 1;
+            }
             match output {
                 Output::Keep { slot, fd } => self.tell(Record::Have(thing(index, slot)), Some(&fd)),
                 Output::Drop { slot } => self.tell(Record::Drop(thing(index, slot)), None),

@@ -1,8 +1,8 @@
-//! `audiod child control`: guests' messages, policy, bus. One loop on one thread; only the bus connection has its own.
+//! `audiod child control`: guests' messages, policy, bus. One loop on one thread; the bus connection's tasks run while it waits.
 //!
 //! ```text
-//!   guests ── News ──► step ─► Machine ─► snapshot saved ─► gains published ─► guests' elements ─► replies and signals
-//!   bus ──── Request ──►│ (and domains' acks)                                    requests to domains, │
+//!   guests ── News ──► step ─► Machine ─► snapshot saved ─► gains published ─► guests' elements ─► requests to domains,
+//!   bus ──── Request ──►│ (and domains' acks)                                                │  replies and signals
 //!   engines: chimes ended, flight recorder ──────────────────────────────────► monitor ──────────────►┴─► bus
 //! ```
 //! Nothing that sounds waits for this process. It may be stopped or killed anywhere: what it decided is in the saved block
@@ -10,6 +10,7 @@
 
 pub mod bus;
 pub mod chimes;
+pub mod desk;
 mod domains;
 pub mod gains;
 pub mod guests;
@@ -20,6 +21,7 @@ pub mod monitor;
 pub mod recorder;
 pub mod reload;
 mod status;
+pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -43,6 +45,7 @@ use crate::system::System;
 
 use bus::Bus;
 use chimes::Chimes;
+use desk::Desk;
 use gains::Gains;
 use guests::{Guests, News};
 use history::History;
@@ -51,13 +54,14 @@ use levels::{Levels, Meters};
 use monitor::{Happening, Names};
 use recorder::{Recorders, Seen};
 use reload::Running;
+use watch::Watch;
 
-/// Requests taken from the bus before the guests have their turn: a START is decided after at most so many.
-const REQUESTS_A_TURN: usize = 32;
 /// At the end domains have this long to take connections over, ms: the supervisor waits 2 s for us.
 const RUNDOWN_MS: u64 = 1500;
 /// And meanwhile the time is looked at this often, ms.
-const RUNDOWN_LOOK_MS: libc::c_int = 100;
+const RUNDOWN_LOOK_MS: u64 = 100;
+/// The bus's tasks that run before the guests' descriptors are looked at again: few, so that a busy bus holds up nobody.
+const TASKS_A_LOOK: u32 = 8;
 /// While a chime sounds its end is looked for this often, ms.
 const CHIME_LOOK_MS: u64 = 5;
 /// The flight recorders are read at least this often, ms.
@@ -69,6 +73,15 @@ const IDLE_LOOK_MS: u64 = 1000;
 /// When something was not handed over or can't be had.
 pub fn run() -> Result<(), Failure> {
     let signals = signals::descriptor(&[libc::SIGTERM, libc::SIGHUP]).map_err(Failure::when("control: signals"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(TASKS_A_LOOK)
+        .build()
+        .map_err(Failure::when("control: runtime"))?;
+    runtime.block_on(live(signals.as_raw_fd()))
+}
+
+async fn live(signals: RawFd) -> Result<(), Failure> {
     let mut given = Given::receive().map_err(Failure::when("control: taking over"))?;
     let plan = given.plan().map_err(Failure::when("control: the plan"))?;
     let mut control = Control::new(&plan, given)?;
@@ -77,11 +90,11 @@ pub fn run() -> Result<(), Failure> {
         .guests
         .report_up()
         .map_err(Failure::when("control: reporting"))?;
-    while !control.turn(signals.as_raw_fd()).map_err(Failure::when("control"))? {}
+    while !control.turn(signals).await.map_err(Failure::when("control"))? {}
     // What clients wished is on the disk before anybody is waited for; what ends with us is nothing they wished.
     control.keeper.stop();
-    control.run_down().map_err(Failure::when("control: rundown"))?;
-    control.bus.stop();
+    control.run_down().await.map_err(Failure::when("control: rundown"))?;
+    control.bus.stop().await;
     Ok(())
 }
 
@@ -106,6 +119,7 @@ struct Control {
     /// As last looked at.
     levels: Levels,
     bus: Bus,
+    watch: Watch,
     /// Domains that were registered before setRoutingReady was said last.
     old_domains: BTreeSet<u16>,
 }
@@ -140,7 +154,8 @@ impl Control {
             meters: Meters::default(),
             levels: Levels::default(),
             old_domains: BTreeSet::new(),
-            bus: Bus::start(system.bus.as_deref(), plan.access.clone()).map_err(Failure::when("control: bus"))?,
+            bus: Bus::start(system.bus.as_deref(), plan.access.clone()),
+            watch: Watch::new().map_err(Failure::when("control: timer"))?,
             system,
             machine,
             saved,
@@ -180,34 +195,36 @@ impl Control {
     }
 
     /// Connections that are to outlive us are offered to domains; all hear that we go.
-    fn run_down(&mut self) -> io::Result<()> {
+    async fn run_down(&mut self) -> io::Result<()> {
         let end = now_ms() + RUNDOWN_MS;
         self.step(Event::Rundown);
         self.bus.send(Out::RoutingRundown);
         while self.machine.hands_over() && now_ms() < end {
             // No descriptor: the signal that is there already is not looked at again.
-            self.turn(-1)?;
+            self.turn(-1).await?;
         }
         Ok(())
     }
 
     /// One turn of the loop; `true` when it was the last: a signal came.
-    fn turn(&mut self, signals: RawFd) -> io::Result<bool> {
-        let mut polls = vec![
-            signals::entry(signals, libc::POLLIN),
-            signals::entry(self.bus.as_raw_fd(), libc::POLLIN),
-        ];
-        let entries = self.guests.entries(&mut polls);
-        let patience = self.patience();
-        signals::wait(
-            &mut polls,
-            if signals < 0 {
-                patience.min(RUNDOWN_LOOK_MS)
-            } else {
-                patience
-            },
-        )?;
-        if polls[0].revents != 0 {
+    async fn turn(&mut self, signals: RawFd) -> io::Result<bool> {
+        self.bus.flush();
+        self.watch.over(&self.guests, signals)?;
+        let ready = match self.patience(signals) {
+            0 => {
+                tokio::task::yield_now().await;
+                self.watch.look()?
+            }
+            wait => {
+                self.watch.within(wait)?;
+                tokio::select! {
+                    biased;
+                    ready = self.watch.ready() => ready?,
+                    () = self.bus.wait() => self.watch.look()?,
+                }
+            }
+        };
+        if ready.signals {
             let seen = signals::drain(signals);
             if seen.contains(&libc::SIGTERM) {
                 return Ok(true);
@@ -217,22 +234,17 @@ impl Control {
             }
         }
         let mut news = Vec::new();
-        for (poll, entry) in polls[2..].iter().zip(entries) {
-            if poll.revents != 0 {
-                self.guests.ready(entry, &mut news);
-            }
+        for entry in ready.entries {
+            self.guests.ready(entry, &mut news);
         }
         self.guests.tick(now_ms(), &mut news);
         self.take_news(news);
-        if polls[1].revents != 0 {
-            self.bus.heard();
-        }
         self.take_requests();
         self.look_at_engines();
         Ok(false)
     }
 
-    fn patience(&self) -> libc::c_int {
+    fn patience(&self, signals: RawFd) -> u64 {
         let now = now_ms();
         let deadlines = [self.guests.due(), self.machine.next_deadline()];
         let mut wait = IDLE_LOOK_MS;
@@ -242,7 +254,10 @@ impl Control {
         if self.chimes.sounding() {
             wait = wait.min(CHIME_LOOK_MS);
         }
-        libc::c_int::try_from(wait).unwrap_or(libc::c_int::MAX)
+        if signals < 0 {
+            wait = wait.min(RUNDOWN_LOOK_MS);
+        }
+        wait
     }
 
     fn take_news(&mut self, news: Vec<News>) {
@@ -273,7 +288,7 @@ impl Control {
 
     /// One decision: saved, then heard, then told. A read that is answered and nothing else decides nothing: what the machine
     /// remembers is as it was but for the time.
-    fn step(&mut self, event: Event) {
+    fn decide(&mut self, event: Event) {
         let reads = history::reads(&event);
         let occasion = history::occasion(&event, &self.machine, &self.names);
         let overruns = self.machine.overruns().count;
@@ -295,17 +310,12 @@ impl Control {
 
     /// Sends an answer.
     fn answer(&mut self, effect: Effect) {
-        match effect {
-            Effect::Reply { token, reply } => {
-                self.history.answered(reply.error);
-                self.bus.send(Out::Reply { token, reply });
-            }
-            Effect::RoutingReply { token, reply } => {
-                self.history.answered(history::routing_error(&reply));
-                self.bus.send(Out::RoutingReply { token, reply });
-            }
+        match &effect {
+            Effect::Reply { reply, .. } => self.history.answered(reply.error),
+            Effect::RoutingReply { reply, .. } => self.history.answered(history::routing_error(reply)),
             _ => {}
         }
+        self.send(effect);
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
@@ -320,12 +330,12 @@ impl Control {
         for effect in effects {
             match effect {
                 Effect::Reply { .. } | Effect::RoutingReply { .. } => self.answer(effect),
-                Effect::Signal(signal) => {
-                    self.tell_signal(&signal);
-                    self.bus.send(Out::Signal(signal));
+                Effect::Signal(ref signal) => {
+                    self.tell_signal(signal);
+                    self.send(effect);
                 }
                 Effect::GuestControl { source, gain, mute } => self.guests.set_user_gain(source, gain, mute),
-                Effect::Domain { domain, request } => self.ask_domain(domain, request),
+                Effect::Domain { .. } => self.send(effect),
                 Effect::Heard(heard) => {
                     for happening in monitor::differences(&self.heard, &heard, &self.names) {
                         self.tell(happening);
@@ -361,30 +371,6 @@ impl Control {
         }
         self.last_saved = snapshot;
         true
-    }
-
-    fn take_requests(&mut self) {
-        for request in self.bus.take_some(REQUESTS_A_TURN) {
-            self.take_request(request);
-        }
-    }
-
-    fn own(&mut self, call: OwnCall) -> OwnReply {
-        match call {
-            OwnCall::Status => OwnReply::Json(self.status()),
-            OwnCall::History { from, most } => OwnReply::Json(self.history.page(from, most)),
-            OwnCall::Chime { name } => {
-                let (error, text) = match self.chimes.request(&name) {
-                    Ok(()) => (policy::command::error::OK, String::new()),
-                    Err(refusal) => refusal,
-                };
-                OwnReply::Result { error, text }
-            }
-            OwnCall::Reload => {
-                let (error, text) = self.reload();
-                OwnReply::Result { error, text }
-            }
-        }
     }
 
     fn look_at_engines(&mut self) {
@@ -450,6 +436,47 @@ impl Control {
     fn remember_routes(&mut self) {
         let routes = self.machine.connections().map(|one| (one.id, (one.source, one.sink)));
         self.routes.extend(routes);
+    }
+}
+
+impl Desk for Control {
+    fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    fn bus(&mut self) -> &mut Bus {
+        &mut self.bus
+    }
+
+    fn step(&mut self, event: Event) {
+        self.decide(event);
+        self.bus.flush();
+    }
+
+    fn called_by(&mut self, sender: &str) {
+        self.history.called_by(sender);
+    }
+
+    fn old_domains(&mut self) -> &mut BTreeSet<u16> {
+        &mut self.old_domains
+    }
+
+    fn own(&mut self, call: OwnCall) -> OwnReply {
+        match call {
+            OwnCall::Status => OwnReply::Json(self.status()),
+            OwnCall::History { from, most } => OwnReply::Json(self.history.page(from, most)),
+            OwnCall::Chime { name } => {
+                let (error, text) = match self.chimes.request(&name) {
+                    Ok(()) => (policy::command::error::OK, String::new()),
+                    Err(refusal) => refusal,
+                };
+                OwnReply::Result { error, text }
+            }
+            OwnCall::Reload => {
+                let (error, text) = self.reload();
+                OwnReply::Result { error, text }
+            }
+        }
     }
 }
 

@@ -157,6 +157,7 @@ impl Control {
         self.running.loaded = loaded;
         self.history.open(now_ms(), history::reload());
         self.carry_out(effects);
+        self.bus.flush();
         (error::OK, warnings)
     }
 }

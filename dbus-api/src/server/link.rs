@@ -217,11 +217,16 @@ impl Link {
                 done.map_err(|error| End::Lost(error.to_string()))?;
             }
             Step::Named(answer) => on.naming = self.named(answer, &on.connection)?,
-            Step::Out(out) => {
+            Step::Out(first) => {
                 let owned = *self.state.borrow() == BusState::Owned;
-                self.dispatch.outgoing(&out, owned);
-                if self.dispatch.outbox.over(WRITE_LIMIT.0, WRITE_LIMIT.1) {
-                    return Err(End::Lost("it takes nothing more off us".to_owned()));
+                // What was handed over together is written together.
+                let mut next = Some(first);
+                while let Some(out) = next {
+                    self.dispatch.outgoing(&out, owned);
+                    if self.dispatch.outbox.over(WRITE_LIMIT.0, WRITE_LIMIT.1) {
+                        return Err(End::Lost("it takes nothing more off us".to_owned()));
+                    }
+                    next = self.outs.try_recv().ok();
                 }
             }
             Step::Message(Some(Ok(message))) if name_lost(&message) => {

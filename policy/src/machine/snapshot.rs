@@ -3,6 +3,7 @@
 //! Elements the file no longer has are left out with their connections, but keep their IDs in case they come back. Times are those
 //! of the same monotonic clock: a snapshot is for the same boot.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -47,14 +48,14 @@ struct Header {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Snapshot {
+struct Snapshot<'a> {
     version: u32,
     now: Time,
     order: u64,
     last_connection: u16,
-    source_ids: BTreeMap<String, u16>,
-    sink_ids: BTreeMap<String, u16>,
-    class_ids: BTreeMap<String, u16>,
+    source_ids: Cow<'a, BTreeMap<String, u16>>,
+    sink_ids: Cow<'a, BTreeMap<String, u16>>,
+    class_ids: Cow<'a, BTreeMap<String, u16>>,
     sources: BTreeMap<String, SavedSource>,
     sinks: BTreeMap<String, SavedSink>,
     connections: BTreeMap<u16, SavedConnection>,
@@ -62,8 +63,8 @@ struct Snapshot {
     #[serde(default, skip_serializing_if = "no_names")]
     domain_ids: [BTreeMap<String, u16>; 4],
     /// By IDs, which names keep.
-    #[serde(default, skip_serializing_if = "Routing::is_new")]
-    routing: Routing,
+    #[serde(default, skip_serializing_if = "is_new")]
+    routing: Cow<'a, Routing>,
     /// What rules hold.
     #[serde(default, skip_serializing_if = "SavedRuled::is_empty")]
     ruled: SavedRuled,
@@ -78,6 +79,10 @@ struct Snapshot {
     /// mainVolumes that classes have of their own: class, sink, volume.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     class_volumes: Vec<(String, String, i16)>,
+}
+
+fn is_new(routing: &Routing) -> bool {
+    routing.is_new()
 }
 
 fn no_names(ids: &[BTreeMap<String, u16>; 4]) -> bool {
@@ -159,14 +164,14 @@ impl Machine {
             now: state.now,
             order: state.order,
             last_connection: state.last_connection,
-            source_ids: state.ids.sources.known.clone(),
-            sink_ids: state.ids.sinks.known.clone(),
-            class_ids: state.ids.classes.known.clone(),
+            source_ids: Cow::Borrowed(&state.ids.sources.known),
+            sink_ids: Cow::Borrowed(&state.ids.sinks.known),
+            class_ids: Cow::Borrowed(&state.ids.classes.known),
             sources: self.save_sources(),
             sinks: self.save_sinks(),
             connections: self.save_connections(),
             domain_ids: state.ids.of_domains().map(Clone::clone),
-            routing: state.routing.clone(),
+            routing: Cow::Borrowed(&state.routing),
             ruled: self.save_ruled(),
             used: state.used.save(&self.model),
             system: state.system.clone(),
@@ -265,7 +270,7 @@ impl Machine {
         if header.version != VERSION {
             return Err(RestoreError::Version { found: header.version });
         }
-        let saved: Snapshot = serde_json::from_slice(snapshot)?;
+        let saved: Snapshot<'_> = serde_json::from_slice(snapshot)?;
         let state = restore_state(&model, &saved)?;
         let fades_until = |source: &Source| saved.sources.get(&source.name).and_then(|it| it.fades_until);
         let mut machine = Self {
@@ -289,7 +294,7 @@ impl Machine {
         Ok(machine)
     }
 
-    fn restore_taps(&mut self, saved: &Snapshot) {
+    fn restore_taps(&mut self, saved: &Snapshot<'_>) {
         let mut heard = std::mem::take(&mut self.heard);
         for (row, source) in heard.sources.iter_mut().zip(&self.model.sources) {
             let Some(saved) = saved.sources.get(&source.name) else {
@@ -330,7 +335,7 @@ pub(super) fn contradiction(what: String) -> RestoreError {
     RestoreError::Contradiction(what)
 }
 
-fn restore_state(model: &Model, saved: &Snapshot) -> Result<State, RestoreError> {
+fn restore_state(model: &Model, saved: &Snapshot<'_>) -> Result<State, RestoreError> {
     if saved.order >= LAST_ORDER {
         return Err(contradiction(format!(
             "{} arrivals is more than there can be",
@@ -348,13 +353,13 @@ fn restore_state(model: &Model, saved: &Snapshot) -> Result<State, RestoreError>
         check_ids("element of a domain", known, |_| false)?;
     }
     let mut before = Ids::known(
-        saved.source_ids.clone(),
-        saved.sink_ids.clone(),
-        saved.class_ids.clone(),
+        saved.source_ids.clone().into_owned(),
+        saved.sink_ids.clone().into_owned(),
+        saved.class_ids.clone().into_owned(),
     );
     before.set_of_domains(saved.domain_ids.clone());
     state.ids = Ids::new(model, before);
-    state.routing = saved.routing.clone();
+    state.routing = saved.routing.clone().into_owned();
     state.used = Used::restored(model, &saved.used);
     state.system.clone_from(&saved.system);
     state.store_lost = saved.store_lost;

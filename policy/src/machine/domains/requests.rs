@@ -268,9 +268,10 @@ impl Machine {
     pub(in crate::machine) fn domains_deadline(&self) -> Option<Time> {
         let routing = &self.state.routing;
         let late = routing.all_open().map(|it| it.deadline).min();
-        let rested = routing.handles.values().filter_map(|it| it.next_free(self.rest_ms()));
+        let handles = routing.handles.values().filter(|_| routing.starved);
+        let rested = handles.filter_map(|it| it.next_free(self.rest_ms()));
         // One whose handle is free already waits for an ack, which is late sometime.
-        let rested = rested.filter(|at| routing.starved && *at > self.state.now).min();
+        let rested = rested.filter(|at| *at > self.state.now).min();
         let asked = routing.asked_to_stay.values().min().copied();
         let registration = match routing.registration {
             Registration::Until(until) => Some(until),
