@@ -146,6 +146,8 @@ fn jacks_tell_their_last_state_once_however_often_they_moved_without_buffers() {
         }
     }
     sut.set_jack(0, 0, true);
+    // Its answer tells that the device has seen the last move, before it gets buffers again.
+    let info = fe.info(code::JACK_INFO, 0, 2, 24).unwrap();
     assert_eq!(
         fe.queues[EVENTQ].used_index(),
         before.wrapping_add(16),
@@ -153,7 +155,6 @@ fn jacks_tell_their_last_state_once_however_often_they_moved_without_buffers() {
     );
     assert_eq!(fe.events().len(), 16);
     assert_eq!(events(&mut fe, 1), [(0x1000, 0)]);
-    let info = fe.info(code::JACK_INFO, 0, 2, 24).unwrap();
     assert_eq!((info.bytes[4 + 16], info.bytes[4 + 24 + 16]), (1, 1));
 }
 
