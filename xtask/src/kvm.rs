@@ -18,6 +18,8 @@ pub const BESIDE_DAEMON: [(&str, Option<&str>); 2] = [
 ];
 /// What those start.
 const PROGRAMS: [&str; 3] = ["audiod", "audioctl", "hypervisor"];
+/// Of a running stream whose guest must not leave it: 10,000 where `/dev/kvm` works.
+const PERIODS: u32 = 1000;
 /// Boot and some fifty VMs, translated.
 const LIMIT: Duration = Duration::from_secs(600);
 /// `KVM_CREATE_VM`: `_IO(0xAE, 0x01)`.
@@ -125,7 +127,8 @@ fn beside_a_daemon() -> anyhow::Result<Board> {
         .push(("etc/passwd".to_owned(), b"root:x:0:0::/:/bin/sh\n".to_vec(), 0o644));
     // The tests look for the documents from their own folder.
     let folder = place(&sources.join("tests"))?;
-    board("kvm-daemon", contents, &format!("mkdir -p {folder}; {scenario}"))
+    let scenario = format!("mkdir -p {folder}; export CARILLON_PERIODS={PERIODS}; {scenario}");
+    board("kvm-daemon", contents, &scenario)
 }
 
 fn board(name: &str, mut contents: Contents, scenario: &str) -> anyhow::Result<Board> {
