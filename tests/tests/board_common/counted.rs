@@ -42,7 +42,7 @@ counts() {
     counted "$1"
     echo "tasks $1 ${tasks//\/proc\/$pid\/task\//}"
 }
-# How many stores in each one's time.
+# How many stores in each one's time. A guest's of 0 are of a queue 0: an entropy device's, which the kernel asks when it likes.
 stores() {
     cat /sys/kernel/tracing/trace | awk '
         FILENAME != "-" && $1 == "counted" { if ($2 in from) to[$2] = $3; else from[$2] = $3 }
@@ -51,7 +51,8 @@ stores() {
             task = substr($0, RSTART + 1, RLENGTH - 2) + 0
             for (n = 1; n < NF; n++) if ($(n + 1) == "kvm_mmio:") at = $n + 0
             who = owner[task]
-            if (who != "" && at > from[who] && at < to[who]) sum[who]++
+            streams = who == "audio" || $NF != "0x0"
+            if (streams && who != "" && at > from[who] && at < to[who]) sum[who]++
         }
         END { for (who in from) print "stores " who " " sum[who] + 0 }' /run/beside -
 }
