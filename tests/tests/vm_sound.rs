@@ -272,9 +272,9 @@ fn leaves_its_guest_alone(name: &str, interrupts: u64) {
     println!("over {interrupts} interrupts: {grown:?}");
 }
 
-/// `CARILLON_PERIODS`: fewer on the emulated board, which takes minutes for what is seconds here.
+/// 10,000 periods; `CARILLON_PERIODS`: fewer on the emulated board, which takes minutes for what is seconds here.
 #[test]
-fn a_stream_that_runs_for_10_000_periods_costs_its_guest_no_exit() {
+fn a_running_stream_costs_its_guest_no_exit() {
     let periods = std::env::var("CARILLON_PERIODS").map_or(10_000, |text| text.parse().unwrap());
 
     leaves_its_guest_alone("exits", periods);

@@ -34,7 +34,8 @@ cmdline = "console=ttyS0 quiet panic=-1 reboot=t"
 restart = { policy = "never" }
 "#;
 /// The same kernel, initramfs, memory and command line for each; a guest's first line ends its time.
-/// Memory comes in huge pages for all three: the host gives them unasked to QEMU's anonymous memory, and to a memfd on advice.
+/// Memory may come in huge pages for all three: QEMU asks for them for its anonymous memory; a memfd gets them on advice only where
+/// the host allows that, which is not the default.
 const SCENARIO: &str = r#"
 echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled
 until_up() {

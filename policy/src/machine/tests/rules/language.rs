@@ -1,7 +1,9 @@
 //! Every operator and every function, on a machine with a domain.
 
 use super::super::fixture::*;
+use super::happenings::routing;
 use super::{read, ruled};
+use crate::Model;
 use crate::command::Call;
 use crate::effect::EXTERNAL;
 use crate::machine::Machine;
@@ -11,14 +13,6 @@ use crate::rules::check::{Scope, check};
 use crate::rules::eval::Eval;
 use crate::rules::kind::{Element, Kind, Type, Value};
 use crate::rules::view::Request;
-use crate::{Event, Model};
-
-const PEER: &str = ":1.1";
-
-fn routing(bench: &mut Bench, call: RoutingCall) {
-    let peer = PEER.to_owned();
-    bench.step(Event::Routing { token: 1, peer, call });
-}
 
 fn lists() -> Lists {
     Lists {
