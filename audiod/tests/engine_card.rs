@@ -3,6 +3,7 @@
 
 mod engine_common;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -82,7 +83,7 @@ fn the_position_is_the_clocks_alone() {
 #[test]
 fn frames_in_time_are_played_as_written() {
     let block = card();
-    assert_eq!(block.write_at(10, &frames(1, 50), T0), 10);
+    assert_eq!(block.write_at(10, &frames(1, 50), || T0), 10);
     assert_eq!(
         played(&block, 9, 52),
         [&[0][..], &(1..=50).collect::<Vec<_>>(), &[0]].concat()
@@ -92,7 +93,7 @@ fn frames_in_time_are_played_as_written() {
 #[test]
 fn frames_after_their_time_are_played_from_the_position_on_and_the_silence_is_counted() {
     let block = card();
-    assert_eq!(block.write_at(0, &frames(1, 96), T0 + MS), 48);
+    assert_eq!(block.write_at(0, &frames(1, 96), || T0 + MS), 48);
     let heard = played(&block, 0, 144);
     assert!(heard[..48].iter().all(|&frame| frame == 0));
     assert_eq!(heard[48..], (1..=96).collect::<Vec<_>>());
@@ -100,13 +101,32 @@ fn frames_after_their_time_are_played_from_the_position_on_and_the_silence_is_co
 }
 
 #[test]
+fn a_writer_held_up_while_it_writes_costs_silence_and_no_frame() {
+    let block = card();
+    // A clock that says 5 ms more at each of its first looks: so long the writer was held up in between.
+    let held_up = |now: u64, times: u64| {
+        let looks = Cell::new(0);
+        move || now + 5 * MS * looks.replace(looks.get() + 1).min(times)
+    };
+
+    let first = block.write_at(0, &frames(1, 16), held_up(T0, 1));
+    let second = block.write_at(256, &frames(17, 16), held_up(T0 + 5 * MS, 2));
+
+    assert_eq!((first, second), (240, 720));
+    assert_eq!(played(&block, 240, 16), (1..=16).collect::<Vec<_>>());
+    assert!(played(&block, 256, 464).iter().all(|&frame| frame == 0));
+    assert_eq!(played(&block, 720, 16), (17..=32).collect::<Vec<_>>());
+    assert_eq!(block.moved.load(Relaxed), 240 + 464);
+}
+
+#[test]
 fn a_writer_that_stops_is_followed_by_silence_not_a_loop() {
     let block = card();
     let ring = RING_FRAMES as u32;
-    block.write_at(0, &frames(1, ring), T0);
+    block.write_at(0, &frames(1, ring), || T0);
     assert!(played(&block, RING_FRAMES, 500).iter().all(|&frame| frame == 0));
     // Also when somebody writes again further on: what lies between is silence.
-    block.write_at(RING_FRAMES + 400, &frames(7, 10), T0);
+    block.write_at(RING_FRAMES + 400, &frames(7, 10), || T0);
     assert!(played(&block, RING_FRAMES, 400).iter().all(|&frame| frame == 0));
     assert_eq!(played(&block, RING_FRAMES + 400, 10), (7..17).collect::<Vec<_>>());
 }
@@ -114,7 +134,7 @@ fn a_writer_that_stops_is_followed_by_silence_not_a_loop() {
 #[test]
 fn the_file_is_playable_after_each_step_and_a_successor_continues_it() {
     let (block, file) = (card(), TempFile::new("steps"));
-    block.write_at(0, &frames(1, 144), T0);
+    block.write_at(0, &frames(1, 144), || T0);
 
     let mut first = Recorder::new(&block, Some(&file.0)).unwrap();
     first.take(T0 + MS).unwrap();

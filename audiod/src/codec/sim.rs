@@ -213,24 +213,40 @@ impl SimBlock {
         }
     }
 
-    /// Writes frames when the clock says `now_ns`: at `at`, or where the position has got to by then. Returns where.
-    pub fn write_at(&self, at: u64, bytes: &[u8], now_ns: u64) -> u64 {
-        const ZEROS: [u8; MAX_FRAME_BYTES] = [0; MAX_FRAME_BYTES];
+    /// Writes frames at `at`, or where the position has got to by `now_ns()`. Returns where.
+    ///
+    /// A writer that is held up between its look at the clock and the end of its stores looks again before it raises `written`
+    /// and moves on: nothing of it counts as played until then. Only what holds it up between that last look and the raise, a few
+    /// instructions, can still lose frames. Twice at most: a write takes no longer for a clock that runs away.
+    pub fn write_at(&self, at: u64, bytes: &[u8], now_ns: impl Fn() -> u64) -> u64 {
         let frame_bytes = self.shape().frame_bytes();
-        let position = self.position_at(now_ns).unwrap_or(at);
         let written = self.written.load(Relaxed);
-        let first = at.max(position).max(written);
-        // What lies between the last frame in time and this one is silence; older than a ring needs no zeroing.
+        let there = |first: u64| first.max(self.position_at(now_ns()).unwrap_or(first));
+        let mut first = there(at.max(written));
+        self.put(written, first, bytes, frame_bytes);
+        for _ in 0..2 {
+            let now = there(first);
+            if now == first {
+                break;
+            }
+            first = now;
+            self.put(written, first, bytes, frame_bytes);
+        }
+        let frames = (bytes.len() / frame_bytes) as u64;
+        self.written.store(first + frames, Release);
+        self.moved.fetch_add(first - at.min(first), Relaxed);
+        first
+    }
+
+    /// Frames from `first` on, silence between `written` and there; older than a ring needs no zeroing.
+    fn put(&self, written: u64, first: u64, bytes: &[u8], frame_bytes: usize) {
+        const ZEROS: [u8; MAX_FRAME_BYTES] = [0; MAX_FRAME_BYTES];
         for gap in written.max(first.saturating_sub(RING_FRAMES))..first {
             self.store(gap, &ZEROS[..frame_bytes]);
         }
         for (here, frame) in (first..).zip(bytes.chunks_exact(frame_bytes)) {
             self.store(here, frame);
         }
-        let frames = (bytes.len() / frame_bytes) as u64;
-        self.written.store(first + frames, Release);
-        self.moved.fetch_add(first - at.min(first), Relaxed);
-        first
     }
 }
 
@@ -277,7 +293,7 @@ impl Codec for SimCard {
     }
 
     fn write(&mut self, at: u64, bytes: &[u8]) -> u64 {
-        self.block.write_at(at, bytes, now_ns())
+        self.block.write_at(at, bytes, now_ns)
     }
 
     fn read(&mut self, from: u64, into: &mut [u8]) -> usize {

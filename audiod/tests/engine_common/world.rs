@@ -112,7 +112,7 @@ impl Codec for WorldCard {
         self.block.written()
     }
     fn write(&mut self, at: u64, bytes: &[u8]) -> u64 {
-        self.block.write_at(at, bytes, self.world.now())
+        self.block.write_at(at, bytes, || self.world.now())
     }
     fn read(&mut self, from: u64, into: &mut [u8]) -> usize {
         let ready = self.position().saturating_sub(from);

@@ -80,7 +80,9 @@ impl Bench {
     pub fn measure(&self, device: Device, case: Case) -> anyhow::Result<Figures> {
         let mut figures = self.played(device, case, |device, fronts| measured(device, fronts, self.time))?;
         if figures.device_calls.is_none() {
-            let traced = self.played(device, case, |device, fronts| self.traced(device, fronts))?;
+            // A process that forks or ends while the tracer attaches refuses it (EPERM): a matter of the moment.
+            let go = || self.played(device, case, |device, fronts| self.traced(device, fronts));
+            let traced = go().or_else(|_| go()).or_else(|_| go())?;
             figures.device_calls = traced.device_calls;
             figures.front_end_calls = traced.front_end_calls;
         }
