@@ -78,15 +78,30 @@ impl Bench {
     /// Plays the case on a fresh device and measures it in its steady state. Where the kernel counts no system calls for us
     /// they are counted in a second go, under a tracer, which would falsify the CPU time of the first.
     pub fn measure(&self, device: Device, case: Case) -> anyhow::Result<Figures> {
-        let mut figures = self.played(device, case, |device, fronts| measured(device, fronts, self.time))?;
+        let mut figures = self.tried(device, case, |device, fronts| measured(device, fronts, self.time))?;
         if figures.device_calls.is_none() {
-            // A process that forks or ends while the tracer attaches refuses it (EPERM): a matter of the moment.
-            let go = || self.played(device, case, |device, fronts| self.traced(device, fronts));
-            let traced = go().or_else(|_| go()).or_else(|_| go())?;
+            let traced = self.tried(device, case, |device, fronts| self.traced(device, fronts))?;
             figures.device_calls = traced.device_calls;
             figures.front_end_calls = traced.front_end_calls;
         }
         Ok(figures)
+    }
+
+    /// As [`Self::played`], at most four times, each failure told: the peer now and then takes a stream and never plays it, and a
+    /// process that forks or ends while the tracer attaches refuses it (EPERM).
+    fn tried(
+        &self,
+        device: Device,
+        case: Case,
+        look: impl Fn(&[u32], &[u32]) -> anyhow::Result<Figures>,
+    ) -> anyhow::Result<Figures> {
+        for _ in 0..3 {
+            match self.played(device, case, &look) {
+                Err(error) => eprintln!("once more, since: {error:#}"),
+                figures => return figures,
+            }
+        }
+        self.played(device, case, look)
     }
 
     /// What `look` saw of the device's and the front ends' processes while they played.
