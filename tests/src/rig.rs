@@ -20,6 +20,8 @@ use crate::{process, witness};
 
 /// Longest wait for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a started stream is held for its decision: frames are judged here, not how soon a busy machine lets control decide.
+const DECISION_LIMIT_MS: u32 = 1000;
 /// Bit of S16 in a set of formats, as in SET_PARAMS.
 pub const S16: u8 = 5;
 
@@ -113,7 +115,7 @@ impl Car {
             ""
         };
         let mut text = format!(
-            "version = 1\nbus = \"{bus}\"\n\n[codecs.main]\nbackend = \"wav\"\npath = \"cabin.wav\"\nperiod = {period}\n\
+            "version = 1\nbus = \"{bus}\"\ndecision_limit_ms = {DECISION_LIMIT_MS}\n\n[codecs.main]\nbackend = \"wav\"\npath = \"cabin.wav\"\nperiod = {period}\n\
              lead = {lead}\nformat = \"{format}\"\nchannels = {channels}\n{capture}\n[classes.media]\npriority = 10\n\n\
              [[matrix]]\nholder = \"media\"\nnewcomer = \"media\"\naction = \"mix\"\n\n"
         );

@@ -14,6 +14,8 @@ const FRAMES: u32 = 24_000;
 const SYSTEM: &str = r#"
 version = 1
 bus = "@BUS@"
+# Frames are judged here, not how soon a busy machine lets control decide.
+decision_limit_ms = 1000
 [codecs.main]
 backend = "wav"
 path = "@FOLDER@/cabin.wav"

@@ -90,7 +90,11 @@ fn run() -> (String, Vec<u8>) {
         codec: true,
         options: String::new(),
     };
-    let board = system.board("isolation", &kernel, folder).unwrap();
+    let board = system
+        .board("isolation", &kernel, folder)
+        .unwrap()
+        .in_virtual_time(1)
+        .unwrap();
     let log = board.log("board");
     let outcome = board.start().unwrap().finish(LIMIT).unwrap();
     let said = log.text();

@@ -129,7 +129,11 @@ fn a_chime_of_the_service_vm_is_heard_bit_for_bit_from_the_codec_passed_to_it() 
         codec: true,
         options: String::new(),
     };
-    let board = system.board("service", &kernel, folder).unwrap();
+    let board = system
+        .board("service", &kernel, folder)
+        .unwrap()
+        .in_virtual_time(1)
+        .unwrap();
     let console = board.log("audio");
 
     let outcome = board.start().unwrap().finish(LIMIT).unwrap();
@@ -198,7 +202,11 @@ fn a_volume_outlives_the_service_vms_boot_on_its_disk() {
         codec: false,
         options: String::new(),
     };
-    let board = system.board("state", &kernel, folder).unwrap();
+    let board = system
+        .board("state", &kernel, folder)
+        .unwrap()
+        .in_virtual_time(1)
+        .unwrap();
     // What both boots said.
     let console = board.log("board");
 

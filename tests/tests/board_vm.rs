@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use system_tests::board::{Board, Clock, Codec, HDA, Image, qemu};
+use system_tests::board::{Board, Codec, HDA, Image};
 use system_tests::coded;
 use system_tests::daemon::program;
 use system_tests::nested::{self, Linux};
@@ -55,7 +55,7 @@ fn board(name: &str, vm: &str, guest: &Linux, run: &str) -> Board {
         .push(("guest.cpio".to_owned(), guest.initramfs(&kernel).unwrap(), 0o644));
     let folder = folder(name);
     let image = nested::image(&kernel, &contents, &folder).unwrap();
-    let mut board = Board::new(name, image, folder);
+    let mut board = Board::new(name, image, folder).in_virtual_time(1).unwrap();
     board.codec = Codec::None;
     board
 }
@@ -209,9 +209,7 @@ fn a_stock_guest_plays_bit_for_bit_and_plays_again_after_its_back_end_was_killed
         .push(("system.toml".to_owned(), SYSTEM.as_bytes().to_vec(), 0o644));
     let folder = folder("sound");
     let image: Image = nested::image(&kernel, &contents, &folder).unwrap();
-    let mut board = Board::new("sound", image, folder);
-    board.qemu = qemu::for_virtual_time(&mut |_, _, _| {}).unwrap();
-    board.clock = Clock::Virtual { seed: 1 };
+    let board = Board::new("sound", image, folder).in_virtual_time(1).unwrap();
 
     let (log, heard) = run(&board);
 

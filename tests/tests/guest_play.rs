@@ -9,6 +9,8 @@ const FORMATS: [&str; 4] = ["S16_LE", "S24_LE", "S32_LE", "FLOAT_LE"];
 const CAPTURE: &str = r#"
 version = 1
 bus = "@BUS@"
+# Frames are judged here, not how soon a busy machine lets control decide.
+decision_limit_ms = 1000
 [codecs.main]
 backend = "wav"
 path = "@FOLDER@/cabin.wav"

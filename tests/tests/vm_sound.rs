@@ -24,6 +24,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const SYSTEM: &str = r#"
 version = 1
 bus = "@BUS@"
+# Frames are judged here, not how soon a busy machine lets control decide.
+decision_limit_ms = 1000
 [codecs.main]
 backend = "wav"
 path = "@FOLDER@/cabin.wav"

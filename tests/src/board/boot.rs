@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Board, Clock, Codec, Contents, Image, qemu};
+use super::{Board, Codec, Contents, Image};
 use crate::guest::{GuestError, at};
 use crate::nested::{self, Linux};
 
@@ -105,10 +105,8 @@ pub fn compare(folder: &Path, hypervisor: &Path) -> Result<Vec<Boot>, GuestError
         ..Contents::default()
     };
     let image = Image::build(&kernel, &contents, &folder.join("board.cpio"))?;
-    let mut board = Board::new("boot", image, folder.to_path_buf());
+    let mut board = Board::new("boot", image, folder.to_path_buf()).in_virtual_time(1)?;
     board.codec = Codec::None;
-    board.clock = Clock::Virtual { seed: 1 };
-    board.qemu = qemu::for_virtual_time(&mut |_, _, _| {})?;
     let log = board.log("board");
     let outcome = board.start()?.finish(LIMIT)?;
     if outcome.status != 0 {

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::service::{self, Programs};
-use super::{Board, Clock, System, qemu};
+use super::{Board, System, machine};
 use crate::daemon::program;
 use crate::guest::{GuestError, Kernel, at};
 use crate::nested::Linux;
@@ -35,8 +35,8 @@ pub struct Player {
     pub mode: Mode,
     /// A stock guest's `/take`: S16, 2 channels, 48 kHz.
     pub take: Vec<u8>,
-    /// What a stock guest does, with `play FILE` to play once and `until_plays FILE` to try for as long as the service VM may take to
-    /// come up; the command line of one without a system.
+    /// What a stock guest does, with `play FILE` to play once, `until_plays FILE` to try for as long as the service VM may take to
+    /// come up, and `until_clock SECONDS` to wait until so long after the board was switched on; the command line of one without a system.
     pub does: String,
 }
 
@@ -146,6 +146,11 @@ until_plays() {
     done
     echo \"guest: played after $tries\"
 }
+until_clock() {
+    until [ $(($(date +%s) - @ON@)) -ge $1 ]; do
+        sleep 0.05
+    done
+}
 ";
 impl Scene {
     /// The board that runs it, in virtual time, in `folder`.
@@ -154,10 +159,8 @@ impl Scene {
     /// Something is not built or can't be built.
     pub fn board(&self, name: &str, kernel: &Kernel, folder: PathBuf) -> anyhow::Result<Board> {
         std::fs::create_dir_all(&folder).map_err(at(&folder))?;
-        let mut board = self.whole(kernel, &folder)?.board(name, kernel, folder)?;
-        board.qemu = qemu::for_virtual_time(&mut |_, _, _| {})?;
-        board.clock = Clock::Virtual { seed: 1 };
-        Ok(board)
+        let board = self.whole(kernel, &folder)?.board(name, kernel, folder)?;
+        Ok(board.in_virtual_time(1)?)
     }
 
     fn whole(&self, kernel: &Kernel, folder: &Path) -> anyhow::Result<System> {
@@ -232,7 +235,7 @@ impl Player {
             modules: vec!["virtio_pci", "virtio-rng", "virtio_snd"],
             programs: vec!["aplay"],
             files: vec![("take".to_owned(), self.take.clone())],
-            scenario: format!("{PLAY}{}", self.does),
+            scenario: format!("{}{}", PLAY.replace("@ON@", &machine::ON.to_string()), self.does),
         };
         guest.initramfs(kernel)
     }

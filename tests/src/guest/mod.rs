@@ -62,10 +62,12 @@ pub enum GuestError {
         seconds: u64,
     },
     /// QEMU has ended.
-    #[error("guest {name}: QEMU ended; see {}", log.display())]
+    #[error("guest {name}: QEMU ended ({how}); see {}", log.display())]
     Ended {
         /// Guest.
         name: String,
+        /// Its exit status or signal.
+        how: String,
         /// Its output.
         log: PathBuf,
     },

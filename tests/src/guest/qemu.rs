@@ -13,6 +13,8 @@ use super::{GuestError, GuestImage, at};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// From the close of a connection to the process' end.
+const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// How guest code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,9 +277,20 @@ impl Process {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    pub fn ended(&self) -> GuestError {
+    /// That it has ended, and how: its connections close a little before it is gone.
+    pub fn ended(&mut self) -> GuestError {
+        let end = Instant::now() + END_LIMIT;
+        let how = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break status.to_string(),
+                Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+                Ok(None) => break "it runs on without its connections".to_owned(),
+                Err(error) => break error.to_string(),
+            }
+        };
         GuestError::Ended {
             name: self.name.clone(),
+            how,
             log: self.log.clone(),
         }
     }
@@ -290,7 +303,7 @@ impl Process {
         }
     }
 
-    pub fn silence(&self, silence: Silence, what: &str, limit: Duration) -> GuestError {
+    pub fn silence(&mut self, silence: Silence, what: &str, limit: Duration) -> GuestError {
         match silence {
             Silence::Late => self.late(what, limit),
             Silence::Closed => self.ended(),

@@ -55,6 +55,8 @@ pub fn system(bus: &str) -> String {
     format!(
         r#"version = 1
 bus = "{bus}"
+# Frames are judged here, not how soon a busy machine lets control decide.
+decision_limit_ms = 1000
 
 [codecs.main]
 backend = "wav"

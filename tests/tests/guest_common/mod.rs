@@ -20,6 +20,8 @@ pub const RATE: usize = 48_000;
 pub const CODEC: &str = r#"
 version = 1
 bus = "@BUS@"
+# Frames are judged here, not how soon a busy machine lets control decide.
+decision_limit_ms = 1000
 [codecs.main]
 backend = "wav"
 path = "@FOLDER@/cabin.wav"

@@ -20,9 +20,12 @@ use super::progress::Progress;
 use super::system::System;
 use super::timeline::Timeline;
 
-/// Guests, their windows, and when they play: seconds after their start, when the service VM is there.
+/// Guests and their windows.
 const GUESTS: [(&str, Mode); 2] = [("ivi", Mode::Ram), ("cluster", Mode::Bounce)];
-const STARTS: [&str; 2] = ["3", "3.8"];
+/// When they play, by the clock that all VMs of a board have: seconds after the board was switched on, when all is up. (How long a guest
+/// boots depends on when the machine below has read its images.)
+const MUSIC_AT: u32 = 14;
+const STARTS: [&str; 2] = ["0", "0.8"];
 /// The service VM's part.
 const CHIME: &str = r#"
 until_event '"stream-started".*"ivi.media"' 1
@@ -89,7 +92,7 @@ fn board(folder: &Path, system: System, content: [&[f32]; 2]) -> anyhow::Result<
         name: name.to_owned(),
         mode,
         take: [content::raw(samples), vec![0; TAIL * 4]].concat(),
-        does: format!("sleep {start}; until_plays /take"),
+        does: format!("until_clock {MUSIC_AT}; sleep {start}; until_plays /take"),
     };
     let scene = Scene {
         players: players.map(player).collect(),
