@@ -123,7 +123,7 @@ fn assert_found(host: &Planted, codes: &[&str], severity: Severity, of: Of) {
     for finding in found {
         assert_eq!((finding.severity, finding.of), (severity, of), "{}", finding.message);
         assert!(
-            !finding.cure.is_empty() && !finding.cause.is_empty(),
+            finding.help.is_some() && !finding.label.is_empty(),
             "{}",
             finding.message
         );

@@ -103,14 +103,10 @@ impl Probe<'_> {
 
     fn kvm(&mut self) {
         let span = self.manifest.name.span;
-        if let Some(found) = self.unusable("/dev/kvm", true, "no-kvm", span, "no VM can run: ") {
-            let cure = match found.of {
-                Of::Permission => "add this user to group kvm, or run as root",
-                _ => {
-                    "enable virtualization in the firmware, load kvm_amd or kvm_intel; without KVM: `cargo xtask board` emulates a machine that has it"
-                }
-            };
-            found.cause("VMs run by KVM").cure(cure);
+        if let Some(found) = self.unusable("/dev/kvm", true, "no-kvm", span, "no VM can run: ")
+            && found.of == Of::Permission
+        {
+            found.cure("add this user to group kvm, or run as root");
         }
     }
 
@@ -120,11 +116,7 @@ impl Probe<'_> {
             let disks = partition.disks.iter().map(|disk| (&disk.image, !disk.read_only));
             for (file, write) in images.map(|file| (file, false)).chain(disks) {
                 let path = file.display().to_string();
-                if let Some(found) = self.unusable(&path, write, "file", file.span, "") {
-                    found
-                        .cause("can't be opened")
-                        .cure("paths start at the manifest's folder");
-                }
+                self.unusable(&path, write, "file", file.span, "");
             }
         }
     }
@@ -144,8 +136,7 @@ impl Probe<'_> {
             if !absent.is_empty() {
                 let message = format!("this host has no CPU {}", list(&absent));
                 self.error(Of::Host, "no-such-cpu", given.span, message)
-                    .cause(format!("online: {}", list(&online)))
-                    .cure("name CPUs that are online");
+                    .cause(format!("online: {}", list(&online)));
             }
         }
     }
@@ -170,20 +161,14 @@ impl Probe<'_> {
             if *partition.memory > limit {
                 let message = format!("the memory of `{}` can't be locked", partition.name);
                 self.error(Of::Permission, "memlock", partition.memory.span, message)
-                    .cause(format!("RLIMIT_MEMLOCK is {} KiB", limit >> 10))
-                    .cure("LimitMEMLOCK=infinity in the unit, `memlock unlimited` in limits.d, or run as root");
+                    .cause(format!("RLIMIT_MEMLOCK is {} KiB", limit >> 10));
             }
         }
         let (plain, free) = (self.wanted(false), self.meminfo("MemAvailable"));
         if let Some(free) = free.filter(|free| plain > free.saturating_mul(1024)) {
-            let message = format!(
-                "the partitions want {}, the host has {} MiB left",
-                sized(plain),
-                free >> 10
-            );
-            self.error(Of::Host, "memory", self.manifest.name.span, message)
-                .cause("memory is given out whole at start")
-                .cure("give them less, or reserve less elsewhere");
+            let (plain, free) = (sized(plain), free >> 10);
+            let message = format!("the partitions want {plain}, the host has {free} MiB left");
+            self.error(Of::Host, "memory", self.manifest.name.span, message);
         }
     }
 
@@ -209,20 +194,15 @@ impl Probe<'_> {
             if let Some(realtime) = partition.realtime.as_ref().filter(beyond) {
                 let message = format!("`{}` wants SCHED_FIFO {}", partition.name, realtime.helper_priority());
                 self.error(Of::Permission, "rtprio", realtime.span, message)
-                    .cause(format!("RLIMIT_RTPRIO is {limit}"))
-                    .cure("LimitRTPRIO=99 in the unit, `rtprio 99` in limits.d, or run as root");
+                    .cause(format!("RLIMIT_RTPRIO is {limit}"));
             }
         }
     }
 
     fn vsock(&mut self) {
         let mut partitions = self.manifest.partitions.iter();
-        if let Some(cid) = partitions.find_map(|partition| partition.vsock_cid)
-            && let Some(found) = self.unusable("/dev/vhost-vsock", true, "no-vsock", cid.span, "no vsock: ")
-        {
-            found
-                .cause("needed for this")
-                .cure("modprobe vhost_vsock; the VMM's user needs the node");
+        if let Some(cid) = partitions.find_map(|partition| partition.vsock_cid) {
+            self.unusable("/dev/vhost-vsock", true, "no-vsock", cid.span, "no vsock: ");
         }
     }
 
@@ -231,20 +211,12 @@ impl Probe<'_> {
         let (address, span) = (*given.device, given.device.span);
         let folder = format!("/sys/bus/pci/devices/{address}");
         if self.text(&format!("{folder}/class")).is_none() {
-            self.error(
-                Of::Host,
-                "no-device",
-                span,
-                format!("this host has no device {address}"),
-            )
-            .cause("not on its PCI bus")
-            .cure("`lspci -D` lists them");
+            let message = format!("this host has no device {address}");
+            self.error(Of::Host, "no-device", span, message);
             return;
         }
         let Ok(group) = self.host.target(&format!("{folder}/iommu_group")) else {
-            self.error(Of::Host, "no-iommu", span, format!("no IOMMU holds {address} in"))
-                .cause("it could write anywhere in memory")
-                .cure("enable the IOMMU in the firmware; boot with intel_iommu=on or amd_iommu=on");
+            self.error(Of::Host, "no-iommu", span, format!("no IOMMU holds {address} in"));
             return;
         };
         self.group(address, &group, span);
@@ -260,11 +232,7 @@ impl Probe<'_> {
                     "{take}, unbind it, echo {address} > /sys/bus/pci/drivers_probe"
                 ));
         }
-        if let Some(found) = self.unusable(&format!("/dev/vfio/{group}"), true, "no-vfio", span, "") {
-            found
-                .cause("the group's node")
-                .cure("modprobe vfio-pci; give the node to the VMM's user");
-        }
+        self.unusable(&format!("/dev/vfio/{group}"), true, "no-vfio", span, "");
     }
 
     /// Devices of one group can reach each other behind the IOMMU's back; bridges forward only.
@@ -278,9 +246,7 @@ impl Probe<'_> {
         others.retain(|name| *name != address.to_string() && !bridge(name));
         if !others.is_empty() {
             let message = format!("{address} shares IOMMU group {group} with {}", others.join(", "));
-            self.error(Of::Host, "iommu-group", span, message)
-                .cause("they reach each other behind the IOMMU")
-                .cure("use a slot with a group of its own (ACS)");
+            self.error(Of::Host, "iommu-group", span, message);
         }
     }
 
@@ -301,20 +267,16 @@ impl Probe<'_> {
         if !["", "-1"].contains(&runtime.as_str()) {
             let stopped = "real-time threads are stopped for the rest of a second";
             self.warn("rt-throttling", span, "real-time throttling is on")
-                .cause(format!("sched_rt_runtime_us is {runtime}: {stopped}"))
-                .cure("echo -1 > /proc/sys/kernel/sched_rt_runtime_us");
+                .cause(format!("sched_rt_runtime_us is {runtime}: {stopped}"));
         }
         let fair = |cpu: &u32| self.text(&format!("/sys/kernel/debug/sched/fair_server/cpu{cpu}/runtime"));
         if quiet.iter().filter_map(fair).any(|runtime| runtime != "0") {
-            self.warn("fair-server", span, "the fair server is on")
-                .cause("SCHED_OTHER threads may take 50 ms of a second")
-                .cure("echo 0 > /sys/kernel/debug/sched/fair_server/cpuN/runtime");
+            self.warn("fair-server", span, "the fair server is on");
         }
         let isolated = self.cpu_list("/sys/devices/system/cpu/isolated").unwrap_or_default();
         let open: Cpus = quiet.difference(&isolated).copied().collect();
         if !open.is_empty() {
             self.warn("not-isolated", span, format!("CPU {} is not isolated", list(&open)))
-                .cause("any thread may run there")
                 .cure(format!("boot with isolcpus={cpus} nohz_full={cpus} rcu_nocbs={cpus}"));
         }
         let flagged = self.text("/sys/kernel/realtime").is_some_and(|flag| flag == "1");
@@ -322,9 +284,7 @@ impl Probe<'_> {
             .text("/proc/version")
             .is_some_and(|version| version.contains("PREEMPT_RT"));
         if !flagged && !named {
-            self.warn("not-rt", span, "the kernel is not PREEMPT_RT")
-                .cause("it may hold a real-time thread up for milliseconds")
-                .cure("install the rt flavour, as linux-image-rt-amd64");
+            self.warn("not-rt", span, "the kernel is not PREEMPT_RT");
         }
         self.scaling(&quiet);
         self.interrupts(&quiet);
@@ -337,8 +297,7 @@ impl Probe<'_> {
         };
         if let Some((cpu, word)) = quiet.iter().find_map(governor) {
             self.warn("frequency", quiet.span, format!("CPU {cpu} changes its frequency"))
-                .cause(format!("its governor is {word}"))
-                .cure("cpupower frequency-set -g performance");
+                .cause(format!("its governor is {word}"));
         }
     }
 
@@ -359,9 +318,7 @@ impl Probe<'_> {
             });
             if strays || irqs.is_empty() && anywhere {
                 let message = format!("the codec's interrupts may come on CPUs other than {}", list(&good));
-                self.warn("codec-irq", given.device.span, message)
-                    .cause("they disturb another partition")
-                    .cure("write the list to /proc/irq/N/smp_affinity_list, stop irqbalance");
+                self.warn("codec-irq", given.device.span, message);
             }
         }
     }

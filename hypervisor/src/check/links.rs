@@ -16,7 +16,6 @@ pub(super) fn sound(manifest: &Manifest, partition: &Partition, findings: &mut F
             let message = format!("`{name}` has a window but no sound device");
             findings
                 .error("window-without-sound", window.partition.span, message)
-                .cause("nothing would use it")
                 .cure(format!("write `[partitions.{name}.sound]`"));
         }
         return;
@@ -24,19 +23,17 @@ pub(super) fn sound(manifest: &Manifest, partition: &Partition, findings: &mut F
     way(name, sound, window, findings);
     if partition.is(Role::Service) {
         let message = format!("service VM `{name}` has the codec itself");
-        findings
-            .error("service-sound", sound.span, message)
-            .cause("a sound device for the one that makes them")
-            .cure("leave `sound` out");
+        findings.error("service-sound", sound.span, message);
     }
     let size = sound.queue_size;
     if !size.is_power_of_two() {
-        let found = findings.error(
-            "out-of-range",
-            size.span,
-            format!("a queue of {size} is no power of two"),
-        );
-        found.cure("64 is what stock drivers use");
+        findings
+            .error(
+                "out-of-range",
+                size.span,
+                format!("a queue of {size} is no power of two"),
+            )
+            .cure("64 is what stock drivers use");
     }
     streams(name, sound, findings);
 }
@@ -47,15 +44,15 @@ fn way(name: &str, sound: &At<Sound>, window: Option<&Window>, findings: &mut Fi
         (Some(socket), Some(window)) => {
             findings
                 .error("two-links", socket.span, format!("`{name}` has a socket and a window"))
-                .cause("its sound device has one way to audiod")
-                .also(window.partition.span, "the window")
-                .cure("leave one of them out");
+                .also(window.partition.span, "the window");
         }
         (None, None) => {
-            let message = format!("the sound device of `{name}` leads nowhere");
             findings
-                .error("no-link", sound.span, message)
-                .cause("neither `socket` nor a window")
+                .error(
+                    "no-link",
+                    sound.span,
+                    format!("the sound device of `{name}` leads nowhere"),
+                )
                 .cure(format!("write `socket = \"{name}.sock\"`, or `[windows.{name}]`"));
         }
         (Some(socket), None) if socket.as_os_str().len() > MAX_SOCKET_PATH => {
@@ -72,27 +69,28 @@ fn way(name: &str, sound: &At<Sound>, window: Option<&Window>, findings: &mut Fi
 fn streams(name: &str, sound: &At<Sound>, findings: &mut Findings) {
     for stream in &sound.streams {
         if let Some(rate) = stream.odd_rate() {
-            let message = format!("virtio-sound has no rate of {rate} Hz");
             findings
-                .error("out-of-range", rate.span, message)
+                .error(
+                    "out-of-range",
+                    rate.span,
+                    format!("virtio-sound has no rate of {rate} Hz"),
+                )
                 .cause("a rate must be one of the standard ones")
                 .cure("48000 is what codecs have");
         }
         let (least, most) = (stream.channels_min, stream.most_channels());
         if least > most {
-            let found = findings.error(
-                "out-of-range",
-                stream.span,
-                format!("{least} to {most} channels are none"),
-            );
-            found.cure("`channels_max` is at least `channels_min`");
+            findings
+                .error(
+                    "out-of-range",
+                    stream.span,
+                    format!("{least} to {most} channels are none"),
+                )
+                .cure("`channels_max` is at least `channels_min`");
         }
     }
     if sound.streams.is_empty() {
-        findings
-            .warning("no-streams", sound.span, format!("no streams of `{name}` are declared"))
-            .cause("a guest that starts while audiod is away would find none")
-            .cure("`streams = [{ direction = \"playback\", formats = [\"s16\"], rates = [48000] }]`");
+        findings.warning("no-streams", sound.span, format!("no streams of `{name}` are declared"));
     }
 }
 
@@ -105,17 +103,13 @@ pub(super) fn window(manifest: &Manifest, window: &Window, findings: &mut Findin
     match (*partition.role, *mode) {
         (Role::Service, _) => {
             let message = format!("`{name}` is the service VM: a window into itself");
-            findings
-                .error("service-window", window.partition.span, message)
-                .cause("windows are of the other partitions")
-                .cure("leave it out");
+            findings.error("service-window", window.partition.span, message);
         }
         (Role::Safety, WindowMode::Ram | WindowMode::Bounce) => {
             let message = format!("safety partition `{name}` shares its pool only");
             findings
                 .error("safety-window", mode.span, message)
-                .cause(format!("`{}` lets others reach more, or wait in its VMM", mode.word()))
-                .cure("`mode = \"pool\"`");
+                .cause(format!("`{}` lets others reach more, or wait in its VMM", mode.word()));
         }
         _ => {}
     }
@@ -129,12 +123,15 @@ pub(super) fn window(manifest: &Manifest, window: &Window, findings: &mut Findin
             .cause("given twice")
             .cure("leave `size` out");
     } else if !memory.is_multiple_of(WINDOW_PAGE) {
-        let message = format!(
-            "the RAM of `{name}` can't be a window: {} is no multiple of 2M",
-            sized(*memory)
-        );
         findings
-            .error("window-size", memory.span, message)
+            .error(
+                "window-size",
+                memory.span,
+                format!(
+                    "the RAM of `{name}` can't be a window: {} is no multiple of 2M",
+                    sized(*memory)
+                ),
+            )
             .also(mode.span, "the window")
             .cause("device-dax maps pages of 2 MiB")
             .cure(format!(
@@ -155,11 +152,8 @@ pub(super) fn struct_pages(manifest: &Manifest, findings: &mut Findings) {
     if cost > *memory / 4 {
         let message = format!("the windows cost `{name}` {} KiB of its {}", cost >> 10, sized(*memory));
         let enough = sized((cost * 4).next_multiple_of(1 << 20));
-        findings
-            .error("struct-pages", memory.span, message)
-            .cause("its kernel keeps 64 bytes for each page of a window")
-            .cure(format!(
-                "`memory = \"{enough}\"`, or `mode = \"bounce\"` for large guests"
-            ));
+        findings.error("struct-pages", memory.span, message).cure(format!(
+            "`memory = \"{enough}\"`, or `mode = \"bounce\"` for large guests"
+        ));
     }
 }

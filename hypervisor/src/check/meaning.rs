@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use policy::file::{did_you_mean, listed};
+
 use super::links::{sound, struct_pages, window as check_window};
 use super::owners::owners;
-use crate::manifest::form::{did_you_mean, listed};
 use crate::manifest::words::{list, sized};
 use crate::manifest::{At, Finding, Findings, Manifest, Member, Partition, Role, SharedSet, WINDOW_PAGE};
 
@@ -43,7 +44,7 @@ pub(super) fn unknown<'a>(
     findings
         .error("unknown-name", name.span, format!("there is no {what} `{name}`"))
         .cause(format!("{what}s: {}", listed(known.clone())))
-        .cure(did_you_mean(name, known));
+        .cure(did_you_mean(name, known).unwrap_or_default());
 }
 
 pub(super) fn unknown_partition(manifest: &Manifest, name: &At<String>, findings: &mut Findings) {
@@ -59,10 +60,7 @@ fn service(manifest: &Manifest, findings: &mut Findings) {
     let Some(service) = services.next() else {
         if let Some(window) = manifest.windows.first() {
             let message = "a window, but no service VM that would see it";
-            findings
-                .error("no-service", window.partition.span, message)
-                .cause("into which VM?")
-                .cure("give one partition `role = \"service\"`");
+            findings.error("no-service", window.partition.span, message);
         }
         return;
     };
@@ -71,20 +69,14 @@ fn service(manifest: &Manifest, findings: &mut Findings) {
         let message = format!("`{name}` and `{}` are both the service VM", second.name);
         findings
             .error("two-services", second.role.span, message)
-            .cause("the second")
-            .also(service.role.span, "the first")
-            .cure("one VM owns the codec; the others are `guest` or `safety`");
+            .also(service.role.span, "the first");
     }
     if !manifest.windows.is_empty() && service.vsock_cid.is_none() {
         let message = format!("`{name}` needs a vsock address: windows are set up over vsock");
-        let found = findings.error("no-cid", name.span, message);
-        found.cause("has no `vsock_cid`").cure("write `vsock_cid = 3`");
+        findings.error("no-cid", name.span, message);
     }
     if !service.passthrough.iter().any(|given| given.codec) {
-        findings
-            .warning("no-codec", name.span, format!("`{name}` has no codec"))
-            .cause("no `passthrough` entry says `codec = true`")
-            .cure("pass one: `passthrough = [{ device = \"0000:00:1f.3\", codec = true }]`");
+        findings.warning("no-codec", name.span, format!("`{name}` has no codec"));
     }
 }
 
@@ -101,7 +93,6 @@ fn members(manifest: &Manifest, set: &SharedSet, findings: &mut Findings) {
             let message = format!("`{name}` is a member of set `{}` but doesn't run in it", set.name);
             findings
                 .error("not-in-set", name.span, message)
-                .cause("a member here")
                 .cure(format!("write `set = \"{}\"` in `[partitions.{name}]`", set.name));
             continue;
         }
@@ -125,9 +116,7 @@ fn priorities(set: &SharedSet, findings: &mut Findings) {
             let message = format!("`{}` and `{name}` have the same priority {priority}", earlier.partition);
             findings
                 .error("same-priority", priority.span, message)
-                .cause("which runs first?")
-                .also(earlier.priority.span, "the other")
-                .cure("give each its own");
+                .also(earlier.priority.span, "the other");
         }
     }
 }
@@ -140,8 +129,7 @@ fn quotas(set: &SharedSet, findings: &mut Findings) {
         let message = format!("the quotas of set `{}` add up to {sum} %", set.name);
         findings
             .error("quota", last.span, message)
-            .cause(format!("its CPUs have {whole} %"))
-            .cure("lower one of them");
+            .cause(format!("its CPUs have {whole} %"));
     }
 }
 
@@ -162,8 +150,7 @@ fn mixed(set: &SharedSet, members: &[&Partition], findings: &mut Findings) {
         findings
             .error("shared-with-guest", place(member), message)
             .cause(format!("set `{}` has a guest in it", set.name))
-            .also(place(guest), "the guest")
-            .cure("give it a CPU of its own, or a set without guests");
+            .also(place(guest), "the guest");
     }
 }
 
@@ -171,26 +158,26 @@ fn placed(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
     let name = &partition.name;
     match (&partition.cpus, &partition.set) {
         (None, None) => {
-            findings
-                .error("no-cpu", name.span, format!("`{name}` has no CPU"))
-                .cause("neither `cpus` nor `set`")
-                .cure("write `cpus = \"1\"`, or `set = \"NAME\"` to share some");
+            findings.error("no-cpu", name.span, format!("`{name}` has no CPU"));
         }
         (Some(cpus), Some(set)) => {
-            let message = format!("`{name}` has CPUs of its own and a set");
             findings
-                .error("own-and-shared", set.span, message)
-                .cause("one of them is one too many")
-                .also(cpus.span, "its own")
-                .cure("leave one of them out");
+                .error(
+                    "own-and-shared",
+                    set.span,
+                    format!("`{name}` has CPUs of its own and a set"),
+                )
+                .also(cpus.span, "its own");
         }
         (None, Some(set)) => match manifest.set_of(partition) {
             None => unknown("set", set, manifest.sets.iter().map(|set| &set.name), findings),
             Some(known) if !known.members.iter().any(|member| *member.partition == **name) => {
-                let message = format!("`{name}` is no member of set `{set}`");
                 findings
-                    .error("not-a-member", set.span, message)
-                    .cause("runs in a set that doesn't name it")
+                    .error(
+                        "not-a-member",
+                        set.span,
+                        format!("`{name}` is no member of set `{set}`"),
+                    )
                     .also(known.name.span, "the set")
                     .cure(format!("write `members.{name} = {{}}` there"));
             }
@@ -200,11 +187,11 @@ fn placed(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
     }
     let (vcpus, cpus) = (manifest.vcpus_of(partition), manifest.cpus_of(partition).len());
     if let Some(given) = partition.vcpus.filter(|_| cpus > 0 && vcpus as usize > cpus) {
-        let message = format!("`{name}` has {vcpus} vCPUs on {cpus} CPUs");
-        findings
-            .warning("vcpus", given.span, message)
-            .cause("vCPUs that wait for each other")
-            .cure("give it as many CPUs");
+        findings.warning(
+            "vcpus",
+            given.span,
+            format!("`{name}` has {vcpus} vCPUs on {cpus} CPUs"),
+        );
     }
 }
 
@@ -228,15 +215,13 @@ fn realtime(manifest: &Manifest, partition: &Partition, findings: &mut Findings)
                 .cause(format!("it has {there}, counted from 0"));
         }
         if !seen.insert(**vcpu) {
-            let found = findings.error("duplicate", vcpu.span, format!("vCPU {vcpu} is named twice"));
-            found.cure("write it once");
+            findings.error("duplicate", vcpu.span, format!("vCPU {vcpu} is named twice"));
         }
     }
     if let Some(given) = realtime.helpers.filter(|_| helpers <= priority) {
         let message = format!("the helpers of `{name}` have priority {helpers}, its vCPUs {priority}");
         findings
             .error("helper-priority", given.span, message)
-            .cause("a vCPU that spins would keep its own interrupts away")
             .cure(format!("`helpers = {}`, or leave it out", u16::from(priority) + 1));
     }
 }
@@ -246,28 +231,24 @@ fn given(partition: &Partition, findings: &mut Findings) {
     let name = &partition.name;
     let codecs = partition.passthrough.iter().filter(|given| given.codec);
     for codec in codecs.filter(|_| !partition.is(Role::Service)) {
-        let message = format!(
-            "the codec {} goes to `{name}`, which is not the service VM",
-            codec.device
-        );
         findings
-            .error("codec-owner", codec.device.span, message)
-            .cause(format!("its role is `{}`", partition.role.word()))
-            .cure("pass it to the partition with `role = \"service\"`");
+            .error(
+                "codec-owner",
+                codec.device.span,
+                format!(
+                    "the codec {} goes to `{name}`, which is not the service VM",
+                    codec.device
+                ),
+            )
+            .cause(format!("its role is `{}`", partition.role.word()));
     }
     if let Some(port) = partition.ioports.first().filter(|_| partition.is(Role::Guest)) {
         let message = format!("guest `{name}` reaches ports of the host");
-        findings
-            .warning("guest-ports", port.span, message)
-            .cause("what it does there is not checked")
-            .cure("give them to the service VM or none");
+        findings.warning("guest-ports", port.span, message);
     }
     if partition.is(Role::Safety) && partition.watchdog_ms.is_none() {
         let message = format!("safety partition `{name}` has no watchdog");
-        findings
-            .warning("no-watchdog", name.span, message)
-            .cause("nobody would notice that it hangs")
-            .cure("write `watchdog_ms = 500`");
+        findings.warning("no-watchdog", name.span, message);
     }
 }
 
@@ -277,7 +258,6 @@ fn memory(partition: &Partition, findings: &mut Findings) {
         let message = format!("{} is no multiple of a huge page", sized(*size));
         findings
             .error("huge-pages", size.span, message)
-            .cause("huge pages have 2 MiB")
             .cure(format!("`memory = \"{}\"`", sized(size.next_multiple_of(WINDOW_PAGE))));
     }
 }

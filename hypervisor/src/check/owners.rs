@@ -8,17 +8,13 @@ use crate::manifest::{Findings, Manifest, Partition, SharedSet, Span};
 /// Notes an owner of a thing; a second owner is a finding.
 struct Owners {
     code: &'static str,
-    cure: &'static str,
     taken: BTreeMap<String, (String, Span)>,
 }
 
 impl Owners {
-    fn new(code: &'static str, cure: &'static str) -> Self {
-        Self {
-            code,
-            cure,
-            taken: BTreeMap::new(),
-        }
+    fn new(code: &'static str) -> Self {
+        let taken = BTreeMap::new();
+        Self { code, taken }
     }
 
     /// The thing by its name in messages.
@@ -27,24 +23,22 @@ impl Owners {
             self.taken.insert(what, (owner.to_owned(), span));
             return;
         };
-        let (message, cure) = if first != owner {
-            (format!("{what} belongs to `{first}` and to `{owner}`"), self.cure)
+        if first != owner {
+            let message = format!("{what} belongs to `{first}` and to `{owner}`");
+            findings.error(self.code, span, message).also(*at, "first here");
         } else if *at != span {
-            (format!("`{owner}` has {what} twice"), "write it once")
-        } else {
-            return;
-        };
-        let found = findings.error(self.code, span, message);
-        found.cause("again here").also(*at, "first here").cure(cure);
+            let found = findings.error(self.code, span, format!("`{owner}` has {what} twice"));
+            found.also(*at, "first here").cure("write it once");
+        }
     }
 }
 
 /// Everything that two would own.
 pub(super) fn owners(manifest: &Manifest, findings: &mut Findings) {
     cpus(manifest, findings);
-    let mut devices = Owners::new("device-taken", "a PCI function goes to one partition");
-    let mut cids = Owners::new("cid-taken", "give each partition its own `vsock_cid`");
-    let mut sockets = Owners::new("socket-taken", "audiod has a socket for each guest");
+    let mut devices = Owners::new("device-taken");
+    let mut cids = Owners::new("cid-taken");
+    let mut sockets = Owners::new("socket-taken");
     for partition in &manifest.partitions {
         let name = partition.name.as_str();
         for given in &partition.passthrough {
@@ -57,7 +51,7 @@ pub(super) fn owners(manifest: &Manifest, findings: &mut Findings) {
             sockets.give(format!("socket {}", socket.display()), name, socket.span, findings);
         }
     }
-    let mut ports = Owners::new("port-taken", "the port is the partition's identity: give each its own");
+    let mut ports = Owners::new("port-taken");
     for window in &manifest.windows {
         ports.give(
             format!("vsock port {}", window.port),
@@ -71,10 +65,7 @@ pub(super) fn owners(manifest: &Manifest, findings: &mut Findings) {
 }
 
 fn cpus<'m>(manifest: &'m Manifest, findings: &mut Findings) {
-    let mut owners = Owners::new(
-        "cpu-taken",
-        "give each its own CPU, or share it by a set: `[sets.NAME]`",
-    );
+    let mut owners = Owners::new("cpu-taken");
     let of_set = |set: &'m SharedSet| (format!("set {}", set.name), &set.cpus);
     let own = |partition: &'m Partition| Some((partition.name.value.clone(), partition.cpus.as_ref()?));
     let sets = manifest.sets.iter().map(of_set);
@@ -103,16 +94,13 @@ fn io_ports(manifest: &Manifest, findings: &mut Findings) {
             let meets = |a: u16, b: u16| a <= last && first <= b;
             if let Some((_, _, what)) = EMULATED.iter().find(|(a, b, _)| meets(*a, *b)) {
                 let message = format!("ports {first:#x}-{last:#x} hold {what} of every VM");
-                let found = findings.error("ports-emulated", range.span, message);
-                found.cause("emulated by the VMM").cure("leave these ports out");
+                findings.error("ports-emulated", range.span, message);
             }
             if let Some((_, other, at)) = given.iter().find(|((a, b), _, _)| meets(*a, *b)) {
                 let message = format!("ports {first:#x}-{last:#x} belong to `{other}` and to `{owner}`");
-                let found = findings.error("ports-taken", range.span, message);
-                found
-                    .cause("again here")
-                    .also(*at, "first here")
-                    .cure("a port goes to one partition");
+                findings
+                    .error("ports-taken", range.span, message)
+                    .also(*at, "first here");
             }
             given.push((**range, owner, range.span));
         }
@@ -131,8 +119,7 @@ fn disks(manifest: &Manifest, findings: &mut Findings) {
                     findings
                         .error("disk-taken", span, message)
                         .cause(format!("`{owner}` uses it"))
-                        .also(*at, format!("`{first}` uses it"))
-                        .cure("give each a copy, or make it `read_only` for all");
+                        .also(*at, format!("`{first}` uses it"));
                 }
                 _ => drop(users.insert(path, (owner, span, !disk.read_only))),
             }

@@ -3,6 +3,7 @@
 //! Every fault is told at once, and what is faulty is taken out of the document: reading goes on and finds faults of meaning
 //! too. A manifest with errors never becomes a running system.
 
+use policy::file::{did_you_mean, listed};
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
@@ -34,7 +35,7 @@ pub fn table(map: &mut DeTable<'_>, span: Span, schema: &Value, findings: &mut F
         findings
             .error("unknown-key", place, format!("nothing is called `{name}` here"))
             .cause(format!("known: {}", listed(known.clone())))
-            .cure(did_you_mean(name, known));
+            .cure(did_you_mean(name, known).unwrap_or_default());
         false
     });
     let lacks = |(name, key): (&String, &Value)| !key["x-cure"].is_null() && !map.contains_key(name.as_str());
@@ -131,7 +132,7 @@ fn conform(value: &mut Spanned<DeValue<'_>>, schema: &Value, findings: &mut Find
             findings
                 .error("unknown-word", span, format!("`{word}` is not possible here"))
                 .cause(format!("possible: {}", listed(known.clone())))
-                .cure(did_you_mean(word, known));
+                .cure(did_you_mean(word, known).unwrap_or_default());
             return false;
         }
         ("string", DeValue::String(text)) if !text.is_empty() => return true,
@@ -198,23 +199,4 @@ fn wanted(kind: &str) -> &'static str {
         "array" => "a list",
         _ => "a text",
     }
-}
-
-/// `a, b, c`.
-pub fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    let words: Vec<&str> = words.collect();
-    if words.is_empty() {
-        "none".to_owned()
-    } else {
-        words.join(", ")
-    }
-}
-
-/// The closest of the words that would have been right, as a cure; empty when none is close.
-pub fn did_you_mean<'a>(wrong: &str, words: impl Iterator<Item = &'a str>) -> String {
-    let (limit, wrong) = ((wrong.chars().count() / 3).max(1), wrong.to_lowercase());
-    let distances = words.map(|word| (strsim::levenshtein(&wrong, &word.to_lowercase()), word));
-    let near = distances.filter(|(distance, _)| *distance <= limit).min();
-    near.map(|(_, word)| format!("did you mean `{word}`?"))
-        .unwrap_or_default()
 }

@@ -1,37 +1,36 @@
-//! What is wrong with a manifest or its host: every finding with its place, cause and cure.
+//! What is wrong with a manifest or its host: every finding with its place, cause and cure. How it is shown is [`policy::report`]'s.
 //!
 //! ```text
 //! error[cpu-taken]: CPU 1 belongs to `cluster` and to `ivi`
-//!  --> board.toml:24:8
+//!   --> board.toml:24:8
 //!    |
 //! 24 | cpus = "1"
 //!    |        ^^^ again here
-//!    : line 12: first here
+//!    :
+//! 12 | cpus = "1"
+//!    |        --- first here
 //!    = help: give each its own CPU, or make a set: `[sets.NAME]`
 //! ```
 
 use std::borrow::Cow;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::ops::Deref;
 
+use policy::report::{self, Diagnostic};
+pub use policy::report::{Severity, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::json;
 
-/// A place in a text: bytes `start..end`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span {
-    /// First byte.
-    pub start: usize,
-    /// The byte after the last.
-    pub end: usize,
-}
+/// What each kind of finding always says.
+const KINDS: &str = include_str!("../check/kinds.md");
 
-impl From<std::ops::Range<usize>> for Span {
-    fn from(range: std::ops::Range<usize>) -> Self {
-        let std::ops::Range { start, end } = range;
-        Self { start, end }
-    }
+/// Cause and cure of a kind of finding, empty where they depend on the finding.
+fn kind(code: &str) -> (&'static str, &'static str) {
+    let mut cells = KINDS.lines().map(|line| line.split('|').map(str::trim).skip(1));
+    let mut found = cells.find_map(|mut cells| (cells.next() == Some(code)).then_some(cells));
+    let mut next = || found.as_mut().and_then(Iterator::next).unwrap_or_default();
+    (next(), next())
 }
 
 /// A value and where it stands.
@@ -74,16 +73,6 @@ impl<T: JsonSchema> JsonSchema for At<T> {
     }
 }
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Nothing runs.
-    Error,
-    /// It runs, but something promised may not hold.
-    Warning,
-}
-
 /// Whose affair a finding is; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -96,25 +85,21 @@ pub enum Of {
     Host,
 }
 
-/// One finding.
+/// One finding. The span of a host's fault is of what needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
     /// Whose affair.
     pub of: Of,
-    /// Stable name of this kind of finding.
-    pub code: &'static str,
-    /// What is wrong.
-    pub message: String,
-    /// Where in the manifest; of a host's fault: what needs it.
-    pub span: Span,
-    /// Why it is wrong.
-    pub cause: String,
-    /// Another place that has to do with it.
-    pub also: Option<(Span, String)>,
-    /// What to do.
-    pub cure: String,
+    /// What, where, why.
+    pub found: Diagnostic,
+}
+
+impl Deref for Finding {
+    type Target = Diagnostic;
+
+    fn deref(&self) -> &Diagnostic {
+        &self.found
+    }
 }
 
 impl Finding {
@@ -124,66 +109,54 @@ impl Finding {
         self
     }
 
-    /// Adds the cause.
+    /// The cause, where it is not the kind's own.
     pub fn cause(&mut self, cause: impl Into<String>) -> &mut Self {
-        self.cause = cause.into();
+        self.found.label = cause.into();
         self
     }
 
     /// Adds another place.
     pub fn also(&mut self, span: Span, what: impl Into<String>) -> &mut Self {
-        self.also = Some((span, what.into()));
+        self.found.related.push((span, what.into()));
         self
     }
 
-    /// Adds the cure.
+    /// The cure, where it is not the kind's own.
     pub fn cure(&mut self, cure: impl Into<String>) -> &mut Self {
-        self.cure = cure.into();
+        self.found.help = Some(cure.into()).filter(|cure| !cure.is_empty());
         self
     }
 }
 
-/// Findings while they are made: each is told at once, its cause and cure are added to what is given back.
+/// Findings being made.
 #[derive(Debug, Default)]
 pub struct Findings(pub Vec<Finding>);
 
 impl Findings {
-    /// An error of the manifest.
+    /// Nothing runs. Cause and cure are those of the kind, if it has any.
     pub fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Finding {
-        self.add(Severity::Error, code, span, message.into())
+        self.add(Diagnostic::error(code, span, message))
     }
 
-    /// A warning.
+    /// It runs, but something promised may not hold.
     pub fn warning(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Finding {
-        self.add(Severity::Warning, code, span, message.into())
+        self.add(Diagnostic::warning(code, span, message))
     }
 
-    fn add(&mut self, severity: Severity, code: &'static str, span: Span, message: String) -> &mut Finding {
-        let at = self.0.len();
-        self.0.push(Finding {
-            severity,
-            of: Of::Manifest,
-            code,
-            message,
-            span,
-            cause: String::new(),
-            also: None,
-            cure: String::new(),
-        });
-        &mut self.0[at]
+    fn add(&mut self, found: Diagnostic) -> &mut Finding {
+        let ((cause, cure), at, of) = (kind(found.code), self.0.len(), Of::Manifest);
+        self.0.push(Finding { of, found });
+        self.0[at].cause(cause).cure(cure)
     }
 }
 
-/// Everything found, in the order of the places.
+/// Everything found in one manifest.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     file: String,
     text: String,
     findings: Vec<Finding>,
 }
-
-/// Characters of a line shown.
-const MOST_SHOWN: usize = 160;
 
 impl Report {
     /// A report on `text`, which came from `file`.
@@ -197,7 +170,7 @@ impl Report {
         report
     }
 
-    /// Adds findings.
+    /// Adds more; all are in the order of their places.
     pub fn extend(&mut self, findings: Vec<Finding>) {
         self.findings.extend(findings);
         self.findings
@@ -210,100 +183,36 @@ impl Report {
         &self.findings
     }
 
-    /// Whether something keeps it from running, and whose affair the first such thing is: a manifest's before a host's.
+    /// Why nothing may run: the first in the order of exit codes.
     pub fn stops(&self) -> Option<Of> {
         let errors = self.findings.iter().filter(|found| found.severity == Severity::Error);
         errors.map(|found| found.of).min()
     }
 
-    /// Line and column of a place, both from 1, and its length in characters.
-    pub fn position(&self, span: Span) -> (usize, usize, usize) {
-        let start = floor(&self.text, span.start);
-        let before = self.text.get(..start).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-        let marked = self
-            .text
-            .get(start..floor(&self.text, span.end).max(start))
-            .unwrap_or_default();
-        (
-            line,
-            column,
-            marked.lines().next().unwrap_or_default().chars().count().max(1),
-        )
-    }
-
-    fn render(&self, found: &Finding, out: &mut impl Write) -> fmt::Result {
-        let word = match found.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        let (line, column, length) = self.position(found.span);
-        let gutter = line.to_string().len();
-        writeln!(out, "{word}[{}]: {}", found.code, printable(&found.message))?;
-        writeln!(out, "{:gutter$}--> {}:{line}:{column}", "", self.file)?;
-        let source = self.text.lines().nth(line - 1).unwrap_or_default();
-        let source: String = source.chars().take(MOST_SHOWN).collect();
-        let note = |out: &mut dyn Write, text: String| writeln!(out, "{:gutter$} {}", "", printable(&text).trim_end());
-        if !source.is_empty() && column <= MOST_SHOWN {
-            writeln!(out, "{:gutter$} |\n{line} | {}", "", printable(&source).trim_end())?;
-            let marks = "^".repeat(length.min(MOST_SHOWN));
-            note(out, format!("| {:pad$}{marks} {}", "", found.cause, pad = column - 1))?;
-        } else if !found.cause.is_empty() {
-            note(out, format!("= {}", found.cause))?;
-        }
-        if let Some((span, what)) = &found.also {
-            note(out, format!(": line {}: {what}", self.position(*span).0))?;
-        }
-        if !found.cure.is_empty() {
-            note(out, format!("= help: {}", found.cure))?;
-        }
-        Ok(())
+    fn rendered(&self) -> report::Report {
+        let found = self.findings.iter().map(|finding| finding.found.clone());
+        report::Report::new(&*self.file, &*self.text, found.collect())
     }
 }
 
-/// All findings, rendered one after the other with an empty line between.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, found) in self.findings.iter().enumerate() {
-            if index > 0 {
-                f.write_char('\n')?;
-            }
-            self.render(found, f)?;
-        }
-        Ok(())
+        self.rendered().fmt(f)
     }
 }
 
 /// A list of `{severity, of, code, file, line, column, message, cause, cure}`.
 impl Serialize for Report {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rendered = self.rendered();
         serializer.collect_seq(self.findings.iter().map(|found| {
-            let (line, column, _) = self.position(found.span);
+            let at = rendered.position(found.span);
+            let cure = found.help.as_deref().unwrap_or_default();
             json!({
                 "severity": found.severity, "of": found.of, "code": found.code,
-                "file": self.file, "line": line, "column": column,
-                "message": found.message, "cause": found.cause, "cure": found.cure,
+                "file": self.file, "line": at.line, "column": at.column,
+                "message": found.message, "cause": found.label, "cure": cure,
             })
         }))
     }
-}
-
-/// The greatest character boundary that is not after `at`.
-fn floor(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
-/// No tabs, no escape sequences of a file on the terminal.
-fn printable(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(shown).collect()
 }
