@@ -9,15 +9,9 @@
 mod x86;
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-use vm_memory::bitmap::BitmapSlice;
-use vm_memory::{
-    Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, ReadVolatile, VolatileMemoryError,
-    VolatileSlice,
-};
+use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryRegion};
 
 use crate::vm::error::{Fault, host};
 use crate::vm::memory::Guest;
@@ -25,64 +19,14 @@ use crate::vm::memory::Guest;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::load;
 
-/// Kernel, initial RAM disk, command line.
+/// Kernel, initial RAM disk, command line. The files were opened for this VM: they are read by their positions.
 pub struct Images {
     /// bzImage or ELF.
-    pub kernel: Image,
+    pub kernel: File,
     /// Initial RAM disk.
-    pub initrd: Option<Image>,
+    pub initrd: Option<File>,
     /// Command line.
     pub cmdline: String,
-}
-
-/// A file read at a position of its own: several VMs may start from one open file.
-pub struct Image {
-    file: File,
-    position: u64,
-}
-
-impl From<File> for Image {
-    fn from(file: File) -> Self {
-        Self { file, position: 0 }
-    }
-}
-
-impl Image {
-    fn length(&self) -> io::Result<u64> {
-        self.file.metadata().map(|metadata| metadata.len())
-    }
-}
-
-impl Seek for Image {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let to = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(offset) => self.length()?.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = to.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
-    }
-}
-
-impl Read for Image {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.position)?;
-        self.position += count as u64;
-        Ok(count)
-    }
-}
-
-impl ReadVolatile for Image {
-    fn read_volatile<B: BitmapSlice>(&mut self, buffer: &mut VolatileSlice<B>) -> Result<usize, VolatileMemoryError> {
-        let guard = buffer.ptr_guard_mut();
-        let at = libc::off_t::try_from(self.position).unwrap_or(libc::off_t::MAX);
-        // SAFETY: the guard is of `buffer.len()` bytes of guest memory, into which anyone may write at any time.
-        let count = unsafe { libc::pread(self.file.as_raw_fd(), guard.as_ptr().cast(), buffer.len(), at) };
-        let count = usize::try_from(count).map_err(|_| VolatileMemoryError::IOError(io::Error::last_os_error()))?;
-        self.position += count as u64;
-        Ok(count)
-    }
 }
 
 /// Writes bytes into RAM.
@@ -96,8 +40,8 @@ pub(crate) fn write(ram: &Guest, at: u64, bytes: &[u8], what: &str) -> Result<()
 }
 
 /// Reads a file to the highest page-aligned place of the low RAM that ends at or below `limit`; gives address and length.
-pub(crate) fn place_initrd(ram: &Guest, mut image: Image, limit: u64) -> Result<(u64, u64), Fault> {
-    let length = image.length().map_err(host("initrd"))?;
+pub(crate) fn place_initrd(ram: &Guest, mut image: File, limit: u64) -> Result<(u64, u64), Fault> {
+    let length = image.metadata().map_err(host("initrd"))?.len();
     let low_end = ram
         .iter()
         .next()
@@ -118,8 +62,8 @@ pub(crate) fn place_initrd(ram: &Guest, mut image: Image, limit: u64) -> Result<
 }
 
 /// The first bytes of a file.
-pub(crate) fn magic(image: &Image) -> Result<[u8; 4], Fault> {
+pub(crate) fn magic(image: &File) -> Result<[u8; 4], Fault> {
     let mut magic = [0; 4];
-    image.file.read_exact_at(&mut magic, 0).map_err(host("kernel"))?;
+    image.read_exact_at(&mut magic, 0).map_err(host("kernel"))?;
     Ok(magic)
 }

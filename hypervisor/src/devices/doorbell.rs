@@ -12,7 +12,7 @@ use std::sync::Arc;
 use vmm_sys_util::eventfd::EventFd;
 
 use super::pci::Function;
-use super::pci::bars::{Bars, Decoded, Kind};
+use super::pci::bars::{Decoded, Kind};
 use super::pci::config::{Identity, Space};
 use crate::vm::host::Host;
 
@@ -65,20 +65,8 @@ impl Doorbell {
 }
 
 impl Function for Doorbell {
-    fn config_read(&mut self, offset: u16, data: &mut [u8]) {
-        self.space.read(offset, data);
-    }
-
-    fn config_write(&mut self, offset: u16, data: &[u8]) {
-        self.space.write(offset, data);
-    }
-
-    fn bars(&mut self) -> &mut Bars {
-        &mut self.space.bars
-    }
-
-    fn command(&self) -> u16 {
-        self.space.command()
+    fn space(&mut self) -> &mut Space {
+        &mut self.space
     }
 
     fn moved(&mut self, decoded: &[Decoded]) {

@@ -14,7 +14,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::{lock, make_nonblocking};
 use crate::vm::bus::Registers;
-use crate::vm::poller::{Handler, HandlerId, Poller};
+use crate::vm::poller::{Handler, Poller};
 
 /// First port.
 pub const PORT: u16 = 0x3f8;
@@ -29,7 +29,7 @@ pub struct Console {
 /// The input in the event loop; out of it while the guest has no room.
 struct Watch {
     poller: Arc<Poller>,
-    id: HandlerId,
+    handler: Arc<dyn Handler>,
     paused: bool,
 }
 
@@ -103,12 +103,11 @@ impl Console {
     /// Listens to the input.
     pub fn listen(self: &Arc<Self>, poller: &Arc<Poller>) {
         let Some(input) = &self.input else { return };
-        let id = poller.register(self.clone());
         // An ordinary file can't be watched: what of it has room is there at once.
-        if poller.add(input.as_raw_fd(), id, 0).is_ok() {
+        if poller.add(input.as_raw_fd(), self.clone(), 0).is_ok() {
             *lock(&self.watch) = Some(Watch {
                 poller: Arc::clone(poller),
-                id,
+                handler: self.clone(),
                 paused: false,
             });
         } else {
@@ -134,7 +133,8 @@ impl Console {
             && watch.paused
         {
             // If it can't be watched any more there is nothing to read any more.
-            watch.paused = watch.poller.add(input.as_raw_fd(), watch.id, 0).is_err();
+            let handler = Arc::clone(&watch.handler);
+            watch.paused = watch.poller.add(input.as_raw_fd(), handler, 0).is_err();
         }
     }
 }

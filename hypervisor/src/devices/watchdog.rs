@@ -112,8 +112,7 @@ mod tests {
         let ending = Arc::new(Ending::new().unwrap());
         let device = Arc::new(Watchdog::new(Arc::clone(&ending)).unwrap());
         let poller = Poller::new().unwrap();
-        let id = poller.register(device.clone());
-        poller.add(device.as_raw_fd(), id, 0).unwrap();
+        poller.add(device.as_raw_fd(), device.clone(), 0).unwrap();
 
         device.write(0, &1_u32.to_le_bytes());
         device.write(0, &0_u32.to_le_bytes());

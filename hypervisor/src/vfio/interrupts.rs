@@ -41,7 +41,7 @@ pub struct Interrupts {
     on: Option<Irq>,
 }
 
-type Config<'a> = &'a dyn Fn(u16, &mut [u8]) -> io::Result<()>;
+pub type Config<'a> = &'a dyn Fn(u16, &mut [u8]) -> io::Result<()>;
 
 impl Interrupts {
     /// Looks for what the function has, and turns its pin on.

@@ -27,11 +27,12 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{DeviceFd, VmFd};
 
-use self::interrupts::Interrupts;
+use self::interrupts::{Config, Interrupts};
 use self::sys::{CONFIG_REGION, DeviceFile, RegionInfo};
 use crate::arch;
 use crate::devices::pci::Function;
 use crate::devices::pci::bars::{Bars, Decoded, Kind};
+use crate::devices::pci::config::{Identity, Space};
 use crate::plan::Fds;
 use crate::vm::error::Fault;
 use crate::vm::host::Host;
@@ -149,10 +150,10 @@ pub struct Passed {
     opened: Opened,
     host: Arc<dyn Host>,
     regions: Vec<RegionInfo>,
-    bars: Bars,
+    /// BARs and command register are kept here; all else is the device's.
+    space: Space,
     pieces: Vec<Piece>,
     interrupts: Interrupts,
-    command: u16,
 }
 
 impl Passed {
@@ -172,17 +173,17 @@ impl Passed {
                 .file()
                 .read_exact_at(data, regions[CONFIG_REGION as usize].offset + u64::from(offset))
         };
-        let bars = read_bars(&regions, &config).map_err(fault)?;
+        let mut space = Space::new(Identity::default());
+        read_bars(&regions, &config, &mut space.bars).map_err(fault)?;
         let pin = arch::INTX_PINS[usize::from(slot) % arch::INTX_PINS.len()];
         let interrupts = Interrupts::new(&opened.device, &host, &config, pin).map_err(fault)?;
         let mut passed = Self {
             opened,
             host,
             regions,
-            bars,
+            space,
             pieces: Vec::new(),
             interrupts,
-            command: 0,
         };
         passed.map_pieces();
         Ok(passed)
@@ -237,8 +238,7 @@ impl Passed {
 }
 
 /// Kinds and sizes of the BARs.
-fn read_bars(regions: &[RegionInfo], config: &dyn Fn(u16, &mut [u8]) -> io::Result<()>) -> io::Result<Bars> {
-    let mut bars = Bars::default();
+fn read_bars(regions: &[RegionInfo], config: Config, bars: &mut Bars) -> io::Result<()> {
     for (bar, region) in (0..6_u8).zip(regions).filter(|(_, region)| region.size > 0) {
         let mut word = [0; 4];
         config(BARS.start + 4 * u16::from(bar), &mut word)?;
@@ -249,13 +249,13 @@ fn read_bars(regions: &[RegionInfo], config: &dyn Fn(u16, &mut [u8]) -> io::Resu
         };
         bars.add(bar, kind, region.size);
     }
-    Ok(bars)
+    Ok(())
 }
 
 impl Function for Passed {
     fn config_read(&mut self, offset: u16, data: &mut [u8]) {
         if BARS.contains(&offset) {
-            self.bars.config_read(offset.into(), data);
+            self.space.bars.config_read(offset.into(), data);
         } else if ROM.contains(&offset) {
             data.fill(0);
         } else {
@@ -269,7 +269,7 @@ impl Function for Passed {
 
     fn config_write(&mut self, offset: u16, data: &[u8]) {
         if BARS.contains(&offset) {
-            return self.bars.config_write(offset.into(), data);
+            return self.space.bars.config_write(offset.into(), data);
         }
         if ROM.contains(&offset) || self.interrupts.write(&self.opened.device, offset, data) {
             return;
@@ -278,16 +278,12 @@ impl Function for Passed {
         if (COMMAND..COMMAND + 2).contains(&offset) {
             let mut bytes = [0; 2];
             self.region_read(CONFIG_REGION, COMMAND.into(), &mut bytes);
-            self.command = u16::from_le_bytes(bytes);
+            self.space.put(COMMAND.into(), &bytes);
         }
     }
 
-    fn bars(&mut self) -> &mut Bars {
-        &mut self.bars
-    }
-
-    fn command(&self) -> u16 {
-        self.command
+    fn space(&mut self) -> &mut Space {
+        &mut self.space
     }
 
     fn moved(&mut self, decoded: &[Decoded]) {

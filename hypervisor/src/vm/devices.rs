@@ -19,8 +19,8 @@ use crate::acpi::Machine;
 use crate::arch::{self, layout};
 use crate::devices::doorbell::Doorbell;
 use crate::devices::panic::{self, PanicNotifier};
-use crate::devices::pci::bridge::HostBridge;
-use crate::devices::pci::{BarWindow, Ecam, Function, Root};
+use crate::devices::pci::config::Space;
+use crate::devices::pci::{BarWindow, Ecam, Function, HOST_BRIDGE, Root};
 use crate::devices::ports::HostPorts;
 use crate::devices::serial::Console;
 use crate::devices::virtio::VirtioDevice;
@@ -84,8 +84,8 @@ impl Devices {
     pub fn start(&mut self, poller: &Arc<Poller>) -> Result<(), Fault> {
         self.console.listen(poller);
         if let Some(watchdog) = &self.watchdog {
-            let id = poller.register(watchdog.clone());
-            poller.add(watchdog.as_raw_fd(), id, 0).map_err(host("watchdog"))?;
+            let watched = poller.add(watchdog.as_raw_fd(), watchdog.clone(), 0);
+            watched.map_err(host("watchdog"))?;
         }
         for (link, socket) in &mut self.links {
             if let Some(socket) = socket.take() {
@@ -157,7 +157,7 @@ impl<'a> Builder<'a> {
         Ok(Self {
             context,
             bus,
-            functions: vec![Box::new(HostBridge::default())],
+            functions: vec![Box::new(Space::new(HOST_BRIDGE))],
             devices,
         })
     }

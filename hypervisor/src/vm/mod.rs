@@ -37,7 +37,7 @@ use self::threads::Threads;
 pub(crate) use self::vcpu::place;
 use self::vcpu::{Gauge, Vcpu};
 use crate::arch;
-use crate::boot::{Image, Images};
+use crate::boot::Images;
 use crate::plan::{Fds, Plan};
 
 pub use self::error::{Error, Fault};
@@ -125,16 +125,10 @@ impl Vm {
             reporter,
         };
         let (bus, devices) = Devices::build(plan, &mut fds, &context)?;
-        let kernel = image(&mut fds, &plan.boot.kernel)?;
-        let initrd = plan
-            .boot
-            .initrd
-            .as_ref()
-            .map(|name| image(&mut fds, name))
-            .transpose()?;
+        let mut open = |name: &String| take(&mut fds, name).map(File::from);
         let images = Images {
-            kernel,
-            initrd,
+            kernel: open(&plan.boot.kernel)?,
+            initrd: plan.boot.initrd.as_ref().map(open).transpose()?,
             cmdline: plan.boot.cmdline.clone(),
         };
         let entry = arch::load(&memory, images, &devices.machine)?;
@@ -158,8 +152,7 @@ impl Vm {
         let (ending, poller, mut devices) = (self.ending, self.poller, self.devices);
         let threads = Threads::spawn(self.vcpus, plan)?;
         vcpu::place(&plan.service, &format!("{}:service", plan.name))?;
-        let nothing = poller.register(Arc::new(Woken));
-        let watched = poller.add(ending.as_raw_fd(), nothing, 0);
+        let watched = poller.add(ending.as_raw_fd(), Arc::new(Woken), 0);
         watched.map_err(error::host("epoll"))?;
         devices.start(&poller)?;
         if let Some(channel) = &self.control {
@@ -170,8 +163,7 @@ impl Vm {
                 devices,
                 poller: Arc::clone(&poller),
             };
-            let requests = poller.register(Arc::new(requests));
-            let watched = poller.add(channel.as_fd().as_raw_fd(), requests, 0);
+            let watched = poller.add(channel.as_fd().as_raw_fd(), Arc::new(requests), 0);
             watched.map_err(error::host("control socket"))?;
         }
         lock().map_err(|cause| Fault::Host(format!("sandbox: {cause}")))?;
@@ -271,10 +263,6 @@ fn open_kvm(fds: &mut Fds) -> Result<Kvm, Fault> {
 fn take(fds: &mut Fds, name: &str) -> Result<OwnedFd, Fault> {
     fds.take(name)
         .ok_or_else(|| Fault::plan(format!("the descriptor {name:?} was not given")))
-}
-
-fn image(fds: &mut Fds, name: &str) -> Result<Image, Fault> {
-    take(fds, name).map(|fd| Image::from(File::from(fd)))
 }
 
 fn insert_memory(host: &dyn Host, memory: &Memory) -> Result<(), Fault> {

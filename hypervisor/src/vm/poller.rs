@@ -1,5 +1,6 @@
 //! The service thread's event loop: descriptors and who is called when one is ready.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
@@ -14,15 +15,14 @@ pub trait Handler: Send + Sync {
     fn ready(&self, token: u32);
 }
 
+/// A handler and its token.
+type Watched = (Arc<dyn Handler>, u32);
+
 /// One epoll descriptor.
 pub struct Poller {
     epoll: Epoll,
-    handlers: Mutex<Vec<Arc<dyn Handler>>>,
+    watched: Mutex<BTreeMap<RawFd, Watched>>,
 }
-
-/// A handler's number.
-#[derive(Clone, Copy, Debug)]
-pub struct HandlerId(u32);
 
 impl Poller {
     /// Nothing is watched yet.
@@ -32,32 +32,25 @@ impl Poller {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             epoll: Epoll::new()?,
-            handlers: Mutex::default(),
+            watched: Mutex::default(),
         })
     }
 
-    /// Makes a handler known; at set-up only, it stays.
-    pub fn register(&self, handler: Arc<dyn Handler>) -> HandlerId {
-        let mut handlers = lock(&self.handlers);
-        handlers.push(handler);
-        HandlerId(u32::try_from(handlers.len() - 1).unwrap_or(u32::MAX))
-    }
-
-    /// Watches a descriptor.
+    /// Watches a descriptor; the handler is called with the token.
     ///
     /// # Errors
     /// It can't be watched (an ordinary file).
-    pub fn add(&self, fd: RawFd, handler: HandlerId, token: u32) -> io::Result<()> {
-        let data = u64::from(handler.0) << 32 | u64::from(token);
-        self.epoll.ctl(
-            ControlOperation::Add,
-            fd,
-            EpollEvent::new(EventSet::IN | EventSet::READ_HANG_UP, data),
-        )
+    pub fn add(&self, fd: RawFd, handler: Arc<dyn Handler>, token: u32) -> io::Result<()> {
+        let event = EpollEvent::new(EventSet::IN | EventSet::READ_HANG_UP, fd as u64);
+        let mut watched = lock(&self.watched);
+        self.epoll.ctl(ControlOperation::Add, fd, event)?;
+        watched.insert(fd, (handler, token));
+        Ok(())
     }
 
     /// Watches it no longer; must be called before the descriptor is closed.
     pub fn remove(&self, fd: RawFd) {
+        lock(&self.watched).remove(&fd);
         // It is as good as removed if it wasn't there.
         let _ = self.epoll.ctl(ControlOperation::Delete, fd, EpollEvent::default());
     }
@@ -73,10 +66,9 @@ impl Poller {
             other => other?,
         };
         for event in &events[..count] {
-            let index = (event.data() >> 32) as usize;
-            let handler = lock(&self.handlers).get(index).cloned();
-            if let Some(handler) = handler {
-                handler.ready(event.data() as u32);
+            let found = lock(&self.watched).get(&(event.data() as RawFd)).cloned();
+            if let Some((handler, token)) = found {
+                handler.ready(token);
             }
         }
         Ok(())

@@ -123,7 +123,7 @@ impl Bounce {
     /// # Errors
     /// A pool that is too small, or what `mmap` says.
     pub fn new(pool: OwnedFd) -> io::Result<Self> {
-        let pool = Pool::new(&pool, QUEUES as u32 * RING)?;
+        let pool = Pool::new(pool, QUEUES as u32 * RING)?;
         Ok(Self {
             pool,
             memory: GuestMemoryMmap::new(),
@@ -233,7 +233,7 @@ impl Bounce {
         queue.set_next_used(u16::from_le(theirs));
         self.stop(index);
         let ring = RING * index as u32;
-        self.pool.clear(ring, RING);
+        self.pool.write(ring, &vec![0; RING as usize]);
         self.pool.store16(ring + AVAIL + 2, base);
         self.pool.store16(ring + USED + 2, base);
         if let Some(shadow) = self.queues.get_mut(index) {

@@ -6,7 +6,6 @@ use std::os::unix::fs::FileExt;
 use vm_memory::Bytes;
 
 use super::*;
-use crate::boot::Image;
 use crate::plan::{Fds, Locked};
 use crate::vm::memory::create;
 
@@ -33,10 +32,10 @@ fn memory() -> Memory {
     Memory::map(&[region(0, RAM, RegionKind::Ram), pool, window], &fds).unwrap()
 }
 
-fn file(bytes: &[u8]) -> Image {
+fn file(bytes: &[u8]) -> File {
     let file = File::from(create("image", bytes.len() as u64, false).unwrap().0);
     file.write_all_at(bytes, 0).unwrap();
-    file.into()
+    file
 }
 
 /// A bzImage of one setup sector and 4 KiB, 64-bit.
@@ -138,7 +137,7 @@ fn an_elf_gets_its_start_info() {
 fn what_is_no_kernel_or_does_not_fit_is_told_with_its_cure() {
     let mut old = bzimage();
     old[0x236] = 0;
-    let cases: [(Vec<u8>, Option<Image>, String, &str); 5] = [
+    let cases: [(Vec<u8>, Option<File>, String, &str); 5] = [
         (vec![1; 2000], None, String::new(), "neither an ELF nor a bzImage"),
         (elf(1), None, String::new(), "without a PVH note"),
         (old, None, String::new(), "no 64-bit entry"),

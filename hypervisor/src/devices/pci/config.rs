@@ -1,9 +1,9 @@
 //! Configuration space of an emulated function: 256 bytes of which the guest may write some.
 
-use super::bars::{self, Bars};
+use super::bars::{self, Bars, Decoded};
 
 /// Header fields of a function (PCI 3.0, 6.1).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Identity {
     /// Vendor.
     pub vendor: u16,
@@ -27,7 +27,7 @@ pub struct Space {
     pub bars: Bars,
 }
 
-const COMMAND: usize = 4;
+pub const COMMAND: usize = 4;
 const STATUS: usize = 6;
 const CAPABILITIES: usize = 0x34;
 
@@ -90,10 +90,10 @@ impl Space {
         u32::from(self.half(at)) | u32::from(self.half(at + 2)) << 16
     }
 
-    /// The command register.
+    /// The ranges that the function answers as the guest set its command register and its BARs.
     #[must_use]
-    pub fn command(&self) -> u16 {
-        self.half(COMMAND)
+    pub fn decoded(&self) -> Vec<Decoded> {
+        self.bars.decoded(self.half(COMMAND))
     }
 
     /// A guest's read; beyond 256 bytes there is nothing (zeros end the list of extended capabilities).

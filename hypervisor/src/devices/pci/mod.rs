@@ -9,13 +9,13 @@
 //! ```
 
 pub mod bars;
-pub mod bridge;
 pub mod config;
 pub mod msix;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use self::bars::{Bars, Decoded, Window};
+use self::bars::{Decoded, Window};
+use self::config::{Identity, Space};
 use super::lock;
 use crate::arch::layout;
 use crate::vm::bus::Registers;
@@ -23,17 +23,18 @@ use crate::vm::error::Fault;
 
 /// A PCI function. The bus asks only for accesses of 1, 2 or 4 bytes inside an aligned word of configuration space.
 pub trait Function: Send {
+    /// Its configuration space.
+    fn space(&mut self) -> &mut Space;
+
     /// A read of configuration space; `offset` is below 4096.
-    fn config_read(&mut self, offset: u16, data: &mut [u8]);
+    fn config_read(&mut self, offset: u16, data: &mut [u8]) {
+        self.space().read(offset, data);
+    }
 
     /// A write to configuration space.
-    fn config_write(&mut self, offset: u16, data: &[u8]);
-
-    /// Base address registers.
-    fn bars(&mut self) -> &mut Bars;
-
-    /// The command register as the guest set it.
-    fn command(&self) -> u16;
+    fn config_write(&mut self, offset: u16, data: &[u8]) {
+        self.space().write(offset, data);
+    }
 
     /// The decoded ranges are now these.
     fn moved(&mut self, _decoded: &[Decoded]) {}
@@ -46,6 +47,22 @@ pub trait Function: Send {
     /// A write inside a decoded range.
     fn bar_write(&mut self, _bar: u8, _offset: u64, _data: &[u8]) {}
 }
+
+/// A function without registers, as the host bridge in slot 0.
+impl Function for Space {
+    fn space(&mut self) -> &mut Self {
+        self
+    }
+}
+
+/// The host bridge is QEMU's generic PCI host (1b36:0008), which no driver binds to.
+pub const HOST_BRIDGE: Identity = Identity {
+    vendor: 0x1b36,
+    device: 0x0008,
+    revision: 0,
+    class: 0x06_0000,
+    subsystem: (0x1af4, 0x1100),
+};
 
 /// Slots of a bus.
 pub const SLOTS: usize = 32;
@@ -75,7 +92,11 @@ impl Root {
         let mut memory = Window::new(layout::PCI_MEMORY, layout::PCI_MEMORY_END);
         let mut ports = Window::new(layout::PCI_PORTS, layout::PCI_PORTS_LAST + 1);
         for function in &mut functions {
-            function.bars().assign(&mut memory, &mut ports).map_err(Fault::plan)?;
+            function
+                .space()
+                .bars
+                .assign(&mut memory, &mut ports)
+                .map_err(Fault::plan)?;
         }
         let slots = functions.into_iter().map(Mutex::new).collect();
         Ok(Self {
@@ -97,8 +118,7 @@ impl Root {
         };
         let mut function = lock(function);
         function.config_write(offset, data);
-        let command = function.command();
-        let decoded = function.bars().decoded(command);
+        let decoded = function.space().decoded();
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let before: Vec<Decoded> = table
             .iter()

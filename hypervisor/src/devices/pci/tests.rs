@@ -1,6 +1,5 @@
 //! The bus as a guest sees it.
 
-use super::bridge::HostBridge;
 use super::*;
 use crate::devices::virtio::testing::{FakeHost, TestDevice, pci_device};
 use proptest::prelude::*;
@@ -8,7 +7,7 @@ use proptest::prelude::*;
 fn bus() -> Arc<Root> {
     let host = Arc::new(FakeHost::default());
     let device = pci_device(TestDevice::default(), host);
-    Arc::new(Root::new(vec![Box::new(HostBridge::default()), Box::new(device)]).unwrap())
+    Arc::new(Root::new(vec![Box::new(Space::new(HOST_BRIDGE)), Box::new(device)]).unwrap())
 }
 
 fn config(root: &Arc<Root>, slot: u32, offset: u32) -> u32 {

@@ -2,12 +2,11 @@
 //! on the host's medium once a flush was answered.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use virtio_queue::DescriptorChain;
-use vm_memory::{Bytes, GuestAddress};
+use virtio_queue::{DescriptorChain, Reader, Writer};
 
 use super::worker::{Serve, Worker};
 use super::{Driver, EVENT_IDX, INDIRECT_DESC, VirtioDevice, read_bytes};
@@ -30,7 +29,7 @@ const IO_ERROR: u8 = 1;
 const UNSUPPORTED: u8 = 2;
 /// Segments of one request, and the most bytes: 128 * 64 KiB.
 const SEGMENTS: u32 = 126;
-const MOST: u32 = 8 << 20;
+const MOST: usize = 8 << 20;
 /// Bytes copied at once.
 const PIECE: usize = 64 << 10;
 
@@ -52,122 +51,78 @@ impl Blk {
     pub fn new(file: File, read_only: bool, serial: &str, poller: &Arc<Poller>) -> io::Result<Self> {
         let sectors = io::Seek::seek(&mut &file, io::SeekFrom::End(0))? / SECTOR;
         let mut id = [0; 20];
-        for (to, from) in id.iter_mut().zip(serial.bytes()) {
-            *to = from;
-        }
-        Ok(Self(Worker::new(
-            Image {
-                file,
-                read_only,
-                sectors,
-                serial: id,
-            },
-            poller,
-        )))
+        read_bytes(serial.as_bytes(), 0, &mut id);
+        let image = Image {
+            file,
+            read_only,
+            sectors,
+            serial: id,
+        };
+        Ok(Self(Worker::new(image, poller)))
     }
 }
 
 impl Image {
-    /// What is read goes into the writable parts (without the status), what is written comes from the readable ones (without the header).
-    fn answer(&self, memory: &Guest, header: [u8; 16], parts: &Parts) -> Result<u32, u8> {
-        let kind = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-        let sector = header[8..]
-            .iter()
-            .rev()
-            .fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
-        match kind {
-            READ => self.transfer(sector, &parts.writable, |bytes, from, at| {
-                self.file.read_exact_at(bytes, from).map_err(|_| IO_ERROR)?;
-                memory.write_slice(bytes, at).map_err(|_| IO_ERROR)
+    /// What is read goes into the writer, which ends before the status; what is written comes from the reader.
+    fn answer(&self, reader: &mut Reader, writer: &mut Writer) -> Result<(), u8> {
+        let mut header = [0; 16];
+        reader.read_exact(&mut header).map_err(|_| IO_ERROR)?;
+        let [kind, sector] = [0, 8].map(|at| {
+            header[at..at + 8]
+                .iter()
+                .rev()
+                .fold(0, |all, byte| all << 8 | u64::from(*byte))
+        });
+        let done = match kind as u32 {
+            READ => self.transfer(sector, writer.available_bytes(), |bytes, from| {
+                self.file.read_exact_at(bytes, from)?;
+                writer.write_all(bytes)
             }),
-            WRITE if !self.read_only => {
-                self.transfer(sector, &parts.readable, |bytes, to, at| {
-                    memory.read_slice(bytes, at).map_err(|_| IO_ERROR)?;
-                    self.file.write_all_at(bytes, to).map_err(|_| IO_ERROR)
-                })?;
-                Ok(0)
-            }
-            FLUSH => self.file.sync_data().map(|()| 0).map_err(|_| IO_ERROR),
-            GET_ID => {
-                let (at, length) = *parts.writable.first().ok_or(IO_ERROR)?;
-                let count = self.serial.len().min(length as usize);
-                memory.write_slice(&self.serial[..count], at).map_err(|_| IO_ERROR)?;
-                Ok(count as u32)
-            }
-            _ => Err(UNSUPPORTED),
-        }
+            WRITE if !self.read_only => self.transfer(sector, reader.available_bytes(), |bytes, to| {
+                reader.read_exact(bytes)?;
+                self.file.write_all_at(bytes, to)
+            }),
+            FLUSH => self.file.sync_data(),
+            GET_ID => writer.write(&self.serial).map(drop),
+            _ => return Err(UNSUPPORTED),
+        };
+        done.map_err(|_| IO_ERROR)
     }
 
-    /// Piece by piece: bytes, their place in the image and in memory. Whole sectors inside the image only.
+    /// Piece by piece: bytes and their place in the image. Whole sectors inside the image only.
     fn transfer(
         &self,
         sector: u64,
-        parts: &[(GuestAddress, u32)],
-        mut piece: impl FnMut(&mut [u8], u64, GuestAddress) -> Result<(), u8>,
-    ) -> Result<u32, u8> {
-        let total = parts.iter().fold(0_u32, |sum, (_, length)| sum.saturating_add(*length));
-        let mut from = sector.checked_mul(SECTOR).ok_or(IO_ERROR)?;
-        let end = from.checked_add(u64::from(total));
-        if total > MOST || u64::from(total) % SECTOR != 0 || end.is_none_or(|end| end > self.sectors * SECTOR) {
-            return Err(IO_ERROR);
+        total: usize,
+        mut piece: impl FnMut(&mut [u8], u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let from = sector.checked_mul(SECTOR).ok_or(io::ErrorKind::InvalidInput)?;
+        let end = from.checked_add(total as u64);
+        if total > MOST || !(total as u64).is_multiple_of(SECTOR) || end.is_none_or(|end| end > self.sectors * SECTOR) {
+            return Err(io::ErrorKind::InvalidInput.into());
         }
         let mut buffer = vec![0; PIECE];
-        for (at, length) in parts {
-            let mut done = 0;
-            while done < *length {
-                let count = ((*length - done) as usize).min(PIECE);
-                let at = vm_memory::Address::checked_add(at, done.into()).ok_or(IO_ERROR)?;
-                piece(&mut buffer[..count], from, at)?;
-                done += count as u32;
-                from += count as u64;
-            }
+        for done in (0..total).step_by(PIECE) {
+            let count = PIECE.min(total - done);
+            piece(&mut buffer[..count], from + done as u64)?;
         }
-        Ok(total)
+        Ok(())
     }
-}
-
-/// What a request's descriptors give, but its header and its status.
-#[derive(Default)]
-struct Parts {
-    readable: Vec<(GuestAddress, u32)>,
-    writable: Vec<(GuestAddress, u32)>,
 }
 
 impl Serve for Image {
     fn serve(&self, memory: &Guest, chain: DescriptorChain<&Guest>) -> u32 {
-        let mut header = [0; 16];
-        let mut parts = Parts::default();
-        let mut has_header = false;
-        for descriptor in chain {
-            if descriptor.is_write_only() {
-                parts.writable.push((descriptor.addr(), descriptor.len()));
-            } else if has_header {
-                parts.readable.push((descriptor.addr(), descriptor.len()));
-            } else if descriptor.len() >= 16 {
-                has_header = memory.read_slice(&mut header, descriptor.addr()).is_ok();
-            }
-        }
+        let (Ok(mut reader), Ok(mut writer)) = (Reader::new(memory, chain.clone()), Writer::new(memory, chain)) else {
+            return 0;
+        };
         // The last writable byte is the status; without it there is no way to answer.
-        let Some((at, length)) = parts.writable.pop().filter(|(_, length)| *length > 0) else {
+        let room = writer.available_bytes().checked_sub(1);
+        let Some(Ok(mut status)) = room.map(|room| writer.split_at(room)) else {
             return 0;
         };
-        let Some(status_at) = vm_memory::Address::checked_add(&at, u64::from(length) - 1) else {
-            return 0;
-        };
-        if length > 1 {
-            parts.writable.push((at, length - 1));
-        }
-        let answer = if has_header {
-            self.answer(memory, header, &parts)
-        } else {
-            Err(IO_ERROR)
-        };
-        let (written, status) = answer.map_or_else(|status| (0, status), |written| (written, OK));
-        if memory.write_obj(status, status_at).is_err() {
-            0
-        } else {
-            written + 1
-        }
+        let done = self.answer(&mut reader, &mut writer);
+        let written = done.map_or(0, |()| writer.bytes_written() as u32);
+        status.write_obj(done.err().unwrap_or(OK)).map_or(0, |()| written + 1)
     }
 }
 

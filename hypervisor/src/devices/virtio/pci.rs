@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Core, Half, VirtioDevice};
 use crate::devices::pci::Function;
-use crate::devices::pci::bars::{Bars, Decoded, Kind};
+use crate::devices::pci::bars::{Decoded, Kind};
 use crate::devices::pci::config::{Identity, Space};
 use crate::devices::pci::msix::Msix;
 use crate::vm::host::Host;
@@ -234,12 +234,8 @@ impl Function for PciVirtio {
         }
     }
 
-    fn bars(&mut self) -> &mut Bars {
-        &mut self.space.bars
-    }
-
-    fn command(&self) -> u16 {
-        self.space.command()
+    fn space(&mut self) -> &mut Space {
+        &mut self.space
     }
 
     /// Doorbells move with the BAR. Where KVM takes none, a kick comes as an exit.

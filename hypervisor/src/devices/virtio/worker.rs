@@ -1,13 +1,15 @@
 //! A device whose requests the service thread answers: one queue, one request after the other.
 
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 
 use virtio_queue::{DescriptorChain, Queue, QueueT};
+use vm_memory::GuestAddress;
 
 use super::{Driver, EVENT_IDX, Ring};
 use crate::devices::lock;
 use crate::vm::memory::Guest;
-use crate::vm::poller::{Handler, HandlerId, Poller};
+use crate::vm::poller::{Handler, Poller};
 
 /// What is done with a request: gives the bytes written.
 pub trait Serve: Send + Sync {
@@ -29,21 +31,16 @@ pub struct Worker<S> {
     serve: S,
     running: Mutex<Option<Running>>,
     poller: Arc<Poller>,
-    id: Mutex<Option<HandlerId>>,
 }
 
 impl<S: Serve + 'static> Worker<S> {
-    /// Known to the poller, nothing watched.
+    /// Nothing watched.
     pub fn new(serve: S, poller: &Arc<Poller>) -> Arc<Self> {
-        let poller = Arc::clone(poller);
-        let worker = Arc::new(Self {
+        Arc::new(Self {
             serve,
             running: Mutex::default(),
-            poller,
-            id: Mutex::default(),
-        });
-        *lock(&worker.id) = Some(worker.poller.register(worker.clone()));
-        worker
+            poller: Arc::clone(poller),
+        })
     }
 
     /// What the worker serves with.
@@ -52,17 +49,14 @@ impl<S: Serve + 'static> Worker<S> {
     }
 
     /// Watches the first queue.
-    pub fn start(&self, driver: Driver) -> Result<(), String> {
+    pub fn start(self: &Arc<Self>, driver: Driver) -> Result<(), String> {
         let Some(ring) = driver.queues.into_iter().find(|ring| ring.index == 0) else {
             return Ok(());
         };
-        let mut queue = vm_queue(&ring, driver.features & EVENT_IDX != 0)?;
-        queue.set_ready(true);
-        let id = (*lock(&self.id)).ok_or("not registered")?;
+        let queue = vm_queue(&ring, driver.features & EVENT_IDX != 0).map_err(|e| e.to_string())?;
         let mut running = lock(&self.running);
-        self.poller
-            .add(std::os::fd::AsRawFd::as_raw_fd(&ring.kick), id, 0)
-            .map_err(|e| e.to_string())?;
+        let watched = self.poller.add(ring.kick.as_raw_fd(), self.clone(), 0);
+        watched.map_err(|e| e.to_string())?;
         *running = Some(Running {
             memory: driver.memory,
             queue,
@@ -74,26 +68,49 @@ impl<S: Serve + 'static> Worker<S> {
     /// No request is answered after this.
     pub fn stop(&self) {
         if let Some(running) = lock(&self.running).take() {
-            self.poller.remove(std::os::fd::AsRawFd::as_raw_fd(&running.ring.kick));
+            self.poller.remove(running.ring.kick.as_raw_fd());
         }
     }
 }
 
 /// `virtio_queue`'s view of a ring.
-pub fn vm_queue(ring: &Ring, event_idx: bool) -> Result<Queue, String> {
-    let mut queue = Queue::new(ring.size).map_err(|e| e.to_string())?;
+pub fn vm_queue(ring: &Ring, event_idx: bool) -> Result<Queue, virtio_queue::Error> {
+    let mut queue = Queue::new(ring.size)?;
     queue.set_size(ring.size);
-    queue
-        .try_set_desc_table_address(vm_memory::GuestAddress(ring.descriptors))
-        .map_err(|e| e.to_string())?;
-    queue
-        .try_set_avail_ring_address(vm_memory::GuestAddress(ring.available))
-        .map_err(|e| e.to_string())?;
-    queue
-        .try_set_used_ring_address(vm_memory::GuestAddress(ring.used))
-        .map_err(|e| e.to_string())?;
+    queue.try_set_desc_table_address(GuestAddress(ring.descriptors))?;
+    queue.try_set_avail_ring_address(GuestAddress(ring.available))?;
+    queue.try_set_used_ring_address(GuestAddress(ring.used))?;
     queue.set_event_idx(event_idx);
+    queue.set_ready(true);
     Ok(queue)
+}
+
+/// Answers what is in a queue, at most so many chains: gives the bytes written into each. `true`: there may be more.
+pub fn serve(
+    queue: &mut Queue,
+    ring: &Ring,
+    memory: &Guest,
+    most: usize,
+    answer: impl Fn(DescriptorChain<&Guest>) -> u32,
+) -> bool {
+    for _ in 0..most {
+        let Some(chain) = queue.pop_descriptor_chain(memory) else {
+            // With EVENT_IDX the driver kicks again only if told where we stand.
+            if queue.enable_notification(memory).unwrap_or(false) {
+                continue;
+            }
+            return false;
+        };
+        let head = chain.head_index();
+        let written = answer(chain);
+        if queue.add_used(memory, head, written).is_err() {
+            return false;
+        }
+        if queue.needs_notification(memory).unwrap_or(true) {
+            let _ = ring.call.write(1);
+        }
+    }
+    true
 }
 
 impl<S: Serve> Handler for Worker<S> {
@@ -104,23 +121,8 @@ impl<S: Serve> Handler for Worker<S> {
         };
         // Spurious when the guest was reset in between: there is nothing to take then.
         let _ = ring.kick.read();
-        for _ in 0..BATCH {
-            let Some(chain) = queue.pop_descriptor_chain(&*memory) else {
-                // With EVENT_IDX the driver kicks again only if told where we stand.
-                if queue.enable_notification(&*memory).unwrap_or(false) {
-                    continue;
-                }
-                return;
-            };
-            let head = chain.head_index();
-            let written = self.serve.serve(memory, chain);
-            if queue.add_used(&*memory, head, written).is_err() {
-                return;
-            }
-            if queue.needs_notification(&*memory).unwrap_or(true) {
-                let _ = ring.call.write(1);
-            }
+        if serve(queue, ring, memory, BATCH, |chain| self.serve.serve(memory, chain)) {
+            let _ = ring.kick.write(1);
         }
-        let _ = ring.kick.write(1);
     }
 }

@@ -22,9 +22,10 @@ mod backend;
 mod standin;
 mod wire;
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use self::backend::Backend;
@@ -33,7 +34,7 @@ use super::{Driver, EVENT_IDX, INDIRECT_DESC, VirtioDevice, read_bytes};
 use crate::devices::lock;
 use crate::plan::Sound;
 use crate::vm::control::{Report, Reporter};
-use crate::vm::poller::{Handler, HandlerId, Poller};
+use crate::vm::poller::{Handler, Poller};
 
 /// Control, event, tx, rx.
 pub const QUEUES: usize = 4;
@@ -50,7 +51,7 @@ pub struct Link {
     options: Sound,
     reporter: Reporter,
     poller: Arc<Poller>,
-    id: Mutex<Option<HandlerId>>,
+    me: Weak<Self>,
     inner: Mutex<Inner>,
     changed: Condvar,
     links: AtomicU64,
@@ -93,18 +94,16 @@ impl Snd {
             features: INDIRECT_DESC | events,
             config,
         };
-        let link = Arc::new(Link {
+        Self(Arc::new_cyclic(|me| Link {
             options,
             reporter,
             poller: Arc::clone(poller),
-            id: Mutex::default(),
+            me: me.clone(),
             inner: Mutex::new(inner),
             changed: Condvar::new(),
             links: AtomicU64::new(0),
             losses: AtomicU64::new(0),
-        });
-        *lock(&link.id) = Some(poller.register(link.clone()));
-        Self(link)
+        }))
     }
 
     /// Where links are given to the device.
@@ -153,9 +152,13 @@ impl Link {
         }
     }
 
-    fn watch_socket(&self, fd: std::os::fd::RawFd) -> Result<(), String> {
-        let id = (*lock(&self.id)).ok_or("not registered")?;
-        self.poller.add(fd, id, SOCKET).map_err(|e| e.to_string())
+    fn watch(&self, fd: RawFd, token: u32) -> io::Result<()> {
+        let me = self.me.upgrade().ok_or(io::ErrorKind::NotFound)?;
+        self.poller.add(fd, me, token)
+    }
+
+    fn watch_socket(&self, fd: RawFd) -> Result<(), String> {
+        self.watch(fd, SOCKET).map_err(|e| e.to_string())
     }
 
     fn take(&self, inner: &mut Inner, mut backend: Backend) -> Result<(), String> {
@@ -218,11 +221,10 @@ impl Link {
     }
 
     fn watch_queues(&self, session: &Driver, watch: bool) {
-        let Some(id) = *lock(&self.id) else { return };
         for ring in &session.queues {
             if watch {
                 // An eventfd can always be watched.
-                let _ = self.poller.add(ring.kick.as_raw_fd(), id, ring.index as u32);
+                let _ = self.watch(ring.kick.as_raw_fd(), ring.index as u32);
             } else {
                 self.poller.remove(ring.kick.as_raw_fd());
             }

@@ -4,8 +4,9 @@
 //! (5.14.6.6): a player gets an error at once and may try again; a driver that is just starting comes up with the
 //! declared streams.
 
-use virtio_queue::{DescriptorChain, Queue, QueueT};
-use vm_memory::{Bytes, GuestAddress};
+use std::io::{Read, Write};
+
+use virtio_queue::{DescriptorChain, Queue, QueueT, Reader, Writer};
 
 use super::super::{Ring, worker};
 use super::QUEUES;
@@ -56,7 +57,6 @@ impl StandIn {
             let (Ok(mut queue), Ok(used)) = (worker::vm_queue(ring, self.event_idx), used_index(memory, ring)) else {
                 continue;
             };
-            queue.set_ready(true);
             queue.set_next_avail(used);
             queue.set_next_used(used);
             self.queues[ring.index] = Some(queue);
@@ -76,60 +76,24 @@ impl StandIn {
     /// At most a ring's length of requests; what comes meanwhile has a kick of its own.
     fn serve(&mut self, memory: &Guest, ring: &Ring) {
         let declared = &self.declared;
-        let Some(queue) = self.queues.get_mut(ring.index).and_then(Option::as_mut) else {
-            return;
+        let answer = |chain: DescriptorChain<&Guest>| match ring.index {
+            CONTROL_QUEUE => answer_control(declared, memory, chain),
+            _ => return_buffer(memory, chain),
         };
-        for _ in 0..ring.size {
-            let Some(chain) = queue.pop_descriptor_chain(memory) else {
-                if queue.enable_notification(memory).unwrap_or(false) {
-                    continue;
-                }
-                break;
-            };
-            let head = chain.head_index();
-            let written = if ring.index == CONTROL_QUEUE {
-                answer_control(declared, memory, chain)
-            } else {
-                return_buffer(memory, chain)
-            };
-            if queue.add_used(memory, head, written).is_err() {
-                break;
-            }
-            if queue.needs_notification(memory).unwrap_or(true) {
-                let _ = ring.call.write(1);
-            }
+        if let Some(Some(queue)) = self.queues.get_mut(ring.index) {
+            worker::serve(queue, ring, memory, ring.size.into(), answer);
         }
     }
 }
 
 fn answer_control(declared: &Declared, memory: &Guest, chain: DescriptorChain<&Guest>) -> u32 {
+    let (Ok(mut reader), Ok(mut writer)) = (Reader::new(memory, chain.clone()), Writer::new(memory, chain)) else {
+        return 0;
+    };
     let mut request = [0; 16];
-    let mut filled = 0;
-    let mut places = Vec::new();
-    for descriptor in chain {
-        if descriptor.is_write_only() {
-            places.push((descriptor.addr(), descriptor.len() as usize));
-        } else {
-            let count = (descriptor.len() as usize).min(request.len() - filled);
-            if memory
-                .read_slice(&mut request[filled..filled + count], descriptor.addr())
-                .is_ok()
-            {
-                filled += count;
-            }
-        }
-    }
-    let mut bytes = answer(declared, &request[..filled]).unwrap_or_else(|status| status.to_le_bytes().to_vec());
-    let mut written = 0;
-    for (at, length) in places {
-        let count = length.min(bytes.len());
-        if count == 0 || memory.write_slice(&bytes[..count], at).is_err() {
-            break;
-        }
-        bytes.drain(..count);
-        written += count;
-    }
-    written as u32
+    let filled = reader.read(&mut request).unwrap_or(0);
+    let bytes = answer(declared, &request[..filled]).unwrap_or_else(|status| status.to_le_bytes().to_vec());
+    writer.write(&bytes).unwrap_or(0) as u32
 }
 
 /// Status and information, or the status of the error.
@@ -176,15 +140,13 @@ fn pcm_info(stream: &DeclaredStream) -> [u8; PCM_SIZE] {
 
 /// `virtio_snd_pcm_status` at the end of the writable part: IO_ERR, no latency.
 fn return_buffer(memory: &Guest, chain: DescriptorChain<&Guest>) -> u32 {
-    let last = chain.writable().last();
-    let Some(place) = last.filter(|descriptor| descriptor.len() >= 8) else {
+    let status = u64::from(IO_ERROR).to_le_bytes();
+    let Ok(mut writer) = Writer::new(memory, chain) else {
         return 0;
     };
-    let mut status = [0; 8];
-    status[..4].copy_from_slice(&IO_ERROR.to_le_bytes());
-    let at = place.addr().0.checked_add(u64::from(place.len()) - 8).map(GuestAddress);
-    match at.map(|at| memory.write_slice(&status, at)) {
-        Some(Ok(())) => 8,
+    let room = writer.available_bytes().checked_sub(status.len());
+    match room.map(|room| writer.split_at(room)) {
+        Some(Ok(mut end)) => end.write(&status).unwrap_or(0) as u32,
         _ => 0,
     }
 }
