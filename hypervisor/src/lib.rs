@@ -15,6 +15,7 @@ pub mod parent;
 pub mod plan;
 pub mod sandbox;
 mod vfio;
+mod vhost_user;
 pub mod vm;
 pub mod window;
 

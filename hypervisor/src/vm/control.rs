@@ -10,12 +10,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde::{Deserialize, Serialize};
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
+
+use crate::vhost_user::receive;
 
 /// The largest message in bytes.
 pub const MESSAGE_MAX: usize = 16 << 10;
@@ -117,22 +119,10 @@ impl Channel {
     /// `UnexpectedEof` when the other end is gone; `InvalidData` for what is no message.
     pub fn receive<T: for<'a> Deserialize<'a>>(&self) -> io::Result<Option<(T, Option<OwnedFd>)>> {
         let mut bytes = vec![0; MESSAGE_MAX];
-        let mut fds = [0; 2];
-        let mut parts = [libc::iovec {
-            iov_base: bytes.as_mut_ptr().cast(),
-            iov_len: bytes.len(),
-        }];
-        // SAFETY: the one part is the buffer, which lives until the call is over; any bytes are good for it.
-        let (length, count) = match unsafe { self.recv_with_fds(&mut parts, &mut fds) } {
-            Ok(read) => read,
-            Err(e) if matches!(e.errno(), libc::EAGAIN | libc::EINTR) => return Ok(None),
-            Err(e) => return Err(e.into()),
+        let (length, mut received) = match receive(&self.0, &mut bytes) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            other => other?,
         };
-        // SAFETY: the kernel just made these descriptors for us.
-        let mut received: Vec<OwnedFd> = fds[..count]
-            .iter()
-            .map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) })
-            .collect();
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -26,8 +26,7 @@ use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMma
 
 use super::Ended;
 use super::pool::Pool;
-use super::stream::MAX_FDS;
-use super::wire::{F_EVENT_IDX, F_INDIRECT_DESC, QUEUES, dword, number, set_dword, word};
+use crate::vhost_user::{Code, F_EVENT_IDX, F_INDIRECT_DESC, MAX_FDS, QUEUES, dword, set_dword, word};
 
 /// Largest queue.
 const MAX_QUEUE: u16 = 1024;
@@ -53,8 +52,8 @@ const RX: usize = 3;
 /// Rings that are looked at unasked.
 pub(super) const POLLED: [usize; 2] = [TX, RX];
 /// Between two looks, milliseconds: while something moves, and later.
-const LOOK_MS: libc::c_int = 1;
-const IDLE_LOOK_MS: libc::c_int = 10;
+const LOOK_MS: u64 = 1;
+const IDLE_LOOK_MS: u64 = 10;
 /// How long after the last chain something is taken to be moving.
 const MOVING: Duration = Duration::from_secs(1);
 /// Bytes of a message's status.
@@ -137,8 +136,8 @@ impl Bounce {
     ///
     /// # Errors
     /// A queue or size that can't be.
-    pub fn set(&mut self, number: u32, payload: &mut [u8]) -> Result<(), Ended> {
-        if number == number::SET_FEATURES {
+    pub fn set(&mut self, code: Code, payload: &mut [u8]) -> Result<(), Ended> {
+        if code == Code::SET_FEATURES {
             // Shadow chains are indirect whatever the guest's are.
             set_dword(payload, 0, dword(payload, 0) | F_INDIRECT_DESC);
             return Ok(());
@@ -148,14 +147,14 @@ impl Bounce {
             .queues
             .get_mut(index)
             .ok_or_else(|| device(format!("queue {index}")))?;
-        match number {
-            number::SET_VRING_NUM => {
+        match code {
+            Code::SET_VRING_NUM => {
                 let size = u16::try_from(value)
                     .ok()
                     .filter(|size| size.is_power_of_two() && *size <= MAX_QUEUE);
                 shadow.size = size.ok_or_else(|| device(format!("a queue of {value}")))?;
             }
-            number::SET_VRING_BASE => shadow.base = value as u16,
+            Code::SET_VRING_BASE => shadow.base = value as u16,
             _ => {
                 shadow.areas = (dword(payload, 8), dword(payload, 24), dword(payload, 16));
                 let ring = POOL_USER + u64::from(RING) * index as u64;
@@ -259,11 +258,11 @@ impl Bounce {
     }
 
     /// An answer on its way to the device.
-    pub fn answered(&mut self, number: u32, payload: &mut [u8]) {
-        match number {
+    pub fn answered(&mut self, code: Option<Code>, payload: &mut [u8]) {
+        match code {
             // Both rings would need both events; flags are enough.
-            number::GET_FEATURES => set_dword(payload, 0, dword(payload, 0) & !F_EVENT_IDX),
-            number::GET_VRING_BASE => self.stop(word(payload, 0) as usize),
+            Some(Code::GET_FEATURES) => set_dword(payload, 0, dword(payload, 0) & !F_EVENT_IDX),
+            Some(Code::GET_VRING_BASE) => self.stop(word(payload, 0) as usize),
             _ => {}
         }
     }
@@ -404,7 +403,7 @@ impl Bounce {
     }
 
     /// When the polled rings and [`Self::refresh`] are due, milliseconds.
-    pub fn tick_ms(&self) -> Option<libc::c_int> {
+    pub fn tick_ms(&self) -> Option<u64> {
         let running = |index: &usize| self.queues[*index].running.as_ref();
         let mut rings = POLLED.iter().filter_map(running).peekable();
         rings.peek()?;

@@ -13,7 +13,5 @@
 mod bounce;
 mod pool;
 pub mod relay;
-mod stream;
-mod wire;
 
 pub use relay::{Ended, Piece, Relay};

@@ -9,14 +9,18 @@
 //! One request is under way at a time: the next is read when the one before is answered or needs no answer.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd;
 use serde::{Deserialize, Serialize};
 
 use super::bounce::{Bounce, POLLED};
-use super::stream::{Incoming, MAX_FDS, Side, would_block};
-use super::wire::{Header, INBAND_NOTIFICATIONS, QUEUES, dword, number, set_dword, word};
+use crate::vhost_user::{
+    Code, Header, INBAND_NOTIFICATIONS, Incoming, MAX_FDS, QUEUES, Side, code, dword, set_dword, word,
+};
 
 /// How long audiod may take over an answer: it waits for its engine 2 periods at most.
 pub const PATIENCE: Duration = Duration::from_millis(500);
@@ -173,59 +177,52 @@ impl Relay {
     }
 
     fn wait(&self) -> Result<Ready, Ended> {
-        let entry = |fd: BorrowedFd<'_>, events| libc::pollfd {
-            fd: fd.as_raw_fd(),
-            events,
-            revents: 0,
+        let writes = |side: &Side| match side.out.is_empty() {
+            true => PollFlags::empty(),
+            false => PollFlags::POLLOUT,
         };
-        let writes = |side: &Side| if side.out.is_empty() { 0 } else { libc::POLLOUT };
-        // Answers first, and no more than fits.
-        let listens = if self.due.is_none() && self.back.out.len() < MOST_WAITING {
-            libc::POLLIN
-        } else {
-            0
-        };
-        let mut entries = vec![
-            entry(self.front.fd.as_fd(), listens | writes(&self.front) | libc::POLLRDHUP),
-            entry(self.back.fd.as_fd(), libc::POLLIN | writes(&self.back)),
-        ];
-        let kicks: Vec<usize> = (0..QUEUES).filter(|queue| self.kicks[*queue].is_some()).collect();
-        entries.extend(
-            kicks
-                .iter()
-                .filter_map(|queue| Some(entry(self.kicks[*queue].as_ref()?.as_fd(), libc::POLLIN))),
+        let mut front = writes(&self.front) | PollFlags::from_bits_retain(libc::POLLRDHUP);
+        front.set(
+            PollFlags::POLLIN,
+            self.due.is_none() && self.back.out.len() < MOST_WAITING,
         );
-        entries.extend(self.bells.iter().map(|bell| entry(bell.as_fd(), libc::POLLIN)));
+        let back = writes(&self.back) | PollFlags::POLLIN;
+        let kicks = self.kicks.iter().enumerate();
+        let kicks: Vec<_> = kicks
+            .filter_map(|(queue, kick)| Some((queue, kick.as_ref()?)))
+            .collect();
+        let mut entries = vec![
+            PollFd::new(self.front.fd.as_fd(), front),
+            PollFd::new(self.back.fd.as_fd(), back),
+        ];
+        let events = kicks.iter().map(|(_, kick)| *kick).chain(&self.bells);
+        entries.extend(events.map(|event| PollFd::new(event.as_fd(), PollFlags::POLLIN)));
         let left = self
             .due
             .as_ref()
-            .map(|due| due.until.saturating_duration_since(Instant::now()).as_millis());
-        let left = left.map(|ms| libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX).saturating_add(1));
+            .map(|due| due.until.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX).saturating_add(1));
         let tick = match &self.shown {
             Shown::Bounce(bounce) => bounce.tick_ms(),
             Shown::Pieces(_) => None,
         };
-        let timeout = [left, tick].into_iter().flatten().min().unwrap_or(-1);
-        // SAFETY: valid pollfds.
-        if unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, timeout) } < 0 {
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error.into());
-            }
-            entries.iter_mut().for_each(|entry| entry.revents = 0);
-        }
-        let mut ready = Ready {
-            front: entries[0].revents & !libc::POLLOUT != 0,
-            back: entries[1].revents & !libc::POLLOUT != 0,
-            kicks: [false; QUEUES],
-            bells: entries[2 + kicks.len()..]
-                .iter()
-                .map(|entry| entry.revents != 0)
-                .collect(),
+        let timeout = [left, tick].into_iter().flatten().min();
+        let timeout = timeout.map(|ms| PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX));
+        let mut ready = Ready::default();
+        match poll(&mut entries, timeout) {
+            Err(Errno::EINTR) => return Ok(ready),
+            other => other.map_err(io::Error::from)?,
         };
-        for (queue, entry) in kicks.iter().zip(&entries[2..]) {
-            ready.kicks[*queue] = entry.revents != 0;
+        // None: POLLRDHUP, which nix has no name for.
+        let can_be_read = |entry: &PollFd| match entry.revents() {
+            Some(events) => !(events - PollFlags::POLLOUT).is_empty(),
+            None => true,
+        };
+        (ready.front, ready.back) = (can_be_read(&entries[0]), can_be_read(&entries[1]));
+        for ((queue, _), entry) in kicks.iter().zip(&entries[2..]) {
+            ready.kicks[*queue] = can_be_read(entry);
         }
+        ready.bells = entries[2 + kicks.len()..].iter().map(can_be_read).collect();
         Ok(ready)
     }
 
@@ -272,8 +269,7 @@ impl Relay {
     fn kick_back(&mut self, queue: usize) {
         // A back end that is so far behind will look at its queues anyway.
         if self.back.out.len() < MOST_WAITING {
-            let header = Header::request(number::VRING_KICK, 8).bytes();
-            self.back.out.extend(header);
+            self.back.out.extend(Header::request(Code::VRING_KICK, 0, 8).bytes());
             self.back.out.extend((queue as u64).to_ne_bytes());
         }
     }
@@ -301,7 +297,7 @@ impl Relay {
                 until,
             });
         }
-        let started = (header.number == number::SET_VRING_KICK).then(|| dword(&payload, 0) as usize & 0xff);
+        let started = (code(header.number) == Some(Code::SET_VRING_KICK)).then(|| dword(&payload, 0) as usize & 0xff);
         self.back.out.extend(header.bytes());
         self.back.out.extend(payload);
         // What the guest made available before.
@@ -310,39 +306,38 @@ impl Relay {
 
     /// Descriptors out of a message, offsets into it.
     fn translate(&mut self, header: Header, payload: &mut Vec<u8>, fds: Vec<OwnedFd>) -> Result<(), Ended> {
-        match header.number {
-            number::SET_MEM_TABLE => self.table(payload, fds),
-            number::SET_VRING_KICK | number::SET_VRING_CALL | number::SET_VRING_ERR => {
+        let Some(code) = code(header.number) else { return Ok(()) };
+        match code {
+            Code::SET_MEM_TABLE => self.table(payload, fds)?,
+            Code::SET_VRING_KICK | Code::SET_VRING_CALL | Code::SET_VRING_ERR => {
                 let value = dword(payload, 0);
                 let queue = (value & 0xff) as usize;
                 let there = (value & NO_DESCRIPTOR == 0).then(|| fds.into_iter().next()).flatten();
-                let place = match header.number {
-                    number::SET_VRING_KICK => self.kicks.get_mut(queue),
-                    number::SET_VRING_CALL => self.calls.get_mut(queue),
+                let place = match code {
+                    Code::SET_VRING_KICK => self.kicks.get_mut(queue),
+                    Code::SET_VRING_CALL => self.calls.get_mut(queue),
                     _ => None,
                 };
                 if let Some(place) = place {
                     *place = there;
                 }
                 set_dword(payload, 0, value | NO_DESCRIPTOR);
-                if let (Shown::Bounce(bounce), number::SET_VRING_KICK) = (&mut self.shown, header.number) {
+                if let (Shown::Bounce(bounce), Code::SET_VRING_KICK) = (&mut self.shown, code) {
                     bounce.start(queue)?;
                 }
-                Ok(())
             }
-            number::SET_FEATURES | number::SET_VRING_NUM | number::SET_VRING_ADDR | number::SET_VRING_BASE => {
+            Code::SET_FEATURES | Code::SET_VRING_NUM | Code::SET_VRING_ADDR | Code::SET_VRING_BASE => {
                 if let Shown::Bounce(bounce) = &mut self.shown {
-                    bounce.set(header.number, payload)?;
+                    bounce.set(code, payload)?;
                 }
-                Ok(())
             }
-            number::SET_PROTOCOL_FEATURES => {
+            Code::SET_PROTOCOL_FEATURES => {
                 let wanted = dword(payload, 0) | INBAND_NOTIFICATIONS;
                 set_dword(payload, 0, wanted);
-                Ok(())
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     /// Each region as an offset in the window; one that the window doesn't show ends the link.
@@ -386,30 +381,24 @@ impl Relay {
             return read.ok_or(Ended::Back);
         };
         let Some(due) = self.due.take().filter(|due| header.replies(due.number)) else {
-            return Err(Ended::Protocol(format!(
-                "message {} that nobody waits for",
-                header.number
-            )));
+            let what = format!("message {} that nobody waits for", header.number);
+            return Err(Ended::Protocol(what));
         };
+        let (code, size) = (code(due.number), payload.len());
         // A back end refuses GET_CONFIG by an empty answer.
-        if payload.len() != due.size && !(due.number == number::GET_CONFIG && payload.len() == 12) {
-            return Err(Ended::Protocol(format!(
-                "{} bytes for message {}",
-                payload.len(),
-                due.number
-            )));
+        if size != due.size && !(code == Some(Code::GET_CONFIG) && size == 12) {
+            return Err(Ended::Protocol(format!("{size} bytes for message {}", due.number)));
         }
-        if due.number == number::GET_PROTOCOL_FEATURES {
+        if code == Some(Code::GET_PROTOCOL_FEATURES) {
             let offered = dword(&payload, 0);
             if offered & INBAND_NOTIFICATIONS == 0 {
-                return Err(Ended::Protocol(
-                    "kicks by message are not offered: the guest is no window there".into(),
-                ));
+                let what = "kicks by message are not offered: the guest is no window there";
+                return Err(Ended::Protocol(what.into()));
             }
             set_dword(&mut payload, 0, offered & !INBAND_NOTIFICATIONS);
         }
         if let Shown::Bounce(bounce) = &mut self.shown {
-            bounce.answered(due.number, &mut payload);
+            bounce.answered(code, &mut payload);
         }
         self.front.out.extend(header.bytes());
         self.front.out.extend(payload);
@@ -417,6 +406,7 @@ impl Relay {
     }
 }
 
+#[derive(Default)]
 struct Ready {
     front: bool,
     back: bool,
@@ -424,17 +414,16 @@ struct Ready {
     bells: Vec<bool>,
 }
 
-/// Takes an eventfd's count; false when it can't be read.
+/// Takes an eventfd's count; false when it can't be read. Ready to be read, so it doesn't wait; if somebody else took the count
+/// meanwhile and it is a blocking one, the device's next kick ends the wait.
 fn drain(event: &OwnedFd) -> bool {
-    let mut count = [0u8; 8];
-    // SAFETY: eight writable bytes. Ready to be read, so it doesn't wait; if somebody else took the count meanwhile and it
-    // is a blocking one, the device's next kick ends the wait.
-    let got = unsafe { libc::read(event.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-    got == 8 || (got < 0 && would_block(&io::Error::last_os_error()))
+    matches!(
+        unistd::read(event, &mut [0; 8]),
+        Ok(8) | Err(Errno::EAGAIN | Errno::EINTR)
+    )
 }
 
 fn signal(call: &OwnedFd) {
-    let one = 1u64.to_ne_bytes();
-    // SAFETY: eight readable bytes. A call nobody reads is no call.
-    unsafe { libc::write(call.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    // A call nobody reads is no call.
+    let _ = unistd::write(call, &1u64.to_ne_bytes());
 }

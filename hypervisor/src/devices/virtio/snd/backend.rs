@@ -11,7 +11,8 @@ use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryReg
 
 use super::super::{Ring, VERSION_1, host_address};
 use super::CONFIG_SIZE;
-use super::wire::{Code, Wire};
+use super::wire::Wire;
+use crate::vhost_user::Code;
 use crate::vm::memory::Guest;
 
 /// The longest time of one round.

@@ -1,30 +1,53 @@
-//! The two streams of a relay: messages that arrive in parts, bytes that leave as there is room.
+//! A stream: messages that arrive in parts, bytes that leave as there is room.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, send};
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 use crate::devices::make_nonblocking;
 
-use super::wire::{HEADER, Header, MAX_PAYLOAD};
+use super::message::{HEADER, Header, MAX_PAYLOAD};
 
 /// Most descriptors of one message.
-pub(super) const MAX_FDS: usize = 32;
+pub const MAX_FDS: usize = 32;
 
 /// A stream and what is to be sent on it.
-pub(super) struct Side {
+pub struct Side {
     pub fd: OwnedFd,
     pub out: VecDeque<u8>,
 }
 
-struct Unix<'a>(&'a OwnedFd);
+struct Socket<'a, S>(&'a S);
 
-impl ScmSocket for Unix<'_> {
+impl<S: AsRawFd> ScmSocket for Socket<'_, S> {
     fn socket_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
+}
+
+/// Bytes with their descriptors; `WouldBlock`: there are none now.
+///
+/// # Errors
+/// What `recvmsg` says.
+pub fn receive(from: &impl AsRawFd, into: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut raw = [0; MAX_FDS];
+    let mut parts = [libc::iovec {
+        iov_base: into.as_mut_ptr().cast(),
+        iov_len: into.len(),
+    }];
+    // SAFETY: the one part is writable and outlives the call; any bytes are good for it.
+    let (got, count) = match unsafe { Socket(from).recv_with_fds(&mut parts, &mut raw) } {
+        Ok(received) => received,
+        Err(e) if matches!(e.errno(), libc::EAGAIN | libc::EINTR) => return Err(io::ErrorKind::WouldBlock.into()),
+        Err(e) => return Err(e.into()),
+    };
+    // SAFETY: the kernel just made these for us.
+    let fds = raw[..count].iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) });
+    Ok((got, fds.collect()))
 }
 
 impl Side {
@@ -39,19 +62,23 @@ impl Side {
     /// Sends what can be sent without waiting.
     pub fn flush(&mut self) -> io::Result<()> {
         while !self.out.is_empty() {
-            let bytes = self.out.make_contiguous();
-            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-            // SAFETY: readable bytes.
-            let sent = unsafe { libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
-            match usize::try_from(sent) {
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            match send(self.fd.as_raw_fd(), self.out.make_contiguous(), flags) {
                 Ok(sent) => drop(self.out.drain(..sent)),
-                Err(_) => {
-                    let error = io::Error::last_os_error();
-                    return if would_block(&error) { Ok(()) } else { Err(error) };
-                }
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// Sends a whole message with descriptors, or nothing.
+    pub fn send(&self, message: &[u8], fds: &[RawFd]) -> io::Result<()> {
+        match Socket(&self.fd).send_with_fds(&[message], fds) {
+            Ok(sent) if sent == message.len() => Ok(()),
+            Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Reads up to what is missing of `want` bytes; `None`: the peer is gone.
@@ -62,23 +89,11 @@ impl Side {
                 return Ok(Some(()));
             }
             let mut part = vec![0; missing];
-            let mut raw = [0; MAX_FDS];
-            let mut parts = [libc::iovec {
-                iov_base: part.as_mut_ptr().cast(),
-                iov_len: part.len(),
-            }];
-            // SAFETY: the one part is writable and outlives the call.
-            let received = unsafe { Unix(&self.fd).recv_with_fds(&mut parts, &mut raw) };
-            let (got, count) = match received {
-                Ok(received) => received,
-                Err(error) => {
-                    let error = io::Error::from_raw_os_error(error.errno());
-                    return if would_block(&error) { Ok(Some(())) } else { Err(error) };
-                }
+            let (got, fds) = match receive(&self.fd, &mut part) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(())),
+                other => other?,
             };
-            // SAFETY: the kernel just made these for us.
-            into.fds
-                .extend(raw[..count].iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }));
+            into.fds.extend(fds);
             if got == 0 {
                 return Ok(None);
             }
@@ -97,12 +112,8 @@ impl Side {
     }
 }
 
-pub(super) fn would_block(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR))
-}
-
 /// A message that is arriving. Descriptors come with its header: a read never goes beyond it.
-pub(super) struct Incoming {
+pub struct Incoming {
     bytes: Vec<u8>,
     pub fds: Vec<OwnedFd>,
     want: usize,

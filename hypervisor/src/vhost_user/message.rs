@@ -1,5 +1,6 @@
-//! vhost-user messages as the relay needs them (QEMU `docs/interop/vhost-user.rst`): header, what carries descriptors, what is
-//! answered. Native byte order.
+//! Messages: header, what carries descriptors, what is answered. Native byte order.
+
+pub use vhost::vhost_user::message::FrontendReq as Code;
 
 /// Bytes of a header: request, flags, size.
 pub const HEADER: usize = 12;
@@ -14,29 +15,10 @@ pub const QUEUES: usize = 4;
 /// Kicks come as messages.
 pub const INBAND_NOTIFICATIONS: u64 = 1 << 14;
 
-/// Message numbers the relay looks at.
-pub mod number {
-    #![allow(missing_docs)]
-    pub const GET_FEATURES: u32 = 1;
-    pub const SET_FEATURES: u32 = 2;
-    pub const SET_MEM_TABLE: u32 = 5;
-    pub const SET_VRING_NUM: u32 = 8;
-    pub const SET_VRING_ADDR: u32 = 9;
-    pub const SET_VRING_BASE: u32 = 10;
-    pub const GET_VRING_BASE: u32 = 11;
-    pub const SET_VRING_KICK: u32 = 12;
-    pub const SET_VRING_CALL: u32 = 13;
-    pub const SET_VRING_ERR: u32 = 14;
-    pub const GET_PROTOCOL_FEATURES: u32 = 15;
-    pub const SET_PROTOCOL_FEATURES: u32 = 16;
-    pub const GET_QUEUE_NUM: u32 = 17;
-    pub const GET_CONFIG: u32 = 24;
-    pub const VRING_KICK: u32 = 35;
-}
-
 const VERSION: u32 = 1;
 const REPLY: u32 = 4;
-const NEED_REPLY: u32 = 8;
+/// Flag: the sender waits for an acknowledgement.
+pub const NEED_REPLY: u32 = 8;
 
 /// A header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +33,10 @@ pub struct Header {
 
 impl Header {
     /// A request's.
-    pub fn request(number: u32, size: usize) -> Self {
+    pub fn request(code: Code, flags: u32, size: usize) -> Self {
         Self {
-            number,
-            flags: VERSION,
+            number: code.into(),
+            flags: VERSION | flags,
             size: size as u32,
         }
     }
@@ -69,20 +51,16 @@ impl Header {
     }
 
     /// Its bytes.
-    pub fn bytes(self) -> [u8; HEADER] {
-        let mut bytes = [0; HEADER];
-        for (at, value) in [self.number, self.flags, self.size].into_iter().enumerate() {
-            bytes[4 * at..4 * at + 4].copy_from_slice(&value.to_ne_bytes());
-        }
-        bytes
+    pub fn bytes(self) -> Vec<u8> {
+        [self.number, self.flags, self.size].map(u32::to_ne_bytes).concat()
     }
 
     /// The answer that a request gets, if any: bytes of its payload.
     pub fn answer(self, payload: &[u8]) -> Option<usize> {
-        use number::{GET_CONFIG, GET_FEATURES, GET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_VRING_BASE};
-        match self.number {
-            GET_FEATURES | GET_PROTOCOL_FEATURES | GET_QUEUE_NUM | GET_VRING_BASE => Some(8),
-            GET_CONFIG => Some(payload.len()),
+        use Code::{GET_CONFIG, GET_FEATURES, GET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_VRING_BASE};
+        match code(self.number) {
+            Some(GET_FEATURES | GET_PROTOCOL_FEATURES | GET_QUEUE_NUM | GET_VRING_BASE) => Some(8),
+            Some(GET_CONFIG) => Some(payload.len()),
             _ => (self.flags & NEED_REPLY != 0).then_some(8),
         }
     }
@@ -91,6 +69,11 @@ impl Header {
     pub fn replies(self, number: u32) -> bool {
         self.number == number && self.flags & !NEED_REPLY == VERSION | REPLY
     }
+}
+
+/// A message by its number, if it is one.
+pub fn code(number: u32) -> Option<Code> {
+    Code::try_from(number).ok()
 }
 
 /// The 32-bit word at `at`; 0 beyond the end.
