@@ -15,7 +15,6 @@ pub mod parent;
 pub mod plan;
 pub mod sandbox;
 mod vfio;
-mod vhost_user;
 pub mod vm;
 pub mod window;
 

@@ -29,7 +29,6 @@ pub struct Plan {
     /// What is started.
     pub boot: Boot,
     /// The serial port COM1; without it, its output is thrown away.
-    #[serde(default)]
     pub console: Option<Console>,
     /// Devices, in the order of their PCI slots (the first is 00:01.0) or virtio-mmio addresses.
     #[serde(default)]
@@ -48,13 +47,11 @@ impl Plan {
 
 /// Where a thread runs, and how.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Thread {
     /// Host CPUs the thread may run on; empty leaves the affinity as it is.
-    #[serde(default)]
     pub cpus: Vec<usize>,
     /// SCHED_FIFO priority 1 to 99; none is SCHED_OTHER.
-    #[serde(default)]
     pub fifo: Option<u8>,
 }
 
@@ -116,7 +113,6 @@ pub struct Boot {
     /// A bzImage or an ELF with a PVH note.
     pub kernel: String,
     /// The initial RAM disk.
-    #[serde(default)]
     pub initrd: Option<String>,
     /// Kernel command line.
     #[serde(default)]
@@ -130,7 +126,6 @@ pub struct Console {
     /// Takes what the guest writes.
     pub output: String,
     /// Gives what the guest reads.
-    #[serde(default)]
     pub input: Option<String>,
 }
 
@@ -202,7 +197,6 @@ pub struct Sound {
     /// The connected socket, if the back end is there already; later ones come by [`Request::Link`].
     ///
     /// [`Request::Link`]: crate::vm::control::Request::Link
-    #[serde(default)]
     pub link: Option<String>,
     /// Largest queue size offered, a power of two, at most 1024.
     #[serde(default = "default_queue_size")]
@@ -238,19 +232,15 @@ pub enum Transport {
 
 /// The numbers a sound device has in its configuration space and what it says in PCM_INFO, for the time without a back end.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Declared {
     /// Jacks.
-    #[serde(default)]
     pub jacks: u32,
     /// Channel maps.
-    #[serde(default)]
     pub chmaps: u32,
     /// PCM streams.
-    #[serde(default)]
     pub streams: Vec<DeclaredStream>,
     /// The way to the back end knows no VIRTIO_RING_F_EVENT_IDX: it is not offered before one is there either.
-    #[serde(default)]
     pub flags_only: bool,
 }
 

@@ -8,11 +8,13 @@
 //! | `memory` | both | guest memory: mapping, translation, SIGBUS containment |
 //! | `ring` | engine | tx and rx rings pulled in place, once a codec period |
 //! | `device` | control | control queue, event queue, stream state machine, control elements |
+//! | `framing` | control | vhost-user's headers and streams, for both ends |
 //! | `link` | control | how rings reach us: vhost-user over AF_UNIX |
 
 pub mod block;
 pub mod config;
 pub mod device;
+pub mod framing;
 pub mod link;
 pub mod memory;
 pub mod ring;

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryRegion};
 
-use crate::vm::error::{Fault, host};
+use crate::vm::error::{Fault, host, refuse};
 use crate::vm::memory::Guest;
 
 #[cfg(target_arch = "x86_64")]
@@ -51,9 +51,7 @@ pub(crate) fn place_initrd(ram: &Guest, mut image: File, limit: u64) -> Result<(
         .checked_sub(length)
         .map(|at| at & !0xfff);
     let Some(at) = at.filter(|at| *at > 0x10_0000) else {
-        return Err(Fault::plan(format!(
-            "the initrd of {length} bytes is not below {low_end:#x}: give more memory"
-        )));
+        refuse!("the initrd of {length} bytes is not below {low_end:#x}: give more memory");
     };
     let size = usize::try_from(length).map_err(Fault::plan)?;
     ram.read_exact_volatile_from(GuestAddress(at), &mut image, size)

@@ -13,7 +13,7 @@ use crate::arch::layout::{
     COMMAND_LINE, COMMAND_LINE_MAX, CONVENTIONAL_END, KERNEL, PVH_INFO, TABLES, TABLES_SIZE, ZERO_PAGE,
 };
 use crate::plan::{Region, RegionKind};
-use crate::vm::error::Fault;
+use crate::vm::error::{Fault, refuse};
 use crate::vm::memory::{Guest, Memory};
 
 const E820_RAM: u32 = 1;
@@ -36,9 +36,7 @@ pub(crate) fn load(memory: &Memory, images: Images, rsdp: u64) -> Result<Entry, 
     let ram = &memory.ram;
     let command_line = images.cmdline.as_bytes();
     if command_line.len() >= COMMAND_LINE_MAX || command_line.contains(&0) {
-        return Err(Fault::plan(format!(
-            "the command line must be under {COMMAND_LINE_MAX} bytes and without zeros"
-        )));
+        refuse!("the command line must be under {COMMAND_LINE_MAX} bytes and without zeros");
     }
     write(ram, COMMAND_LINE, &[command_line, &[0]].concat(), "command line")?;
     let map = memory_map(&memory.map)?;
@@ -66,9 +64,7 @@ fn memory_map(regions: &[Region]) -> Result<Vec<Range>, Fault> {
         }
     }
     if map.len() < 3 || map[0].at != 0 || map.len() > E820_MAX {
-        return Err(Fault::plan(
-            "the RAM must start at 0, be larger than 1 MiB and have at most 126 regions",
-        ));
+        refuse!("the RAM must start at 0, be larger than 1 MiB and have at most 126 regions");
     }
     Ok(map)
 }
@@ -77,9 +73,7 @@ fn load_elf(ram: &Guest, mut images: Images, rsdp: u64, map: &[Range]) -> Result
     let kernel = Elf::load(ram, None, &mut images.kernel, Some(GuestAddress(KERNEL)))
         .map_err(|e| Fault::plan(format!("the kernel can't be loaded: {e}; is there enough memory?")))?;
     let PvhBootCapability::PvhEntryPresent(entry) = kernel.pvh_boot_cap else {
-        return Err(Fault::plan(
-            "the kernel is an ELF without a PVH note (type 18): link one in, or take the bzImage",
-        ));
+        refuse!("the kernel is an ELF without a PVH note (type 18): link one in, or take the bzImage");
     };
     let module = images
         .initrd
@@ -127,13 +121,11 @@ fn load_bzimage(ram: &Guest, mut images: Images, rsdp: u64, map: &[Range]) -> Re
     let kernel = BzImage::load(ram, None, &mut images.kernel, Some(GuestAddress(KERNEL)))
         .map_err(|e| Fault::plan(format!("the kernel is neither an ELF nor a bzImage that fits: {e}")))?;
     let Some(header) = kernel.setup_header else {
-        return Err(Fault::plan("the bzImage has no setup header"));
+        refuse!("the bzImage has no setup header");
     };
     // XLF_KERNEL_64: without it there is no 64-bit entry at 0x200.
     if header.version < 0x20c || header.xloadflags & 1 == 0 {
-        return Err(Fault::plan(
-            "the bzImage has no 64-bit entry (boot protocol 2.12): take a 64-bit kernel",
-        ));
+        refuse!("the bzImage has no 64-bit entry (boot protocol 2.12): take a 64-bit kernel");
     }
     let limit = u64::from(header.initrd_addr_max);
     let mut params = boot_params {

@@ -8,11 +8,12 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::{Arc, Mutex};
 
+use vhost_sound::framing::set_nonblocking;
 use vm_superio::serial::NoEvents;
 use vm_superio::{Serial, Trigger};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use super::{lock, make_nonblocking};
+use super::lock;
 use crate::vm::bus::Registers;
 use crate::vm::poller::{Handler, Poller};
 
@@ -76,7 +77,7 @@ impl Console {
     /// No descriptors left.
     pub fn new(output: Option<File>, input: Option<File>) -> io::Result<Self> {
         for file in [&output, &input].into_iter().flatten() {
-            make_nonblocking(file.as_fd())?;
+            set_nonblocking(file.as_fd())?;
         }
         let line = Line(EventFd::new(EFD_NONBLOCK)?);
         let serial = Mutex::new(Serial::new(line, Output { file: output, lost: 0 }));

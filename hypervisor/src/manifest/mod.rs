@@ -348,10 +348,7 @@ impl Stream {
 
 /// The bit of `VIRTIO_SND_PCM_RATE_*` of a rate in Hz.
 fn rate_bit(rate: u32) -> Option<usize> {
-    const RATES: [u32; 14] = [
-        5512, 8000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000, 176_400, 192_000, 384_000,
-    ];
-    RATES.iter().position(|known| *known == rate)
+    vhost_sound::wire::RATES.iter().position(|known| *known == rate)
 }
 
 /// Which way a stream goes.

@@ -14,7 +14,7 @@ use crate::plan::{
 use crate::window::Piece;
 
 /// Queues of a sound device.
-const QUEUES: usize = 4;
+use vhost_sound::block::QUEUES;
 /// Pools of drivers that know their address.
 pub const POOL: u64 = 0xb000_0000;
 /// Windows are above it, as they are above the RAM.

@@ -17,7 +17,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde::{Deserialize, Serialize};
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
-use crate::vhost_user::receive;
+use vhost_sound::framing::receive;
 
 /// The largest message in bytes.
 pub const MESSAGE_MAX: usize = 16 << 10;

@@ -10,7 +10,7 @@ use kvm_ioctls::VmFd;
 use super::bus::{Bus, Registers};
 use super::control::{Report, Reporter};
 use super::ending::Ending;
-use super::error::{Fault, host};
+use super::error::{Fault, host, refuse};
 use super::host::Host;
 use super::memory::{Guest, Memory};
 use super::poller::Poller;
@@ -169,9 +169,7 @@ impl<'a> Builder<'a> {
             Device::Snd(sound) => {
                 let (name, size) = (&sound.name, sound.queue_size);
                 if !size.is_power_of_two() || size > crate::devices::virtio::QUEUE_SIZE_MAX {
-                    return Err(Fault::plan(format!(
-                        "{name}: queue_size must be a power of two, at most 1024"
-                    )));
+                    refuse!("{name}: queue_size must be a power of two, at most 1024");
                 }
                 let snd = Snd::new(sound.clone(), self.context.reporter.clone(), poller);
                 let socket = sound.link.as_ref().map(|name| take(fds, name)).transpose()?;

@@ -68,3 +68,11 @@ impl Fault {
 pub(crate) fn host<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Fault {
     move |error| Fault::host(step, error)
 }
+
+/// Ends a function with a fault of the plan.
+macro_rules! refuse {
+    ($($text:tt)*) => {
+        return Err($crate::vm::error::Fault::Plan(format!($($text)*)))
+    };
+}
+pub(crate) use refuse;

@@ -15,7 +15,7 @@ use vm_memory::{
     MmapRegion,
 };
 
-use super::error::{Fault, host};
+use super::error::{Fault, host, refuse};
 use crate::plan::{Fds, Locked, Region, RegionKind};
 
 /// A map of guest-physical addresses to memory of this process.
@@ -100,9 +100,7 @@ fn map_one(region: &Region, fds: &Fds) -> Result<Arc<GuestRegionMmap<()>>, Fault
         .filter(|_| at.checked_add(region.size).is_some());
     let Some(size) = size.filter(|size| *size > 0 && region.size.is_multiple_of(unit) && at.is_multiple_of(unit))
     else {
-        return Err(Fault::plan(format!(
-            "memory region at {at:#x}: address and size must be multiples of {unit} and the size not 0"
-        )));
+        refuse!("memory region at {at:#x}: address and size must be multiples of {unit} and the size not 0");
     };
     let file = File::from(
         fds.duplicate(name)
@@ -144,9 +142,7 @@ fn map_one(region: &Region, fds: &Fds) -> Result<Arc<GuestRegionMmap<()>>, Fault
 fn check_file(file: &File, region: &Region) -> Result<(), Fault> {
     let name = &region.fd;
     if !fcntl(file, FcntlArg::F_GET_SEALS).is_ok_and(|seals| seals & libc::F_SEAL_SHRINK != 0) {
-        return Err(Fault::plan(format!(
-            "the descriptor {name:?} is no memfd sealed against shrinking: seal it"
-        )));
+        refuse!("the descriptor {name:?} is no memfd sealed against shrinking: seal it");
     }
     let length = file.metadata().map_err(host("size of a memfd"))?.len();
     match region.offset.checked_add(region.size) {

@@ -40,6 +40,7 @@ use crate::arch;
 use crate::boot::Images;
 use crate::plan::{Fds, Plan};
 
+use self::error::refuse;
 pub use self::error::{Error, Fault};
 
 /// How a VM ended.
@@ -227,18 +228,10 @@ impl Handler for Requests {
 
 fn check(plan: &Plan) -> Result<(), Fault> {
     if plan.vcpus.is_empty() || plan.vcpus.len() > Plan::MAX_VCPUS {
-        return Err(Fault::plan(format!(
-            "{} vCPUs: give 1 to {}",
-            plan.vcpus.len(),
-            Plan::MAX_VCPUS
-        )));
+        refuse!("{} vCPUs: give 1 to {}", plan.vcpus.len(), Plan::MAX_VCPUS);
     }
     if plan.devices.len() > Plan::MAX_DEVICES {
-        return Err(Fault::plan(format!(
-            "{} devices: at most {}",
-            plan.devices.len(),
-            Plan::MAX_DEVICES
-        )));
+        refuse!("{} devices: at most {}", plan.devices.len(), Plan::MAX_DEVICES);
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use nix::sys::prctl;
 use nix::unistd::Pid;
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::ioctl_iow_nr;
-use vmm_sys_util::signal::{SIGRTMIN, create_sigset};
+use vmm_sys_util::signal::{SIGRTMIN, block_signal, get_blocked_signals};
 
 use super::bus::Bus;
 use super::ending::Ending;
@@ -200,21 +200,10 @@ ioctl_iow_nr!(KVM_SET_SIGNAL_MASK, kvm_bindings::KVMIO, 0x8b, u32);
 /// # Errors
 /// KVM refused.
 pub fn accept_kicks(vcpu: &VcpuFd) -> Result<(), Fault> {
-    let kick = create_sigset(&[kick_signal()]).map_err(host("signal set"))?;
-    // SAFETY: all zeros is an empty set.
-    let mut old: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: both sets live until the call returns.
-    let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &kick, &mut old) };
-    if result != 0 {
-        return Err(Fault::host("block a signal", io::Error::from_raw_os_error(result)));
-    }
-    let mut mask = 0_u64;
-    for signal in 1..=64 {
-        // SAFETY: the set was filled by the call above.
-        if signal != kick_signal() && unsafe { libc::sigismember(&old, signal) } == 1 {
-            mask |= 1 << (signal - 1);
-        }
-    }
+    let kept = get_blocked_signals().map_err(|error| Fault::Host(format!("blocked signals: {error}")))?;
+    block_signal(kick_signal()).map_err(|error| Fault::Host(format!("block a signal: {error}")))?;
+    let kept = kept.iter().filter(|signal| **signal != kick_signal());
+    let mask = kept.fold(0_u64, |mask, signal| mask | 1 << (signal - 1));
     let mask = SignalMask {
         length: 8,
         mask: mask.to_ne_bytes(),

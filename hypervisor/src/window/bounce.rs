@@ -26,7 +26,9 @@ use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMma
 
 use super::Ended;
 use super::pool::Pool;
-use crate::vhost_user::{Code, F_EVENT_IDX, F_INDIRECT_DESC, MAX_FDS, QUEUES, dword, set_dword, word};
+use vhost_sound::block::QUEUES;
+use vhost_sound::framing::{Code, MAX_FDS, dword, set_dword, word};
+use vhost_sound::wire::{F_EVENT_IDX, F_INDIRECT_DESC};
 
 /// Largest queue.
 const MAX_QUEUE: u16 = 1024;

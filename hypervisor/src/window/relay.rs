@@ -18,9 +18,8 @@ use nix::unistd;
 use serde::{Deserialize, Serialize};
 
 use super::bounce::{Bounce, POLLED};
-use crate::vhost_user::{
-    Code, Header, INBAND_NOTIFICATIONS, Incoming, MAX_FDS, QUEUES, Side, code, dword, set_dword, word,
-};
+use vhost_sound::block::QUEUES;
+use vhost_sound::framing::{Code, Header, INBAND_NOTIFICATIONS, Incoming, MAX_FDS, Side, code, dword, set_dword, word};
 
 /// How long audiod may take over an answer: it waits for its engine 2 periods at most.
 pub const PATIENCE: Duration = Duration::from_millis(500);

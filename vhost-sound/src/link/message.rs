@@ -1,11 +1,8 @@
 //! vhost-user messages from a front end (QEMU `docs/interop/vhost-user.rst`): header, payload, reply. Native byte order.
 
-/// Bytes of a header: request, flags, size.
-pub const HEADER: usize = 12;
-/// Longest payload taken.
-pub const MAX_PAYLOAD: usize = 4096;
-/// Most descriptors of one message.
-pub const MAX_FDS: usize = 32;
+pub use crate::framing::{HEADER, MAX_FDS, MAX_PAYLOAD};
+use crate::framing::{Header, NEED_REPLY, REPLY, VERSION};
+
 /// Longest configuration space that GET_CONFIG can name.
 pub const MAX_CONFIG: u32 = 256;
 
@@ -20,7 +17,7 @@ pub mod protocol {
     /// RESET_DEVICE.
     pub const RESET_DEVICE: u64 = 1 << 13;
     /// VRING_KICK. Only where no kick descriptor can come.
-    pub const INBAND_NOTIFICATIONS: u64 = 1 << 14;
+    pub use crate::framing::INBAND_NOTIFICATIONS;
     /// Everything we offer. Not STATUS: QEMU reports status 0 for a paused machine too, which is no reset.
     pub const OFFERED: u64 = MQ | REPLY_ACK | CONFIG | RESET_DEVICE;
 }
@@ -28,10 +25,7 @@ pub mod protocol {
 /// Virtio feature bit `VHOST_USER_F_PROTOCOL_FEATURES`.
 pub const F_PROTOCOL_FEATURES: u64 = 1 << 30;
 
-const VERSION: u32 = 1;
 const VERSION_MASK: u32 = 3;
-const REPLY: u32 = 4;
-const NEED_REPLY: u32 = 8;
 
 /// Why bytes are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -214,12 +208,12 @@ impl Message {
 
     /// A reply to this message.
     pub fn reply(&self, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER + payload.len());
-        for value in [self.number, VERSION | REPLY, payload.len() as u32] {
-            bytes.extend(value.to_ne_bytes());
-        }
-        bytes.extend(payload);
-        bytes
+        let header = Header {
+            number: self.number,
+            flags: VERSION | REPLY,
+            size: payload.len() as u32,
+        };
+        [&header.bytes(), payload].concat()
     }
 
     /// A reply that holds one number.

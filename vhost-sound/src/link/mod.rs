@@ -22,7 +22,7 @@ mod socket;
 pub mod window;
 
 pub use message::{Message, ParseError, Request};
-pub(crate) use socket::set_nonblocking;
+pub use socket::set_nonblocking;
 pub use socket::{Peeked, Socket};
 pub use window::{Window, WindowLink};
 

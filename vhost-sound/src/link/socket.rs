@@ -302,7 +302,7 @@ unsafe fn take_descriptors(header: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
 ///
 /// # Errors
 /// What `fcntl` says.
-pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: plain calls on a valid descriptor.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
     // SAFETY: as above.

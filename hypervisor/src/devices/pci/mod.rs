@@ -19,7 +19,7 @@ use self::config::{Identity, Space};
 use super::lock;
 use crate::arch::layout;
 use crate::vm::bus::Registers;
-use crate::vm::error::Fault;
+use crate::vm::error::{Fault, refuse};
 
 /// A PCI function. The bus asks only for accesses of 1, 2 or 4 bytes inside an aligned word of configuration space.
 pub trait Function: Send {
@@ -83,11 +83,7 @@ impl Root {
     /// More functions or BARs than there is room for.
     pub fn new(mut functions: Vec<Box<dyn Function>>) -> Result<Self, Fault> {
         if functions.len() > SLOTS {
-            return Err(Fault::plan(format!(
-                "{} PCI devices: at most {} fit",
-                functions.len() - 1,
-                SLOTS - 1
-            )));
+            refuse!("{} PCI devices: at most {} fit", functions.len() - 1, SLOTS - 1);
         }
         let mut memory = Window::new(layout::PCI_MEMORY, layout::PCI_MEMORY_END);
         let mut ports = Window::new(layout::PCI_PORTS, layout::PCI_PORTS_LAST + 1);

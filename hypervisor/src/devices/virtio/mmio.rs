@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use super::{Core, Half, Queue, VirtioDevice};
+use super::{Core, VirtioDevice};
 use crate::devices::lock;
 use crate::vm::bus::Registers;
 use crate::vm::host::Host;
@@ -75,7 +75,6 @@ impl Registers for MmioVirtio {
         let Ok(bytes) = data.try_into() else { return };
         let value = u32::from_le_bytes(bytes);
         let mut core = lock(&self.0);
-        let half = if offset & 4 == 0 { Half::Low } else { Half::High };
         match offset {
             0x14 => core.device_select = value,
             0x20 => core.set_driver_features(value),
@@ -90,9 +89,7 @@ impl Registers for MmioVirtio {
                 core.config.status.fetch_and(!(value as u8), Ordering::AcqRel);
             }
             0x70 => core.set_status(value as u8),
-            0x80 | 0x84 => core.set_queue_address(|queue: &mut Queue| &mut queue.descriptors, half, value),
-            0x90 | 0x94 => core.set_queue_address(|queue: &mut Queue| &mut queue.available, half, value),
-            0xa0 | 0xa4 => core.set_queue_address(|queue: &mut Queue| &mut queue.used, half, value),
+            0x80 | 0x84 | 0x90 | 0x94 | 0xa0 | 0xa4 => core.set_queue_address(offset - 0x80, 16, value),
             _ => {}
         }
     }

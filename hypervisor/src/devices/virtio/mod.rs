@@ -30,12 +30,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::vm::memory::Guest;
 
-/// VIRTIO_F_VERSION_1.
-pub const VERSION_1: u64 = 1 << 32;
-/// VIRTIO_RING_F_INDIRECT_DESC.
-pub const INDIRECT_DESC: u64 = 1 << 28;
-/// VIRTIO_RING_F_EVENT_IDX.
-pub const EVENT_IDX: u64 = 1 << 29;
+pub use vhost_sound::wire::{F_EVENT_IDX as EVENT_IDX, F_INDIRECT_DESC as INDIRECT_DESC, F_VERSION_1 as VERSION_1};
 /// The largest queue.
 pub const QUEUE_SIZE_MAX: u16 = 1024;
 
@@ -137,9 +132,8 @@ struct Queue {
     size_max: u16,
     size: u16,
     is_enabled: bool,
-    descriptors: u64,
-    available: u64,
-    used: u64,
+    /// Addresses: descriptor table, driver ring, device ring.
+    areas: [u64; 3],
     kick: EventFd,
     call: EventFd,
 }
@@ -193,17 +187,13 @@ impl Core {
             .into_iter()
             .enumerate()
             .map(|(index, size)| {
-                let (kick, call) = (EventFd::new(EFD_NONBLOCK)?, call(index)?);
-                let (descriptors, available, used) = (0, 0, 0);
                 Ok(Queue {
                     size_max: size,
                     size,
                     is_enabled: false,
-                    descriptors,
-                    available,
-                    used,
-                    kick,
-                    call,
+                    areas: [0; 3],
+                    kick: EventFd::new(EFD_NONBLOCK)?,
+                    call: call(index)?,
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
@@ -305,7 +295,7 @@ impl Core {
         for queue in &mut self.queues {
             queue.is_enabled = false;
             queue.size = queue.size_max;
-            (queue.descriptors, queue.available, queue.used) = (0, 0, 0);
+            queue.areas = [0; 3];
         }
     }
 
@@ -330,9 +320,11 @@ impl Core {
         }
     }
 
-    fn set_queue_address(&mut self, which: impl FnOnce(&mut Queue) -> &mut u64, half: Half, value: u32) {
+    /// The 32-bit word at `offset` of a transport's registers of addresses, `step` bytes apart.
+    fn set_queue_address(&mut self, offset: u64, step: u64, value: u32) {
         if let Some(queue) = self.open_queue() {
-            set_half(which(queue), half, value);
+            let half = if offset & 4 == 0 { Half::Low } else { Half::High };
+            set_half(&mut queue.areas[(offset / step) as usize], half, value);
         }
     }
 
@@ -362,23 +354,24 @@ impl Core {
 fn ring(index: usize, queue: &Queue, memory: &Guest) -> Result<Ring, String> {
     let size = u64::from(queue.size);
     let parts = [
-        ("descriptor table", queue.descriptors, 16 * size, 16),
-        ("driver ring", queue.available, 6 + 2 * size, 2),
-        ("device ring", queue.used, 6 + 8 * size, 4),
+        ("descriptor table", 16 * size, 16),
+        ("driver ring", 6 + 2 * size, 2),
+        ("device ring", 6 + 8 * size, 4),
     ];
-    for (name, at, length, alignment) in parts {
+    for ((name, length, alignment), at) in parts.into_iter().zip(queue.areas) {
         if at % alignment != 0 || !is_shared(memory, at, length) {
             return Err(format!("queue {index}: its {name} at {at:#x} is not in shared memory"));
         }
     }
+    let [descriptors, available, used] = queue.areas;
     let (kick, call) = (queue.kick.try_clone(), queue.call.try_clone());
     let (kick, call) = (kick.map_err(|e| e.to_string())?, call.map_err(|e| e.to_string())?);
     Ok(Ring {
         index,
         size: queue.size,
-        descriptors: queue.descriptors,
-        available: queue.available,
-        used: queue.used,
+        descriptors,
+        available,
+        used,
         kick,
         call,
     })

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Core, Half, VirtioDevice};
+use super::{Core, VirtioDevice};
 use crate::devices::pci::Function;
 use crate::devices::pci::bars::{Decoded, Kind};
 use crate::devices::pci::config::{Identity, Space};
@@ -115,7 +115,6 @@ impl PciVirtio {
     fn common_read(&self, offset: u64, data: &mut [u8]) {
         let core = &self.core;
         let queue = core.selected();
-        let address = |register: fn(&super::Queue) -> u64| queue.map_or(0, register);
         let value: u64 = match (offset, data.len()) {
             (0x00, 4) => core.device_select.into(),
             (0x04, 4) => core.device_features().into(),
@@ -130,9 +129,10 @@ impl PciVirtio {
             (0x1a, 2) => self.msix.vector(core.queue_select.into()).into(),
             (0x1c, 2) => queue.is_some_and(|queue| queue.is_enabled).into(),
             (0x1e, 2) => core.queue_select.into(),
-            (0x20 | 0x24, _) => shifted(address(|queue| queue.descriptors), offset, 0x20),
-            (0x28 | 0x2c, _) => shifted(address(|queue| queue.available), offset, 0x28),
-            (0x30 | 0x34, _) => shifted(address(|queue| queue.used), offset, 0x30),
+            (0x20..0x38, _) if offset & 3 == 0 => {
+                let address = queue.map_or(0, |queue| queue.areas[(offset as usize - 0x20) / 8]);
+                if offset & 4 == 0 { address } else { address >> 32 }
+            }
             _ => 0,
         };
         let length = data.len();
@@ -150,7 +150,6 @@ impl PciVirtio {
         }
         bytes[..data.len()].copy_from_slice(data);
         let value = u32::from_le_bytes(bytes);
-        let half = if offset & 4 == 0 { Half::Low } else { Half::High };
         match (offset, data.len()) {
             (0x00, 4) => self.core.device_select = value,
             (0x08, 4) => self.core.driver_select = value,
@@ -163,9 +162,7 @@ impl PciVirtio {
                 self.msix.set_vector(self.core.queue_select.into(), value as u16);
             }
             (0x1c, 2) if value == 1 => self.core.enable_queue(),
-            (0x20 | 0x24, 4) => self.core.set_queue_address(|queue| &mut queue.descriptors, half, value),
-            (0x28 | 0x2c, 4) => self.core.set_queue_address(|queue| &mut queue.available, half, value),
-            (0x30 | 0x34, 4) => self.core.set_queue_address(|queue| &mut queue.used, half, value),
+            (0x20..0x38, 4) if offset & 3 == 0 => self.core.set_queue_address(offset - 0x20, 8, value),
             _ => {}
         }
     }
@@ -194,10 +191,6 @@ impl PciVirtio {
         let at = self.window_at + 16;
         usize::from(offset) >= at && usize::from(offset) + length <= at + 4
     }
-}
-
-fn shifted(value: u64, offset: u64, base: u64) -> u64 {
-    if offset == base { value } else { value >> 32 }
 }
 
 /// `struct virtio_pci_cap` without id and link (4.1.4).

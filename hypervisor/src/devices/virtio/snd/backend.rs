@@ -10,19 +10,14 @@ use std::time::{Duration, Instant};
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryRegion};
 
 use super::super::{Ring, VERSION_1, host_address};
-use super::CONFIG_SIZE;
 use super::wire::Wire;
-use crate::vhost_user::Code;
 use crate::vm::memory::Guest;
+use vhost_sound::framing::Code;
+use vhost_sound::link::message::{F_PROTOCOL_FEATURES, protocol};
+use vhost_sound::wire::CONFIG_BYTES;
 
 /// The longest time of one round.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// VHOST_USER_F_PROTOCOL_FEATURES.
-const PROTOCOL_FEATURES: u64 = 1 << 30;
-/// VHOST_USER_PROTOCOL_F_MQ, _REPLY_ACK, _CONFIG.
-const MQ: u64 = 1;
-const REPLY_ACK: u64 = 1 << 3;
-const CONFIG: u64 = 1 << 9;
 
 /// A back end that told what it can do.
 pub struct Backend {
@@ -30,7 +25,7 @@ pub struct Backend {
     /// What it offers, without [`VERSION_1`] and the protocol's own bit.
     pub features: u64,
     /// Its configuration space.
-    pub config: [u8; CONFIG_SIZE],
+    pub config: [u8; CONFIG_BYTES],
 }
 
 impl Backend {
@@ -50,7 +45,7 @@ impl Backend {
 
     fn hand_over(&self, features: u64, memory: &Guest, queues: &[Ring]) -> io::Result<()> {
         let wire = &self.wire;
-        wire.order(Code::SET_FEATURES, &(features | PROTOCOL_FEATURES).to_ne_bytes(), &[])?;
+        wire.order(Code::SET_FEATURES, &(features | F_PROTOCOL_FEATURES).to_ne_bytes(), &[])?;
         let (table, fds) = memory_table(memory)?;
         wire.order(Code::SET_MEM_TABLE, &table, &fds)?;
         for ring in queues {
@@ -91,34 +86,37 @@ impl AsRawFd for Backend {
     }
 }
 
-fn greet(wire: &Wire, acknowledged: Option<u64>) -> io::Result<(u64, [u8; CONFIG_SIZE])> {
+fn greet(wire: &Wire, acknowledged: Option<u64>) -> io::Result<(u64, [u8; CONFIG_BYTES])> {
     wire.tell(Code::SET_OWNER, &[])?;
     let offered = wire.ask_number(Code::GET_FEATURES)?;
-    let needed = acknowledged.unwrap_or(0) | VERSION_1 | PROTOCOL_FEATURES;
+    let needed = acknowledged.unwrap_or(0) | VERSION_1 | F_PROTOCOL_FEATURES;
     if offered & needed != needed {
         return Err(io::Error::other(format!(
             "the back end offers features {offered:#x}, {needed:#x} are needed"
         )));
     }
-    let protocol = wire.ask_number(Code::GET_PROTOCOL_FEATURES)?;
-    let wanted = REPLY_ACK | CONFIG;
-    if protocol & wanted != wanted {
+    let known = wire.ask_number(Code::GET_PROTOCOL_FEATURES)?;
+    let wanted = protocol::REPLY_ACK | protocol::CONFIG;
+    if known & wanted != wanted {
         return Err(io::Error::other(format!(
-            "the back end offers protocol features {protocol:#x}, {wanted:#x} are needed"
+            "the back end offers protocol features {known:#x}, {wanted:#x} are needed"
         )));
     }
-    wire.tell(Code::SET_PROTOCOL_FEATURES, &(protocol & (wanted | MQ)).to_ne_bytes())?;
-    Ok((offered & !(VERSION_1 | PROTOCOL_FEATURES), read_config(wire)?))
+    wire.tell(
+        Code::SET_PROTOCOL_FEATURES,
+        &(known & (wanted | protocol::MQ)).to_ne_bytes(),
+    )?;
+    Ok((offered & !(VERSION_1 | F_PROTOCOL_FEATURES), read_config(wire)?))
 }
 
 /// The whole configuration space, or the part all back ends have (without the number of controls).
-fn read_config(wire: &Wire) -> io::Result<[u8; CONFIG_SIZE]> {
-    for size in [CONFIG_SIZE, CONFIG_SIZE - 4] {
+fn read_config(wire: &Wire) -> io::Result<[u8; CONFIG_BYTES]> {
+    for size in [CONFIG_BYTES, CONFIG_BYTES - 4] {
         let mut request = [0, size as u32, 0].map(u32::to_ne_bytes).concat();
         request.resize(12 + size, 0);
         let answer = wire.ask(Code::GET_CONFIG, &request)?;
         if answer.len() == request.len() {
-            let mut config = [0; CONFIG_SIZE];
+            let mut config = [0; CONFIG_BYTES];
             config[..size].copy_from_slice(&answer[12..]);
             return Ok(config);
         }

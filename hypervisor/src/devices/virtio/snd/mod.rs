@@ -28,6 +28,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use vhost_sound::block::QUEUES;
+use vhost_sound::wire::CONFIG_BYTES;
+
 use self::backend::Backend;
 use self::standin::StandIn;
 use super::{Driver, EVENT_IDX, INDIRECT_DESC, VirtioDevice, read_bytes};
@@ -36,10 +39,6 @@ use crate::plan::Sound;
 use crate::vm::control::{Report, Reporter};
 use crate::vm::poller::{Handler, Poller};
 
-/// Control, event, tx, rx.
-pub const QUEUES: usize = 4;
-/// Bytes of `virtio_snd_config` with the number of controls.
-const CONFIG_SIZE: usize = 16;
 /// The poller's token of the socket; queue n has token n.
 const SOCKET: u32 = QUEUES as u32;
 
@@ -72,14 +71,14 @@ struct Inner {
     session: Option<Driver>,
     /// Features and configuration of the last back end, or the declared ones.
     features: u64,
-    config: [u8; CONFIG_SIZE],
+    config: [u8; CONFIG_BYTES],
 }
 
 impl Snd {
     /// A device without a back end yet.
     #[must_use]
     pub fn new(options: Sound, reporter: Reporter, poller: &Arc<Poller>) -> Self {
-        let mut config = [0; CONFIG_SIZE];
+        let mut config = [0; CONFIG_BYTES];
         let streams = u32::try_from(options.declared.streams.len()).unwrap_or(0);
         for (place, value) in config
             .chunks_mut(4)

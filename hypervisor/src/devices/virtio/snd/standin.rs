@@ -6,28 +6,20 @@
 
 use std::io::{Read, Write};
 
+use vhost_sound::wire::code::{CHMAP_INFO, JACK_INFO, PCM_INFO};
+use vhost_sound::wire::{CHMAP_INFO_BYTES, JACK_INFO_BYTES, PCM_INFO_BYTES, Status, word};
 use virtio_queue::{DescriptorChain, Queue, QueueT, Reader, Writer};
 
 use super::super::{Ring, worker};
-use super::QUEUES;
 use super::backend::used_index;
 use crate::plan::{Declared, DeclaredStream};
 use crate::vm::memory::Guest;
+use vhost_sound::block::QUEUES;
 
-/// VIRTIO_SND_R_*_INFO.
-const JACK_INFO: u32 = 1;
-const PCM_INFO: u32 = 0x100;
-const CHMAP_INFO: u32 = 0x200;
-/// VIRTIO_SND_S_*.
-const OK: u32 = 0x8000;
-const BAD_MESSAGE: u32 = 0x8001;
-const IO_ERROR: u32 = 0x8003;
+const BAD_MESSAGE: u32 = Status::BadMsg as u32;
+const IO_ERROR: u32 = Status::IoErr as u32;
 const CONTROL_QUEUE: usize = 0;
 const EVENT_QUEUE: usize = 1;
-/// Bytes of `virtio_snd_jack_info`, `_pcm_info`, `_chmap_info`.
-const JACK_SIZE: usize = 24;
-const PCM_SIZE: usize = 32;
-const CHMAP_SIZE: usize = 24;
 /// The most bytes of one answer.
 const ANSWER_MAX: usize = 4096;
 
@@ -98,16 +90,12 @@ fn answer_control(declared: &Declared, memory: &Guest, chain: DescriptorChain<&G
 
 /// Status and information, or the status of the error.
 fn answer(declared: &Declared, request: &[u8]) -> Result<Vec<u8>, u32> {
-    let word = |at: usize| {
-        request
-            .get(at..at + 4)
-            .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-    };
+    let word = |at| word(request, at);
     let code = word(0).ok_or(BAD_MESSAGE)?;
     let (count_there, size_there) = match code {
-        JACK_INFO => (declared.jacks as usize, JACK_SIZE),
-        PCM_INFO => (declared.streams.len(), PCM_SIZE),
-        CHMAP_INFO => (declared.chmaps as usize, CHMAP_SIZE),
+        JACK_INFO => (declared.jacks as usize, JACK_INFO_BYTES),
+        PCM_INFO => (declared.streams.len(), PCM_INFO_BYTES),
+        CHMAP_INFO => (declared.chmaps as usize, CHMAP_INFO_BYTES),
         _ => return Err(IO_ERROR),
     };
     let (Some(first), Some(count), Some(size)) = (word(4), word(8), word(12)) else {
@@ -118,11 +106,11 @@ fn answer(declared: &Declared, request: &[u8]) -> Result<Vec<u8>, u32> {
     if !fits || size < size_there || count.saturating_mul(size) > ANSWER_MAX {
         return Err(BAD_MESSAGE);
     }
-    let mut bytes = OK.to_le_bytes().to_vec();
+    let mut bytes = (Status::Ok as u32).to_le_bytes().to_vec();
     for index in first..first + count {
         let mut info = vec![0; size];
         if code == PCM_INFO {
-            info[..PCM_SIZE].copy_from_slice(&pcm_info(&declared.streams[index]));
+            info[..PCM_INFO_BYTES].copy_from_slice(&pcm_info(&declared.streams[index]));
         }
         bytes.extend(info);
     }
@@ -130,8 +118,8 @@ fn answer(declared: &Declared, request: &[u8]) -> Result<Vec<u8>, u32> {
 }
 
 /// `virtio_snd_pcm_info`: function node, features, formats, rates, direction, channels.
-fn pcm_info(stream: &DeclaredStream) -> [u8; PCM_SIZE] {
-    let mut info = [0; PCM_SIZE];
+fn pcm_info(stream: &DeclaredStream) -> [u8; PCM_INFO_BYTES] {
+    let mut info = [0; PCM_INFO_BYTES];
     info[8..16].copy_from_slice(&stream.formats.to_le_bytes());
     info[16..24].copy_from_slice(&stream.rates.to_le_bytes());
     (info[24], info[25], info[26]) = (u8::from(stream.input), stream.channels_min, stream.channels_max);
@@ -179,7 +167,7 @@ mod tests {
     fn information_is_answered_as_declared() {
         let bytes = answer(&declared(), &request(&[PCM_INFO, 0, 1, 32])).unwrap();
 
-        assert_eq!(bytes[..4], OK.to_le_bytes());
+        assert_eq!(bytes[..4], (Status::Ok as u32).to_le_bytes());
         assert_eq!(bytes[4 + 8..4 + 16], 0x20_u64.to_le_bytes());
         assert_eq!(bytes[4 + 24..4 + 27], [0, 1, 2]);
         assert_eq!(bytes.len(), 36);

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
 use crate::parent::socket::wait;
-use crate::vhost_user::{Code, Header, Incoming, NEED_REPLY, Side};
+use vhost_sound::framing::{Code, Header, Incoming, NEED_REPLY, Side};
 
 /// The socket.
 pub struct Wire {

@@ -8,16 +8,15 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
-use crate::devices::make_nonblocking;
+use crate::link::set_nonblocking;
 
-use super::message::{HEADER, Header, MAX_PAYLOAD};
-
-/// Most descriptors of one message.
-pub const MAX_FDS: usize = 32;
+use super::message::{HEADER, Header, MAX_FDS, MAX_PAYLOAD};
 
 /// A stream and what is to be sent on it.
 pub struct Side {
+    /// The stream.
     pub fd: OwnedFd,
+    /// What is to be sent.
     pub out: VecDeque<u8>,
 }
 
@@ -51,8 +50,12 @@ pub fn receive(from: &impl AsRawFd, into: &mut [u8]) -> io::Result<(usize, Vec<O
 }
 
 impl Side {
+    /// A connected stream, made non-blocking.
+    ///
+    /// # Errors
+    /// What `fcntl` says.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
-        make_nonblocking(fd.as_fd())?;
+        set_nonblocking(fd.as_fd())?;
         Ok(Self {
             fd,
             out: VecDeque::new(),
@@ -60,6 +63,9 @@ impl Side {
     }
 
     /// Sends what can be sent without waiting.
+    ///
+    /// # Errors
+    /// What `send` says.
     pub fn flush(&mut self) -> io::Result<()> {
         while !self.out.is_empty() {
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
@@ -72,7 +78,10 @@ impl Side {
         Ok(())
     }
 
-    /// Sends a whole message with descriptors, or nothing.
+    /// Sends a whole message with descriptors.
+    ///
+    /// # Errors
+    /// `WriteZero` when there is no room for all of it; what `sendmsg` says.
     pub fn send(&self, message: &[u8], fds: &[RawFd]) -> io::Result<()> {
         match Socket(&self.fd).send_with_fds(&[message], fds) {
             Ok(sent) if sent == message.len() => Ok(()),
@@ -81,7 +90,10 @@ impl Side {
         }
     }
 
-    /// Reads up to what is missing of `want` bytes; `None`: the peer is gone.
+    /// Reads up to what is missing of a message; `None`: the peer is gone.
+    ///
+    /// # Errors
+    /// `InvalidData` for a payload that is too long; what `recvmsg` says.
     pub fn read(&self, into: &mut Incoming) -> io::Result<Option<()>> {
         loop {
             let missing = into.want.saturating_sub(into.bytes.len());
@@ -115,11 +127,20 @@ impl Side {
 /// A message that is arriving. Descriptors come with its header: a read never goes beyond it.
 pub struct Incoming {
     bytes: Vec<u8>,
+    /// Descriptors that came so far.
     pub fds: Vec<OwnedFd>,
     want: usize,
 }
 
+impl Default for Incoming {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Incoming {
+    /// Nothing of it yet.
+    #[must_use]
     pub fn new() -> Self {
         Self {
             bytes: Vec::new(),

@@ -4,19 +4,17 @@ pub use vhost::vhost_user::message::FrontendReq as Code;
 
 /// Bytes of a header: request, flags, size.
 pub const HEADER: usize = 12;
-/// Virtio: chains may be in tables of their own.
-pub const F_INDIRECT_DESC: u64 = 1 << 28;
-/// Virtio: `used_event` and `avail_event`.
-pub const F_EVENT_IDX: u64 = 1 << 29;
-/// Longest payload passed on.
+/// Longest payload taken.
 pub const MAX_PAYLOAD: usize = 4096;
-/// Queues of a virtio-sound device.
-pub const QUEUES: usize = 4;
+/// Most descriptors of one message.
+pub const MAX_FDS: usize = 32;
 /// Kicks come as messages.
 pub const INBAND_NOTIFICATIONS: u64 = 1 << 14;
 
-const VERSION: u32 = 1;
-const REPLY: u32 = 4;
+/// Flags of a header: version 1.
+pub const VERSION: u32 = 1;
+/// Flag: the answer to a request.
+pub const REPLY: u32 = 4;
 /// Flag: the sender waits for an acknowledgement.
 pub const NEED_REPLY: u32 = 8;
 
