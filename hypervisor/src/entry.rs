@@ -68,23 +68,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(handed: Handed) -> ExitCode {
-    let Handed {
-        go,
-        mut fds,
-        keeps,
-        door,
-    } = handed;
-    let Go {
-        plan,
-        user,
-        owner,
-        link,
-    } = go;
+    let (go, mut fds, keeps, door) = (handed.go, handed.fds, handed.keeps, handed.door);
+    let (plan, owner) = (go.plan, go.owner);
     let sound =
         |device: &Device| matches!(device, Device::Snd(plan::Sound { link: None, .. })).then(|| SOUND.to_owned());
     let wanting: BTreeSet<String> = plan.devices.iter().filter_map(sound).collect();
     sandbox::raise_limits();
-    let relay = link
+    let relay = go
+        .link
         .map(|link| relay(&plan.name, plan.service.clone(), link, &keeps))
         .transpose();
     let opened = relay.and_then(|relay| {
@@ -104,7 +95,7 @@ fn run(handed: Handed) -> ExitCode {
         }
     };
     fds.insert("control", control);
-    let ended = prepare(user.as_deref()).and_then(|program| {
+    let ended = prepare(go.user.as_deref()).and_then(|program| {
         let lock = || sandbox::lock(&program).map_err(|error| error.to_string());
         vm::run(plan, fds, lock).map_err(|error| error.to_string())
     });

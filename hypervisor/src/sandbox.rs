@@ -18,65 +18,32 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
+macro_rules! calls {
+    ($($name:ident)*) => { &[$(libc::$name),*] };
+}
+
 /// System calls of a running VM.
-const RUNNING: &[libc::c_long] = &[
-    libc::SYS_read,
-    libc::SYS_write,
-    libc::SYS_readv,
-    libc::SYS_writev,
-    libc::SYS_pread64,
-    libc::SYS_pwrite64,
-    libc::SYS_fdatasync,
-    libc::SYS_preadv,
-    libc::SYS_lseek,
-    libc::SYS_fstat,
-    libc::SYS_ioctl,
-    libc::SYS_epoll_pwait,
-    libc::SYS_epoll_ctl,
-    libc::SYS_ppoll,
-    libc::SYS_accept4,
-    libc::SYS_getsockopt,
-    libc::SYS_setsockopt,
-    libc::SYS_sendmsg,
-    libc::SYS_recvmsg,
-    libc::SYS_sendto,
-    libc::SYS_recvfrom,
-    libc::SYS_shutdown,
-    libc::SYS_futex,
-    libc::SYS_tgkill,
-    libc::SYS_getpid,
-    libc::SYS_gettid,
-    libc::SYS_getrandom,
-    libc::SYS_timerfd_settime,
-    libc::SYS_timerfd_gettime,
-    libc::SYS_eventfd2,
-    libc::SYS_fcntl,
-    libc::SYS_close,
-    libc::SYS_munmap,
-    libc::SYS_mprotect,
-    libc::SYS_mremap,
-    libc::SYS_madvise,
-    libc::SYS_brk,
-    libc::SYS_munlock,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_sigaltstack,
-    libc::SYS_sched_yield,
-    libc::SYS_sched_getaffinity,
-    libc::SYS_clock_gettime,
-    libc::SYS_clock_nanosleep,
-    libc::SYS_nanosleep,
-    libc::SYS_restart_syscall,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
-    libc::SYS_rseq,
-    libc::SYS_membarrier,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_poll,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_epoll_wait,
-];
+const RUNNING: &[libc::c_long] = calls! {
+    // Files, devices and eventfds that were handed over.
+    SYS_read SYS_write SYS_readv SYS_writev SYS_pread64 SYS_pwrite64 SYS_preadv SYS_fdatasync SYS_lseek SYS_fstat
+    SYS_ioctl SYS_fcntl SYS_close SYS_eventfd2 SYS_getrandom
+    // Waiting.
+    SYS_epoll_pwait SYS_epoll_ctl SYS_ppoll SYS_timerfd_settime SYS_timerfd_gettime
+    SYS_clock_gettime SYS_clock_nanosleep SYS_nanosleep SYS_restart_syscall
+    // Connected sockets, and those that come to a listening one.
+    SYS_accept4 SYS_getsockopt SYS_setsockopt SYS_sendmsg SYS_recvmsg SYS_sendto SYS_recvfrom SYS_shutdown
+    // Memory; `mmap` has a rule of its own.
+    SYS_munmap SYS_mprotect SYS_mremap SYS_madvise SYS_brk SYS_munlock SYS_membarrier
+    // Threads that are there, and their signals and end.
+    SYS_futex SYS_tgkill SYS_getpid SYS_gettid SYS_sched_yield SYS_sched_getaffinity SYS_rseq
+    SYS_rt_sigaction SYS_rt_sigprocmask SYS_rt_sigreturn SYS_sigaltstack SYS_exit SYS_exit_group
+};
+
+/// Those that newer architectures don't have.
+#[cfg(target_arch = "x86_64")]
+const OLDER: &[libc::c_long] = calls! { SYS_poll SYS_epoll_wait };
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER: &[libc::c_long] = &[];
 
 /// The filter of a running VM, ready to be put on. `mmap` is allowed, but nothing executable.
 ///
@@ -88,7 +55,11 @@ pub fn program() -> io::Result<BpfProgram> {
         Ok::<_, BackendError>(vec![SeccompRule::new(vec![condition])?])
     };
     let filter = || {
-        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = RUNNING.iter().map(|&number| (number, Vec::new())).collect();
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = RUNNING
+            .iter()
+            .chain(OLDER)
+            .map(|&number| (number, Vec::new()))
+            .collect();
         let executable = SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64);
         rules.insert(libc::SYS_mmap, only(2, executable, 0)?);
         // An ended VM's threads become ordinary ones.

@@ -47,7 +47,6 @@ const LOCAL_APIC: u32 = 0xfee0_0000;
 const IO_APIC: u32 = 0xfec0_0000;
 
 /// The tables, to be put at `base`, where the RSDP is.
-#[must_use]
 pub fn tables(machine: &Machine, base: u64) -> Vec<u8> {
     let mut image = Image {
         base,

@@ -25,7 +25,6 @@ pub struct PanicNotifier {
 
 impl PanicNotifier {
     /// Ends the VM by `ending`.
-    #[must_use]
     pub fn new(ending: Arc<Ending>) -> Self {
         Self {
             ending,

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 pub use read::read;
 pub use report::{At, Finding, Findings, Of, Report, Severity, Span};
@@ -133,7 +134,7 @@ impl Role {
 }
 
 /// A VM.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Partition {
     /// Its name.
@@ -186,7 +187,7 @@ pub struct Partition {
     /// virtio-rng (default false)
     pub rng: bool,
     /// pvpanic: the VMM is told of a guest's panic (default true)
-    #[serde(default = "yes")]
+    #[default(true)]
     pub panic_device: bool,
     /// it is restarted when it hasn't fed its watchdog for so long
     #[schemars(with = "Integer<10, 600_000>")]
@@ -199,10 +200,6 @@ pub struct Partition {
     pub ioports: Vec<At<(u16, u16)>>,
     /// what happens when it ends
     pub restart: Restart,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Partition {
@@ -218,7 +215,7 @@ impl Partition {
 }
 
 /// Real-time vCPUs.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Realtime {
     /// which vCPUs
@@ -226,20 +223,11 @@ pub struct Realtime {
     pub vcpus: Vec<At<u32>>,
     /// their SCHED_FIFO priority (default 60)
     #[schemars(with = "Integer<1, 98>")]
+    #[default(60)]
     pub priority: u8,
     /// priority of their vhost and interrupt threads (default: one above)
     #[schemars(with = "Integer<1, 99>")]
     pub helpers: Option<At<u8>>,
-}
-
-impl Default for Realtime {
-    fn default() -> Self {
-        Self {
-            vcpus: Vec::new(),
-            priority: 60,
-            helpers: None,
-        }
-    }
 }
 
 impl Realtime {
@@ -263,7 +251,7 @@ pub enum Console {
 }
 
 /// A sound device.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sound {
     /// vhost-user socket of audiod on the host; without it: by the partition's window
@@ -271,27 +259,19 @@ pub struct Sound {
     pub socket: Option<At<PathBuf>>,
     /// largest queue (default 64)
     #[schemars(with = "Integer<16, 1024>")]
+    #[default(At::new(64, Span::default()))]
     pub queue_size: At<u16>,
     /// declared streams: what INFO queries get while audiod is away
     pub streams: Vec<At<Stream>>,
 }
 
-impl Default for Sound {
-    fn default() -> Self {
-        Self {
-            socket: None,
-            queue_size: At::new(64, Span::default()),
-            streams: Vec::new(),
-        }
-    }
-}
-
 /// A declared stream.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stream {
     /// which way
     #[schemars(extend("x-cure" = "`direction = \"playback\"`"))]
+    #[default(Direction::Playback)]
     pub direction: Direction,
     /// sample formats
     #[schemars(extend("x-cure" = "`formats = [\"s16\"]`"))]
@@ -301,6 +281,7 @@ pub struct Stream {
     pub rates: Vec<At<u32>>,
     /// fewest channels (default 1)
     #[schemars(with = "Integer<1, 8>")]
+    #[default(1)]
     pub channels_min: u8,
     /// most channels (default 2)
     #[schemars(with = "Integer<1, 8>")]
@@ -308,19 +289,6 @@ pub struct Stream {
     /// HDA function group node id (default 0)
     #[schemars(with = "Integer<0, 0xffff>")]
     pub nid: u32,
-}
-
-impl Default for Stream {
-    fn default() -> Self {
-        Self {
-            direction: Direction::Playback,
-            formats: Vec::new(),
-            rates: Vec::new(),
-            channels_min: 1,
-            channels_max: None,
-            nid: 0,
-        }
-    }
 }
 
 impl Stream {
@@ -387,14 +355,14 @@ pub enum Format {
 }
 
 /// A block image.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Disk {
     /// raw image file
     #[schemars(with = "Text", extend("x-cure" = "name the file: `image = \"rootfs.img\"`"))]
     pub image: At<PathBuf>,
     /// the guest can't write it (default true)
-    #[serde(default = "yes")]
+    #[default(true)]
     pub read_only: bool,
 }
 
@@ -412,16 +380,18 @@ pub struct Passthrough {
 }
 
 /// When a VM is started again.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, SmartDefault)]
 #[serde(default, deny_unknown_fields)]
 pub struct Restart {
     /// when it is started again (default on-failure)
     pub policy: RestartPolicy,
     /// how long after its end (default 100)
     #[schemars(with = "Integer<0, 600_000>")]
+    #[default(100)]
     pub delay_ms: u32,
     /// restarts within a minute before it is left down (default 5)
     #[schemars(with = "Integer<1, 1000>")]
+    #[default(5)]
     pub limit: u32,
 }
 
@@ -436,16 +406,6 @@ pub enum RestartPolicy {
     OnFailure,
     /// None but a reset it asked for.
     Never,
-}
-
-impl Default for Restart {
-    fn default() -> Self {
-        Self {
-            policy: RestartPolicy::OnFailure,
-            delay_ms: 100,
-            limit: 5,
-        }
-    }
 }
 
 /// How much of a partition the service VM sees.

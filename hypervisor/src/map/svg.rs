@@ -1,5 +1,6 @@
 //! The map as a drawing: CPUs below, partitions above them, windows as dashed lines to the service VM.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{owned, scheduled, shown};
@@ -16,45 +17,36 @@ const BELOW: usize = 60;
 
 /// A standalone SVG document.
 pub fn svg(manifest: &Manifest) -> String {
-    let count = manifest.partitions.len().max(1);
-    let width = GAP + count * (WIDTH + GAP);
-    let height = TOP + HEIGHT + BELOW + 80;
+    let width = GAP + manifest.partitions.len().max(1) * (WIDTH + GAP);
+    let (height, bottom) = (TOP + HEIGHT + BELOW + 80, TOP + HEIGHT + BELOW);
+    let title = escaped(&manifest.name.value);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <title>{0}</title>\n<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{GAP}\" y=\"28\" font-size=\"18\">{0}</text>\n",
-        escaped(&manifest.name.value)
+         <title>{title}</title>\n<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n"
     );
-    let place = |name: &str| {
-        manifest
-            .partitions
-            .iter()
-            .position(|partition| partition.name.value == name)
-    };
-    for (index, partition) in manifest.partitions.iter().enumerate() {
-        partition_box(manifest, partition, GAP + index * (WIDTH + GAP), &mut out);
+    text(&mut out, (GAP, 28), "font-size=\"18\"", &manifest.name.value);
+    let mut middles = BTreeMap::new();
+    for (partition, x) in manifest.partitions.iter().zip((GAP..).step_by(WIDTH + GAP)) {
+        partition_box(manifest, partition, x, &mut out);
+        middles.insert(&partition.name.value, x + WIDTH / 2);
     }
-    let service = manifest.service().and_then(|service| place(&service.name.value));
+    let service = manifest.service().and_then(|service| middles.get(&service.name.value));
     for window in &manifest.windows {
-        let (Some(from), Some(to)) = (place(&window.partition.value), service) else {
+        let (Some(from), Some(to), rise) = (middles.get(&window.partition.value), service, TOP - 25) else {
             continue;
         };
-        let middle = |index: usize| GAP + index * (WIDTH + GAP) + WIDTH / 2;
-        let rise = TOP - 25;
-        // Writing to a string can't fail.
-        let _ = write!(
-            out,
-            "<path d=\"M{0} {TOP} V{rise} H{1} V{TOP}\" fill=\"none\" stroke=\"#7a3fa0\" stroke-dasharray=\"5 3\"/>\n\
-             <text x=\"{0}\" y=\"{2}\" text-anchor=\"middle\" fill=\"#7a3fa0\">{3}</text>\n",
-            middle(from),
-            middle(to),
-            rise - 6,
-            escaped(&shown(manifest, window))
-        );
+        let dashed = "stroke=\"#7a3fa0\" stroke-dasharray=\"5 3\"";
+        path(&mut out, &format!("M{from} {TOP} V{rise} H{to} V{TOP}"), dashed);
+        let centred = "text-anchor=\"middle\" fill=\"#7a3fa0\"";
+        text(&mut out, (*from, rise - 6), centred, &shown(manifest, window));
     }
-    host(manifest, width, &mut out);
-    out.push_str("</svg>\n");
-    out
+    let cpus = match list(&manifest.host.cpus) {
+        none if none.is_empty() => "host".to_owned(),
+        cpus => format!("host: its own threads on CPU {cpus}"),
+    };
+    rect(&mut out, (GAP, bottom), (width - 2 * GAP, 46), "#e4f0e0");
+    text(&mut out, (GAP + 10, bottom + 28), "", &cpus);
+    out + "</svg>\n"
 }
 
 fn partition_box(manifest: &Manifest, partition: &Partition, x: usize, out: &mut String) {
@@ -71,54 +63,34 @@ fn partition_box(manifest: &Manifest, partition: &Partition, x: usize, out: &mut
     if partition.socket().is_some() {
         lines.push("sound by socket".into());
     }
-    let _ = write!(
-        out,
-        "<rect x=\"{x}\" y=\"{TOP}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\" fill=\"{fill}\" stroke=\"#444444\"/>\n\
-         <text x=\"{0}\" y=\"{1}\" font-size=\"15\">{2}</text>\n",
-        x + 10,
-        TOP + 24,
-        escaped(&partition.name.value)
-    );
+    rect(out, (x, TOP), (WIDTH, HEIGHT), fill);
+    text(out, (x + 10, TOP + 24), "font-size=\"15\"", &partition.name.value);
     let most = (HEIGHT - 40) / 17;
-    for (index, line) in lines.iter().take(most).enumerate() {
-        let _ = writeln!(
-            out,
-            "<text x=\"{}\" y=\"{}\">{}</text>",
-            x + 10,
-            TOP + 46 + 17 * index,
-            escaped(line)
-        );
+    for (line, y) in lines.iter().take(most).zip((TOP + 46..).step_by(17)) {
+        text(out, (x + 10, y), "", line);
     }
     let cpus = match &partition.set {
         Some(set) => format!("CPU {} (set {})", list(&manifest.cpus_of(partition)), set.value),
         None => format!("CPU {}", list(&manifest.cpus_of(partition))),
     };
     let (middle, from) = (x + WIDTH / 2, TOP + HEIGHT);
-    let _ = write!(
-        out,
-        "<path d=\"M{middle} {from} V{}\" stroke=\"#444444\"/>\n<text x=\"{}\" y=\"{}\">{}</text>\n",
-        from + BELOW,
-        middle + 6,
-        from + 34,
-        escaped(&cpus)
-    );
+    path(out, &format!("M{middle} {from} v{BELOW}"), "stroke=\"#444444\"");
+    text(out, (middle + 6, from + 34), "", &cpus);
 }
 
-fn host(manifest: &Manifest, width: usize, out: &mut String) {
-    let y = TOP + HEIGHT + BELOW;
-    let cpus = match list(&manifest.host.cpus) {
-        none if none.is_empty() => "host".to_owned(),
-        cpus => format!("host: its own threads on CPU {cpus}"),
-    };
-    let _ = write!(
-        out,
-        "<rect x=\"{GAP}\" y=\"{y}\" width=\"{}\" height=\"46\" rx=\"6\" fill=\"#e4f0e0\" stroke=\"#444444\"/>\n\
-         <text x=\"{}\" y=\"{}\">{}</text>\n",
-        width - 2 * GAP,
-        GAP + 10,
-        y + 28,
-        escaped(&cpus)
-    );
+// Writing to a string can't fail.
+
+fn rect(out: &mut String, (x, y): (usize, usize), (width, height): (usize, usize), fill: &str) {
+    let place = format!("x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"");
+    let _ = writeln!(out, "<rect {place} rx=\"6\" fill=\"{fill}\" stroke=\"#444444\"/>");
+}
+
+fn path(out: &mut String, path: &str, pen: &str) {
+    let _ = writeln!(out, "<path d=\"{path}\" fill=\"none\" {pen}/>");
+}
+
+fn text(out: &mut String, (x, y): (usize, usize), look: &str, text: &str) {
+    let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" {look}>{}</text>", escaped(text));
 }
 
 fn escaped(text: &str) -> String {

@@ -190,7 +190,6 @@ impl Passed {
     }
 
     /// The interrupt controller's pin, if the function has one of its own.
-    #[must_use]
     pub fn intx_pin(&self) -> Option<u32> {
         self.interrupts.pin()
     }

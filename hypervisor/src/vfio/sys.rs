@@ -40,7 +40,6 @@ pub enum Irq {
 pub type RegionInfo = vfio_region_info;
 
 /// Can it be mapped into memory?
-#[must_use]
 pub fn can_map(region: &RegionInfo) -> bool {
     region.flags & VFIO_REGION_INFO_FLAG_MMAP != 0
 }
@@ -139,7 +138,6 @@ impl DeviceFile {
     }
 
     /// The file, to read, write and map regions of.
-    #[must_use]
     pub fn file(&self) -> &File {
         &self.0
     }
@@ -159,7 +157,6 @@ impl DeviceFile {
     }
 
     /// How many interrupts of a kind there are.
-    #[must_use]
     pub fn irq_count(&self, irq: Irq) -> u32 {
         let info = vfio_irq_info {
             argsz: size_of_u32::<vfio_irq_info>(),

@@ -94,7 +94,6 @@ const GSI_END: u32 = 1024;
 
 impl KvmHost {
     /// Interrupts and slots of this VM; nobody else may route or map.
-    #[must_use]
     pub fn new(vm: Arc<VmFd>) -> Self {
         let numbers = Numbers {
             gsi: arch::PINS,

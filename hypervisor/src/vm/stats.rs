@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
+use vhost_sound::wire::word;
 use vmm_sys_util::ioctl::ioctl;
 use vmm_sys_util::ioctl_io_nr;
 
@@ -33,7 +34,7 @@ pub fn read(fd: &OwnedFd) -> io::Result<BTreeMap<String, u64>> {
     let file = File::from(fd.try_clone()?);
     let mut header = [0; 24];
     file.read_exact_at(&mut header, 0)?;
-    let [name_size, count, descriptors_at, values_at] = [4, 8, 16, 20].map(|at| word(&header, at));
+    let [name_size, count, descriptors_at, values_at] = [4, 8, 16, 20].map(|at| word(&header, at).unwrap_or(0));
     let size = 16 + name_size as usize;
     if count > 4096 || name_size > 256 {
         return Err(io::ErrorKind::InvalidData.into());
@@ -47,16 +48,12 @@ pub fn read(fd: &OwnedFd) -> io::Result<BTreeMap<String, u64>> {
             continue;
         }
         let mut value = [0; 8];
-        file.read_exact_at(&mut value, u64::from(values_at) + u64::from(word(descriptor, 8)))?;
+        file.read_exact_at(
+            &mut value,
+            u64::from(values_at) + u64::from(word(descriptor, 8).unwrap_or(0)),
+        )?;
         let name = descriptor[16..].split(|byte| *byte == 0).next().unwrap_or_default();
         all.insert(String::from_utf8_lossy(name).into_owned(), u64::from_ne_bytes(value));
     }
     Ok(all)
-}
-
-fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes[at..at + 4]
-        .iter()
-        .rev()
-        .fold(0, |word, byte| word << 8 | u32::from(*byte))
 }

@@ -46,7 +46,6 @@ pub struct Gauge {
 
 impl Gauge {
     /// For this vCPU; KVM's own counters are there from Linux 5.14 on.
-    #[must_use]
     pub fn new(vcpu: &VcpuFd) -> Self {
         Self {
             counters: Counters::default(),
@@ -181,7 +180,6 @@ pub fn release() {
 }
 
 /// The signal that calls a vCPU out of its guest.
-#[must_use]
 pub fn kick_signal() -> libc::c_int {
     SIGRTMIN()
 }

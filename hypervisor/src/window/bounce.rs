@@ -21,8 +21,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
+use virtio_queue::desc::split::Descriptor;
 use virtio_queue::{Queue, QueueT};
-use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
+use vm_memory::{ByteValued, Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
 
 use super::Ended;
 use super::pool::Pool;
@@ -434,13 +435,9 @@ fn put(pool: &Pool, ring: u32, slot: u16, flight: &Flight) {
     );
 }
 
-fn descriptor(at: u32, len: u32, flags: u16, next: u16) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&(POOL_GUEST + u64::from(at)).to_le_bytes());
-    bytes[8..12].copy_from_slice(&len.to_le_bytes());
-    bytes[12..14].copy_from_slice(&flags.to_le_bytes());
-    bytes[14..].copy_from_slice(&next.to_le_bytes());
-    bytes
+fn descriptor(at: u32, len: u32, flags: u16, next: u16) -> Vec<u8> {
+    let descriptor = Descriptor::new(POOL_GUEST + u64::from(at), len, flags, next);
+    descriptor.as_slice().to_vec()
 }
 
 fn copy_in(pool: &Pool, memory: &GuestMemoryMmap, flight: &Flight) -> Result<(), vm_memory::GuestMemoryError> {

@@ -156,7 +156,7 @@ impl Incoming {
     /// The whole message, if it is there.
     pub fn whole(&mut self) -> Option<(Header, Vec<u8>, Vec<OwnedFd>)> {
         let header = self.header().filter(|_| self.bytes.len() == self.want)?;
-        let Self { mut bytes, fds, .. } = std::mem::replace(self, Self::new());
+        let Self { mut bytes, fds, .. } = std::mem::take(self);
         Some((header, bytes.split_off(HEADER), fds))
     }
 }

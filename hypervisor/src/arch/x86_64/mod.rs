@@ -49,7 +49,6 @@ pub fn create_controllers(vm: &VmFd) -> Result<(), Fault> {
 }
 
 /// KVM's default routes: pins of the I/O APIC (the timer on pin 2) and of the PIC.
-#[must_use]
 pub fn pin_routes() -> Vec<kvm_irq_routing_entry> {
     let route = |gsi, irqchip, pin| {
         let mut entry = kvm_irq_routing_entry {
@@ -75,7 +74,6 @@ pub fn load(memory: &Memory, images: Images, machine: &acpi::Machine) -> Result<
 }
 
 /// Where a vCPU stands.
-#[must_use]
 pub fn program_counter(vcpu: &VcpuFd) -> Option<u64> {
     vcpu.get_regs().ok().map(|regs| regs.rip)
 }

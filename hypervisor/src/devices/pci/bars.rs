@@ -39,7 +39,6 @@ pub struct Decoded {
 
 impl Decoded {
     /// Is this whole access in the range?
-    #[must_use]
     pub fn holds(&self, is_port: bool, address: u64, length: usize) -> bool {
         let end = address.saturating_add(length as u64);
         self.is_port == is_port && address >= self.address && end <= self.address + self.size
@@ -54,7 +53,6 @@ pub struct Window {
 
 impl Window {
     /// An empty window.
-    #[must_use]
     pub fn new(first: u64, end: u64) -> Self {
         Self { next: first, end }
     }
@@ -109,7 +107,6 @@ impl Bars {
     }
 
     /// The register at configuration offset 0x10 + 4 * `register`.
-    #[must_use]
     pub fn read(&self, register: usize) -> u32 {
         match (
             self.bar(register),
@@ -157,7 +154,6 @@ impl Bars {
     }
 
     /// What is decoded under this command register: only ranges inside the windows.
-    #[must_use]
     pub fn decoded(&self, command: u16) -> Vec<Decoded> {
         let one = |(bar, slot): (usize, &Option<Bar>)| {
             let (bar, Bar { kind, size, address }) = (u8::try_from(bar).ok()?, (*slot)?);

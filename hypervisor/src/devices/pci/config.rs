@@ -33,7 +33,6 @@ const CAPABILITIES: usize = 0x34;
 
 impl Space {
     /// A header of type 0 without capabilities.
-    #[must_use]
     pub fn new(identity: Identity) -> Self {
         let mut space = Self {
             bytes: [0; 256],
@@ -79,19 +78,16 @@ impl Space {
     }
 
     /// A 16-bit register.
-    #[must_use]
     pub fn half(&self, at: usize) -> u16 {
         u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]])
     }
 
     /// A 32-bit register.
-    #[must_use]
     pub fn word(&self, at: usize) -> u32 {
         u32::from(self.half(at)) | u32::from(self.half(at + 2)) << 16
     }
 
     /// The ranges that the function answers as the guest set its command register and its BARs.
-    #[must_use]
     pub fn decoded(&self) -> Vec<Decoded> {
         self.bars.decoded(self.half(COMMAND))
     }

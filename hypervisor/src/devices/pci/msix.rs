@@ -82,13 +82,11 @@ impl Msix {
     }
 
     /// The eventfd of a source.
-    #[must_use]
     pub fn event(&self, source: usize) -> Option<&EventFd> {
         self.sources.get(source).map(|source| &source.event)
     }
 
     /// Message control: the table's size and the two bits the guest has.
-    #[must_use]
     pub fn control(&self) -> u16 {
         self.control | (self.entries.len() as u16).wrapping_sub(1) & 0x7ff
     }
@@ -100,7 +98,6 @@ impl Msix {
     }
 
     /// A source's vector.
-    #[must_use]
     pub fn vector(&self, source: usize) -> u16 {
         self.sources.get(source).map_or(NO_VECTOR, |source| source.vector)
     }

@@ -20,7 +20,6 @@ const MOST: usize = 4096;
 
 impl Rng {
     /// Served by this poller's thread.
-    #[must_use]
     pub fn new(poller: &Arc<Poller>) -> Self {
         Self(Worker::new(Entropy, poller))
     }

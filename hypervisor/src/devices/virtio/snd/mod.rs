@@ -76,7 +76,6 @@ struct Inner {
 
 impl Snd {
     /// A device without a back end yet.
-    #[must_use]
     pub fn new(options: Sound, reporter: Reporter, poller: &Arc<Poller>) -> Self {
         let mut config = [0; CONFIG_BYTES];
         let streams = u32::try_from(options.declared.streams.len()).unwrap_or(0);
@@ -106,7 +105,6 @@ impl Snd {
     }
 
     /// Where links are given to the device.
-    #[must_use]
     pub fn link(&self) -> Arc<Link> {
         Arc::clone(&self.0)
     }
@@ -114,13 +112,11 @@ impl Snd {
 
 impl Link {
     /// Name of the device.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.options.name
     }
 
     /// Counters: links made, links lost.
-    #[must_use]
     pub fn counters(&self) -> [(&'static str, u64); 2] {
         [
             ("links", self.links.load(Ordering::Relaxed)),
