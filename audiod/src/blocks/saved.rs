@@ -2,7 +2,7 @@
 //! connections and volumes. Two slots and an index: a control killed while saving leaves the older, whole one.
 
 use std::sync::atomic::{
-    AtomicU8, AtomicU32,
+    AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -10,18 +10,20 @@ use vhost_sound::shared::Block;
 
 /// Largest snapshot, bytes.
 pub const MAX_SAVED: usize = 256 * 1024;
+const WORD: usize = size_of::<u64>();
 
 #[repr(C)]
 struct Slot {
-    len: AtomicU32,
-    bytes: [AtomicU8; MAX_SAVED],
+    /// Bytes.
+    len: AtomicU64,
+    words: [AtomicU64; MAX_SAVED / WORD],
 }
 
 /// See the module.
 #[repr(C)]
 pub struct SavedBlock {
     /// 0 = nothing saved yet, otherwise 1 + the slot that holds.
-    active: AtomicU32,
+    active: AtomicU64,
     slots: [Slot; 2],
 }
 
@@ -34,19 +36,18 @@ impl SavedBlock {
     /// Saves `bytes`; `false` when they are too many (the older snapshot then stays).
     #[must_use]
     pub fn save(&self, bytes: &[u8]) -> bool {
-        let Ok(len) = u32::try_from(bytes.len()) else {
-            return false;
-        };
         if bytes.len() > MAX_SAVED {
             return false;
         }
         let spare = if self.active.load(Relaxed) == 1 { 1 } else { 0 };
         let slot = &self.slots[spare];
-        for (cell, byte) in slot.bytes.iter().zip(bytes) {
-            cell.store(*byte, Relaxed);
+        for (cell, part) in slot.words.iter().zip(bytes.chunks(WORD)) {
+            let mut word = [0; WORD];
+            word[..part.len()].copy_from_slice(part);
+            cell.store(u64::from_ne_bytes(word), Relaxed);
         }
-        slot.len.store(len, Relaxed);
-        self.active.store(spare as u32 + 1, Release);
+        slot.len.store(bytes.len() as u64, Relaxed);
+        self.active.store(spare as u64 + 1, Release);
         true
     }
 
@@ -54,7 +55,10 @@ impl SavedBlock {
     pub fn load(&self) -> Option<Vec<u8>> {
         let slot = self.slots.get((self.active.load(Acquire) as usize).checked_sub(1)?)?;
         let len = (slot.len.load(Relaxed) as usize).min(MAX_SAVED);
-        Some(slot.bytes[..len].iter().map(|cell| cell.load(Relaxed)).collect())
+        let words = slot.words[..len.div_ceil(WORD)].iter();
+        let mut bytes: Vec<u8> = words.flat_map(|cell| cell.load(Relaxed).to_ne_bytes()).collect();
+        bytes.truncate(len);
+        Some(bytes)
     }
 }
 
@@ -67,7 +71,7 @@ mod tests {
     fn the_last_saved_bytes_are_loaded() {
         let block = Shared::<SavedBlock>::private().unwrap();
         assert_eq!(block.load(), None);
-        for round in [&b"one"[..], b"second", b""] {
+        for round in [&b"one"[..], b"second", b"", b"eight by", b"nine byte"] {
             assert!(block.save(round));
             assert_eq!(block.load().unwrap(), round);
         }

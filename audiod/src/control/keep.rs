@@ -1,8 +1,11 @@
-//! What outlives a boot: taken from the store when nothing newer is in the saved block, given to it whenever it changed.
+//! What outlives this process (the policy's snapshot, in the saved block) and what outlives the boot (in the store): each written when
+//! something of it has changed, which the time alone is not.
 
 use std::path::Path;
 
+use policy::machine::{Changed, Mark};
 use policy::{Machine, Model};
+use vhost_sound::shared::Shared;
 
 use crate::blocks::SavedBlock;
 use crate::config::keep::Keep;
@@ -16,6 +19,37 @@ pub struct Keeper {
     store: Option<Store>,
     /// What the store was given last, or holds.
     last: Vec<u8>,
+}
+
+/// Writes the policy's snapshot into the saved block, whenever a successor would need a new one.
+pub struct Saver {
+    block: Shared<SavedBlock>,
+    /// The machine that was saved last.
+    mark: Option<Mark>,
+}
+
+impl Saver {
+    /// Nothing is saved yet.
+    pub fn new(block: Shared<SavedBlock>) -> Self {
+        Self { block, mark: None }
+    }
+
+    /// Saves what changed since it did so last; what did.
+    pub fn save(&mut self, machine: &Machine) -> Changed {
+        let changed = self
+            .mark
+            .as_ref()
+            .map_or(Changed::Lasting, |mark| machine.changed_since(mark));
+        if changed == Changed::Nothing {
+            return changed;
+        }
+        let snapshot = machine.snapshot();
+        if !self.block.save(&snapshot) {
+            tracing::error!(bytes = snapshot.len(), "the policy's state is too large to be saved");
+        }
+        self.mark = Some(machine.mark());
+        changed
+    }
 }
 
 /// The policy as this process begins with it.
@@ -91,4 +125,87 @@ fn taken_over(model: &Model, saved: &SavedBlock) -> Option<Machine> {
     Machine::restore(model.clone(), &snapshot)
         .inspect_err(|error| tracing::error!("the saved policy state can't be used: {error}"))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::Event;
+    use policy::command::Call;
+
+    use super::*;
+    use crate::config;
+
+    const FILE: &str = include_str!("../../../examples/simple-car.toml");
+    /// What a save would have replaced.
+    const UNTOUCHED: &[u8] = b"untouched";
+
+    struct Bench {
+        machine: Machine,
+        saver: Saver,
+        now: u64,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let model = config::parse(FILE, Path::new("car.toml")).unwrap().model;
+            let mut bench = Self {
+                machine: Machine::new(model),
+                saver: Saver::new(Shared::private().unwrap()),
+                now: 0,
+            };
+            bench.saver.save(&bench.machine);
+            bench
+        }
+
+        /// Whether the block was written.
+        fn saves(&mut self, event: Event) -> bool {
+            assert!(self.saver.block.save(UNTOUCHED));
+            self.now += 1000;
+            self.machine.step(event, self.now);
+            self.saver.save(&self.machine);
+            self.saver.block.load().unwrap() != UNTOUCHED
+        }
+
+        fn calls(&mut self, call: Call) -> bool {
+            self.saves(Event::Call { token: 1, call })
+        }
+    }
+
+    #[test]
+    fn the_block_is_written_for_what_changed_and_not_for_the_time() {
+        let mut bench = Bench::new();
+        let sink = bench.machine.sink_id(0).unwrap();
+
+        let written = [
+            bench.saves(Event::Tick),
+            bench.calls(Call::GetListMainConnections),
+            bench.calls(Call::SetVolume { sink: 999, volume: 7 }),
+            bench.calls(Call::SetVolume { sink, volume: 7 }),
+            bench.calls(Call::SetVolume { sink, volume: 7 }),
+            bench.saves(Event::Tick),
+            bench.calls(Call::SetVolume { sink, volume: 8 }),
+        ];
+
+        assert_eq!(written, [false, false, false, true, false, false, true]);
+        assert_eq!(bench.saver.block.load().unwrap(), bench.machine.snapshot());
+    }
+
+    #[test]
+    fn a_killed_predecessors_block_is_taken_over_and_written_by_the_first_decision() {
+        let mut bench = Bench::new();
+        let source = 0;
+        bench.saves(Event::StreamStarted { source, start_gen: 1 });
+        let block = bench.saver.block;
+        let kept = block.load().unwrap();
+
+        let mut next = Bench {
+            machine: taken_over(bench.machine.model(), &block).unwrap(),
+            saver: Saver::new(block),
+            now: bench.now + 60_000,
+        };
+
+        assert_eq!(next.machine.snapshot(), kept);
+        assert!(next.saves(Event::Tick), "it doesn't know what the block holds");
+        assert!(!next.saves(Event::Tick));
+    }
 }

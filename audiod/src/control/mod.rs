@@ -30,6 +30,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use dbus_api::server::{Out, OwnCall, OwnReply};
 use policy::command::Signal;
+use policy::machine::Changed;
 use policy::{Effect, Event, Heard, Machine};
 use vhost_sound::shared::Shared;
 
@@ -49,7 +50,7 @@ use desk::Desk;
 use gains::Gains;
 use guests::{Guests, News};
 use history::History;
-use keep::{Begun, Keeper};
+use keep::{Begun, Keeper, Saver};
 use levels::{Levels, Meters};
 use monitor::{Happening, Names};
 use recorder::{Recorders, Seen};
@@ -105,8 +106,7 @@ struct Control {
     heard: Heard,
     /// Source and sink of each main connection.
     routes: BTreeMap<u16, (usize, usize)>,
-    saved: Shared<SavedBlock>,
-    last_saved: Vec<u8>,
+    saver: Saver,
     keeper: Keeper,
     running: Running,
     guests: Guests,
@@ -146,7 +146,6 @@ impl Control {
             names: Names::new(&system),
             heard: machine.heard().clone(),
             routes: BTreeMap::new(),
-            last_saved: Vec::new(),
             gains: Gains::new(&system, &engines),
             chimes: Chimes::new(&system, &engines),
             recorders: Recorders::new(&system, &engines),
@@ -158,7 +157,7 @@ impl Control {
             watch: Watch::new().map_err(Failure::when("control: timer"))?,
             system,
             machine,
-            saved,
+            saver: Saver::new(saved),
             keeper,
             running,
             guests,
@@ -319,7 +318,7 @@ impl Control {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
-        let changed = self.save();
+        let changed = self.saver.save(&self.machine);
         self.remember_routes();
         if let Some(heard) = effects.iter().find_map(|effect| match effect {
             Effect::Heard(heard) => Some(heard),
@@ -349,7 +348,7 @@ impl Control {
         self.show_jacks();
         self.history.close();
         // The disk has half a second; who is answered doesn't wait for what it is given.
-        if changed {
+        if changed == Changed::Lasting {
             self.keeper.keep(&self.machine);
         }
     }
@@ -358,19 +357,6 @@ impl Control {
         let machine = &self.machine;
         self.guests
             .show_jacks(&self.system, |source| machine.could_be_heard(source));
-    }
-
-    /// Whether there was anything new to save.
-    fn save(&mut self) -> bool {
-        let snapshot = self.machine.snapshot();
-        if snapshot == self.last_saved {
-            return false;
-        }
-        if !self.saved.save(&snapshot) {
-            tracing::error!(bytes = snapshot.len(), "the policy's state is too large to be saved");
-        }
-        self.last_saved = snapshot;
-        true
     }
 
     fn look_at_engines(&mut self) {

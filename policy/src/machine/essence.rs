@@ -37,6 +37,7 @@ impl Machine {
             acted: _,
             ramps: _,
             undecided: _,
+            reloads: _,
         } = self;
         let State {
             now,

@@ -45,6 +45,7 @@ mod lasting;
 mod presence;
 mod reload;
 mod ruled;
+mod since;
 mod snapshot;
 mod state;
 mod streams;
@@ -57,6 +58,7 @@ mod tests;
 
 pub use reload::ReloadError;
 pub use ruled::Overruns;
+pub use since::{Changed, Mark};
 pub use snapshot::RestoreError;
 
 use std::collections::BTreeSet;
@@ -88,6 +90,8 @@ pub struct Machine {
     ramps: Vec<(Option<usize>, Option<usize>, u32)>,
     /// Rules may yet put another in the place of who has just left: nobody comes up before they have.
     undecided: bool,
+    /// How often it was given another model.
+    reloads: u64,
 }
 
 /// A main connection, with the model's indices.
@@ -141,6 +145,7 @@ impl Machine {
             acted: Vec::new(),
             ramps: Vec::new(),
             undecided: false,
+            reloads: 0,
         };
         machine.listen();
         machine

@@ -49,6 +49,7 @@ impl Machine {
         let ruled = self.save_ruled();
         let class_volumes = self.save_class_volumes();
         let old = std::mem::replace(&mut self.model, model);
+        self.reloads += 1;
         // By the names of their rules: what no rule of the new file holds is let go.
         self.state.ruled = Ruled::default();
         self.restore_ruled(&ruled);

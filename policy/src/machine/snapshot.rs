@@ -283,6 +283,7 @@ impl Machine {
             acted: Vec::new(),
             ramps: Vec::new(),
             undecided: false,
+            reloads: 0,
         };
         machine.fit_system();
         machine.fit_domains();

@@ -254,6 +254,19 @@ impl Routing {
         *self == Self::default()
     }
 
+    /// What [`crate::Machine::lasting`] has of it; not how far connections are.
+    pub fn lasting_is_same(&self, other: &Self) -> bool {
+        let kept = |(id, main): (&u16, &Main)| (*id, main.goal == Goal::Gone);
+        let mains = self.mains.iter().map(kept).eq(other.mains.iter().map(kept));
+        let routes = |it: &Self| {
+            it.mains
+                .values()
+                .map(|main| &main.route)
+                .eq(other.mains.values().map(|main| &main.route))
+        };
+        mains && routes(self) && self.remembered == other.remembered && self.registry == other.registry
+    }
+
     /// A step is over: who comes from now on takes nobody's place.
     pub fn decided(&mut self) {
         self.left.clear();

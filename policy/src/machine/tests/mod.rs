@@ -13,6 +13,7 @@ mod properties;
 mod prove;
 mod reload;
 mod rules;
+mod since;
 mod snapshots;
 mod streams;
 mod usage;

@@ -66,6 +66,12 @@ pub(in crate::machine) enum Mutant {
     LetsOthersUpBetween,
     /// After a reload, what the new matrix forbids is still there. (Not of [`ALL`]: the reload's own property notices it.)
     KeepsWhatIsIllegal,
+    /// A machine at another time is another machine. (These three not of [`ALL`]: the saver's own tests notice them.)
+    TakesTimeForAChange,
+    /// A fade that ends is no change.
+    LosesSightOfFades,
+    /// How far requests to domains are is no change.
+    LosesSightOfDomains,
 }
 
 pub(in crate::machine) const ALL: [Mutant; 10] = [

@@ -12,6 +12,7 @@ use super::rig::empty_car;
 use crate::effect::Effect;
 use crate::machine::tests::fixture::cell;
 use crate::machine::tests::mutant;
+use crate::machine::tests::since::Saver;
 use crate::model::{Cell, Holder, Model, Newcomer};
 use crate::{Event, Machine};
 
@@ -181,4 +182,49 @@ fn a_damaged_snapshot_of_domains_is_refused_or_harmless() {
         Ok(())
     });
     found.unwrap();
+}
+
+/// Whoever goes on from what was saved last: requests are late when they would have been, handles rest as long.
+fn goes_on_from_what_was_saved(model: Model, ops: &[Op], cut: usize) -> Verdict {
+    let (first, rest) = ops.split_at(cut.min(ops.len()));
+    let (mut one, mut two) = (World::new(model.clone()), World::new(model.clone()));
+    let mut saver = Saver::new(&two.machine);
+    for op in first {
+        one.take(op)?;
+        two.take(op)?;
+        saver.look(&two.machine)?;
+    }
+    let restored = Machine::restore(World::guests(model), &saver.snapshot);
+    two.machine = restored.map_err(|err| TestCaseError::fail(err.to_string()))?;
+    prop_assert_eq!(one.machine.next_deadline(), two.machine.next_deadline());
+    one.step(Event::Tick)?;
+    two.step(Event::Tick)?;
+    run(&mut one, rest)?;
+    run(&mut two, rest)?;
+    prop_assert_eq!(one.log, two.log);
+    prop_assert_eq!(one.machine.snapshot(), two.machine.snapshot());
+    Ok(())
+}
+
+#[test]
+fn what_was_saved_last_is_gone_on_with_however_long_ago_it_was() {
+    let found = runner(400).run(&(model(), ops(), 0_usize..60), |(model, ops, cut)| {
+        goes_on_from_what_was_saved(model, &ops, cut)
+    });
+    found.unwrap();
+}
+
+#[test]
+fn a_request_whose_progress_is_not_saved_is_noticed() {
+    let config = Config {
+        max_shrink_iters: 0,
+        ..runner(400).config().clone()
+    };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let found = runner.run(&(model(), ops(), 0_usize..60), |(model, ops, cut)| {
+        mutant::with(mutant::Mutant::LosesSightOfDomains, || {
+            goes_on_from_what_was_saved(model, &ops, cut)
+        })
+    });
+    assert!(found.is_err());
 }
