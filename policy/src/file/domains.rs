@@ -1,18 +1,16 @@
-//! Domains of other processes: `[domains.NAME]` with its sources and sinks, `[gateways.NAME]`, `[[topologies]]`.
+//! Domains of other processes: `[domains.NAME]` with its sources and sinks. Ways between them are in `ways.rs`.
 
 use super::model::{Names, curve, narrowed};
 use super::properties;
-use super::routing::{self, FORMATS, MAX_OPEN, MILLISECONDS, formats, number_or_word};
-use super::{Entry, MAX_TABLES, Table, Value, code};
+use super::routing::{self, MAX_OPEN, MILLISECONDS, formats};
+use super::{Entry, Table, Value, code};
 use crate::Model;
 use crate::report::{Diagnostic, Span};
-use crate::routing::known::{KnownDomain, KnownEnd, KnownGateway, KnownSink, KnownSource, Registers, Topology};
-use crate::routing::{BUILT_IN, BUILT_IN_NAME, Conversion, Rules, known};
+use crate::routing::known::{KnownDomain, KnownEnd, KnownSink, KnownSource, Registers};
+use crate::routing::{BUILT_IN, BUILT_IN_NAME, Rules};
 
 /// Largest static ID.
 const MAX_STATIC: i64 = 100;
-/// Gateways of one way.
-const MAX_VIA: usize = 12;
 
 /// Everything about routes over domains. `capture` are the classes that say so of themselves.
 pub(super) fn read(root: &Table<'_>, names: &Names<'_>, model: &Model) -> Rules {
@@ -44,11 +42,12 @@ pub(super) fn read(root: &Table<'_>, names: &Names<'_>, model: &Model) -> Rules 
 }
 
 /// Names that gateways and topologies may give, and who has them.
-struct Ends<'d> {
-    sources: Vec<&'d str>,
-    sinks: Vec<&'d str>,
-    gateways: Vec<&'d str>,
-    built_in: (Vec<String>, Vec<&'d str>),
+pub(super) struct Ends<'d> {
+    pub sources: Vec<&'d str>,
+    pub sinks: Vec<&'d str>,
+    pub gateways: Vec<&'d str>,
+    /// Guests' streams, and zones.
+    pub built_in: (Vec<String>, Vec<&'d str>),
 }
 
 impl<'d> Ends<'d> {
@@ -69,25 +68,26 @@ impl<'d> Ends<'d> {
 #[derive(Default)]
 struct Ids(Vec<(&'static str, u16, Span)>);
 
-struct Reader<'d, 'r> {
-    root: &'r Table<'d>,
-    names: &'r Names<'d>,
-    rules: &'r mut Rules,
-    ends: Ends<'d>,
+/// Domains first, then the ways between them (`ways.rs`), which name their elements.
+pub(super) struct Reader<'d, 'r> {
+    pub root: &'r Table<'d>,
+    pub names: &'r Names<'d>,
+    pub rules: &'r mut Rules,
+    pub ends: Ends<'d>,
     ids: Ids,
 }
 
 impl<'d> Reader<'d, '_> {
-    fn push(&self, found: Diagnostic) {
+    pub(super) fn push(&self, found: Diagnostic) {
         self.root.doc().push(found);
     }
 
-    fn line(&self, entry: &Entry<'_>) -> u32 {
+    pub(super) fn line(&self, entry: &Entry<'_>) -> u32 {
         self.root.doc().line(entry.span)
     }
 
     /// `id`: each once of its kind.
-    fn id(&mut self, kind: &'static str, table: &Table<'_>) -> Option<u16> {
+    pub(super) fn id(&mut self, kind: &'static str, table: &Table<'_>) -> Option<u16> {
         let found = table.integer("id", 1..=MAX_STATIC)?;
         let id = found.value as u16;
         match self.ids.0.iter().find(|it| (it.0, it.1) == (kind, id)) {
@@ -188,7 +188,7 @@ impl<'d> Reader<'d, '_> {
     }
 
     /// A name that nobody else may have.
-    fn claim(&mut self, kind: &'static str, entry: &Entry<'d>) {
+    pub(super) fn claim(&mut self, kind: &'static str, entry: &Entry<'d>) {
         let built_in = match kind {
             "source" => self.ends.built_in.0.iter().any(|it| it == entry.name),
             "sink" => self.ends.built_in.1.contains(&entry.name),
@@ -334,109 +334,10 @@ impl<'d> Reader<'d, '_> {
         };
         self.rules.known.sinks.insert(entry.name.to_owned(), known);
     }
-
-    fn gateways(&mut self) {
-        for entry in &self.root.elements("gateways") {
-            self.claim("gateway", entry);
-            let id = self.id("gateway", &entry.table);
-            if let Some(known) = self.gateway(entry, id) {
-                self.rules.known.gateways.insert(entry.name.to_owned(), known);
-            }
-        }
-    }
-
-    fn gateway(&self, entry: &Entry<'d>, id: Option<u16>) -> Option<KnownGateway> {
-        let table = &entry.table;
-        let domains: Vec<&str> = self.rules.known.domains.keys().map(String::as_str).collect();
-        let domain = table.need("domain", "say whose it is, as `domain = \"amplifier\"`");
-        let sink = table.need("sink", "name what goes in: a zone, or a sink of a domain");
-        let source = table.need(
-            "source",
-            "name what comes out: a source of a domain, or a guest's stream",
-        );
-        let domain = domain.and_then(|value| value.name_of("domain", "domains", &domains));
-        let sinks: Vec<&str> = self.ends.sinks.iter().chain(&self.ends.built_in.1).copied().collect();
-        let sink = sink.and_then(|value| value.name_of("sink", "sinks", &sinks));
-        let built_in = self.ends.built_in.0.iter().map(String::as_str);
-        let sources: Vec<&str> = self.ends.sources.iter().copied().chain(built_in).collect();
-        let source = source.and_then(|value| value.name_of("source", "sources", &sources));
-        let conversion = table.get("matrix").map(|value| matrix(&value));
-        let registers = registers(table);
-        if registers != Registers::Domain && conversion.is_none() {
-            let found = Diagnostic::error(code::MISSING_KEY, entry.span, "`matrix` is missing");
-            let label = "its domain won't say it: it is registered from here";
-            self.push(
-                found
-                    .label(label)
-                    .help("say what it converts, as `matrix = [[\"stereo\", \"stereo\"]]`"),
-            );
-        }
-        Some(KnownGateway {
-            id,
-            domain: domains.get(domain?.value).map(|it| (*it).to_owned())?,
-            sink: (*sinks.get(sink?.value)?).to_owned(),
-            source: (*sources.get(source?.value)?).to_owned(),
-            conversion: conversion.flatten(),
-            registers,
-            line: self.line(entry),
-        })
-    }
-
-    fn topologies(&mut self) {
-        for table in self.root.tables("topologies").iter().take(MAX_TABLES) {
-            let classes = &self.names.classes;
-            let built_in = self.ends.built_in.0.iter().map(String::as_str);
-            let sources: Vec<&str> = self.ends.sources.iter().copied().chain(built_in).collect();
-            let sinks: Vec<&str> = self.ends.sinks.iter().chain(&self.ends.built_in.1).copied().collect();
-            if table.key_span("class").is_none() && table.key_span("source").is_none() {
-                table.need("class", "say whose it is, as `class = \"media\"` or `source = \"fm\"`");
-            }
-            table.need(
-                "sink",
-                "say where it leads to, as `sink = \"speakers\"` or `sink = \"*\"`",
-            );
-            let topology = Topology {
-                classes: some_of(table, "class", ("class", "classes"), classes),
-                sources: some_of(table, "source", ("source", "sources"), &sources),
-                via: self.via(table),
-                sinks: some_of(table, "sink", ("sink", "sinks"), &sinks),
-                line: table.doc().line(table.span()),
-            };
-            self.rules.known.topologies.push(topology);
-        }
-    }
-
-    /// `via = ["to_amp", "*"]`.
-    fn via(&self, table: &Table<'_>) -> Vec<String> {
-        let Some(value) = table.get("via") else {
-            return Vec::new();
-        };
-        let items = value.items();
-        if items.len() > MAX_VIA {
-            let message = format!("{} gateways: there is room for {MAX_VIA}", items.len());
-            self.push(Diagnostic::error(code::TOO_MANY, value.span, message).label("too many"));
-        }
-        let mut via: Vec<String> = Vec::new();
-        for item in items.iter().take(MAX_VIA) {
-            let star = item.text().is_some_and(|text| text.value == "*");
-            if star && via.last().is_some_and(|last| last == "*") {
-                let found = Diagnostic::warning(code::NO_EFFECT, item.span, "this `*` has no effect");
-                self.push(found.label("one stands for any number of gateways"));
-                continue;
-            }
-            if star {
-                via.push("*".to_owned());
-            } else if item.is_text()
-                && let Some(found) = item.name_of("gateway", "gateways", &self.ends.gateways)
-            {
-                via.extend(self.ends.gateways.get(found.value).map(|it| (*it).to_owned()));
-            }
-        }
-        via
-    }
 }
 
-fn registers(table: &Table<'_>) -> Registers {
+/// Who registers an element.
+pub(super) fn registers(table: &Table<'_>) -> Registers {
     let words = [
         ("domain", Registers::Domain),
         ("policy", Registers::Policy),
@@ -445,57 +346,4 @@ fn registers(table: &Table<'_>) -> Registers {
     table
         .word("register", &words)
         .map_or(Registers::Domain, |found| found.value)
-}
-
-/// Names, or `"*"`; all if the key isn't there.
-fn some_of(table: &Table<'_>, key: &'static str, (what, plural): (&str, &str), names: &[&str]) -> known::Names {
-    let Some(value) = table.get(key) else {
-        return known::Names::All;
-    };
-    if value.is_star() {
-        return known::Names::All;
-    }
-    if value.items().is_empty() {
-        let found = Diagnostic::error(code::OUT_OF_RANGE, value.span, format!("there is no {what}"));
-        value.push(
-            found
-                .label("an empty list")
-                .help(format!("name one, or write `{key} = \"*\"`")),
-        );
-    }
-    let found = value.names_of(what, plural, names);
-    let found = found.iter().filter_map(|it| names.get(it.value));
-    known::Names::These(found.map(|it| (*it).to_owned()).collect())
-}
-
-/// `[["stereo", "stereo"], ["mono", "stereo"]]`: what goes in, what comes out.
-fn matrix(value: &Value<'_>) -> Option<Conversion> {
-    let wanted = "pairs of formats, as `[[\"stereo\", \"stereo\"], [\"mono\", \"stereo\"]]`";
-    let mut pairs: Vec<(u16, u16)> = Vec::new();
-    for item in value.list(wanted)? {
-        let pair = item.list(wanted)?;
-        let [sink, source] = pair.as_slice() else {
-            return item.out_of_range("a conversion is a pair", format!("has {} formats", pair.len()));
-        };
-        let (sink, source) = (number_or_word(sink, &FORMATS)?, number_or_word(source, &FORMATS)?);
-        pairs.push((sink.value, source.value));
-    }
-    if pairs.is_empty() {
-        return value.out_of_range("this gateway converts nothing", wanted);
-    }
-    let each = |side: fn(&(u16, u16)) -> u16| {
-        let mut all: Vec<u16> = Vec::new();
-        for format in pairs.iter().map(side) {
-            if !all.contains(&format) {
-                all.push(format);
-            }
-        }
-        all
-    };
-    let (sinks, sources) = (each(|it| it.0), each(|it| it.1));
-    let cells = sinks
-        .iter()
-        .flat_map(|sink| sources.iter().map(|source| pairs.contains(&(*sink, *source))));
-    let cells: Vec<bool> = cells.collect();
-    Conversion::new(sinks, sources, cells)
 }

@@ -18,6 +18,7 @@ mod suggest;
 mod suspicious;
 mod table;
 mod usage;
+mod ways;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
