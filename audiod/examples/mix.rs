@@ -43,6 +43,9 @@ impl Guest for Endless {
         from.len()
     }
     fn end_period(&mut self) {}
+    fn take_news(&mut self) -> bool {
+        false
+    }
     fn set_memory(&mut self, memory: GuestMemory) -> Option<GuestMemory> {
         Some(memory)
     }

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool,
@@ -54,11 +54,15 @@ pub fn run() -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::new();
     let mut handles = Vec::new();
-    let bell = Bell::new().map_err(Failure::when("engine: bell"))?;
+    let bell = EventFd::new().map_err(Failure::when("engine: bell"))?;
+    let rouse = given
+        .event(Thing::Rouse)
+        .map_err(Failure::when("engine: control's bell"))?;
     for (index, bridges) in bridge::build(&system).into_iter().enumerate() {
         let (mut engine, handle, block) = engine(&mut given, &system, index, &devices)?;
         engine.connect(bridges);
-        engine.set_bell(bell.rope().map_err(Failure::when("engine: bell"))?);
+        engine.set_bell(bell.try_clone().map_err(Failure::when("engine: bell"))?);
+        engine.set_controls_bell(rouse.try_clone().map_err(Failure::when("engine: control's bell"))?);
         threads.push(start(engine, block, index, &stop).map_err(Failure::when("engine: a thread"))?);
         handles.push(handle);
     }
@@ -161,34 +165,14 @@ fn wait_for_first_beats(threads: &[Thread]) {
     }
 }
 
-/// What the real-time threads ring when they have sent something to the helper.
-struct Bell(EventFd);
-
-impl Bell {
-    fn new() -> io::Result<Self> {
-        // SAFETY: no pointers; a fresh descriptor is ours.
-        let raw = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if raw < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: as above.
-        let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-        EventFd::take(fd).map(Self).map_err(io::Error::other)
-    }
-
-    /// The end a real-time thread pulls.
-    fn rope(&self) -> io::Result<EventFd> {
-        EventFd::take(self.0.as_fd().try_clone_to_owned()?).map_err(io::Error::other)
-    }
-}
-
 struct Helper {
     handles: Vec<EngineHandle>,
     homes: Vec<usize>,
     names: Vec<String>,
     devices: Vec<&'static DeviceBlock>,
     regions: BTreeMap<(u32, u32), OwnedFd>,
-    bell: Bell,
+    /// Rung by the real-time threads when they have sent something.
+    bell: EventFd,
 }
 
 impl Helper {
@@ -208,7 +192,7 @@ impl Helper {
             let mut polls = [
                 signals::entry(link.as_raw_fd(), libc::POLLIN),
                 signals::entry(signals.as_raw_fd(), libc::POLLIN),
-                signals::entry(self.bell.0.as_fd().as_raw_fd(), libc::POLLIN),
+                signals::entry(self.bell.as_fd().as_raw_fd(), libc::POLLIN),
             ];
             let busy = self.handles.iter().any(EngineHandle::busy);
             signals::wait(&mut polls, if busy { ROUND_MS } else { -1 })?;
@@ -216,7 +200,7 @@ impl Helper {
                 return Ok(());
             }
             if polls[2].revents != 0 {
-                self.bell.0.drain()?;
+                self.bell.drain()?;
             }
             if polls[0].revents != 0 && !self.take_records(link)? {
                 return Ok(());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use vhost_sound::memory::EventFd;
 use vhost_sound::shared::{Block, Shared};
 
 use crate::plan::Plan;
@@ -57,6 +58,14 @@ impl Given {
         self.things
             .remove(&thing)
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{thing:?} was not handed over")))
+    }
+
+    /// Takes an eventfd.
+    ///
+    /// # Errors
+    /// When it was not given or is none.
+    pub fn event(&mut self, thing: Thing) -> io::Result<EventFd> {
+        EventFd::take(self.take(thing)?).map_err(io::Error::other)
     }
 
     /// Takes and maps a block that lives as long as the process.

@@ -69,6 +69,12 @@ impl Guest for Party {
             rings.end_period();
         }
     }
+    fn take_news(&mut self) -> bool {
+        match self {
+            Self::Rings(rings) => rings.take_news(),
+            _ => false,
+        }
+    }
     fn set_memory(&mut self, memory: GuestMemory) -> Option<GuestMemory> {
         match self {
             Self::Rings(rings) => rings.set_memory(memory),

@@ -111,3 +111,35 @@ fn a_running_stream_is_never_kicked_and_gets_at_most_one_call_a_period() {
     assert_eq!(kicks, 0, "kicks asked for by a device that looks by itself");
     assert!(calls <= completions, "{calls} calls for {completions} messages");
 }
+
+/// What a steady stream costs the processes beside the engine: a look at the recorder each second, one at the hearts each 300 ms.
+#[test]
+fn control_and_supervisor_sleep_while_a_stream_plays() {
+    let rig = Rig::start("others", Car::default()).unwrap();
+    let take = Take {
+        seconds: 4.0,
+        headroom: 8,
+        ..Take::default()
+    };
+    let player = Player::start(&rig.socket(0), take).unwrap();
+    let processes = [
+        (rig.process("control", None).unwrap(), "control", 2.0),
+        (rig.daemon().unwrap().pid(), "supervisor", 4.5),
+    ];
+    let slept = |pid: u32| -> u64 {
+        let threads = process::threads(pid).into_iter();
+        threads.map(|thread| process::sleeps(pid, thread).unwrap()).sum()
+    };
+    let (began, before) = (Instant::now(), processes.map(|(pid, ..)| slept(pid)));
+    std::thread::sleep(2 * WINDOW);
+
+    let after = processes.map(|(pid, ..)| slept(pid));
+
+    let seconds = began.elapsed().as_secs_f64();
+    for ((before, after), (_, role, most)) in before.into_iter().zip(after).zip(processes) {
+        let wakes = (after - before) as f64 / seconds;
+        println!("{role}: {wakes:.2} wake-ups a second");
+        assert!(wakes <= most, "{role}: {wakes} wake-ups a second");
+    }
+    player.finish().unwrap();
+}

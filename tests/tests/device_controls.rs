@@ -185,6 +185,28 @@ fn xruns_and_periods_are_told_to_a_driver_that_chose_them_and_to_no_other() {
     }
 }
 
+/// A second of sound in one buffer: whoever looked after xruns by the clock would be seen.
+#[test]
+fn control_sleeps_while_a_stream_plays_and_is_woken_for_its_xrun() {
+    let sut = Sut::start("woken", Options::one()).unwrap();
+    let mut fe = connected(&sut);
+    let mut params = fe.pcm_info().unwrap()[0].params(5, 12_000, 4);
+    params.features = 1 << 4;
+    let pcm = Pcm::open(&mut fe, TXQ, 0, params).unwrap();
+    pcm.fill(&mut fe).unwrap();
+    pcm.start(&mut fe).unwrap();
+    let before = sut.polls();
+
+    let seen = events(&mut fe, 1);
+
+    assert_eq!(seen, [(code::EVT_XRUN, 0)]);
+    let polls = sut.polls() - before;
+    assert!(
+        (1..=2).contains(&polls),
+        "{polls} polls in a second of play and an xrun"
+    );
+}
+
 #[test]
 fn a_session_with_nothing_to_do_asks_for_no_poll() {
     let sut = Sut::start("idle", Options::one()).unwrap();

@@ -12,6 +12,7 @@ use vhost_sound::shared::Shared;
 use vhost_sound::testing::{
     EVENT_IDX, FakeDriver, FakeGuest, INDIRECT_DESC, Shape, command, device_block, release_stream, set_stream,
 };
+use vhost_sound::wire::pcm_feature::EVT_SHMEM_PERIODS;
 
 const OK: u32 = 0x8000;
 const IO_ERR: u32 = 0x8003;
@@ -286,6 +287,46 @@ fn stopping_a_recording_returns_the_part_filled_buffer() {
 
     let back = rx.collect();
     assert_eq!((back.len(), back[0].len, back[0].status), (1, 108, OK));
+}
+
+#[test]
+fn an_xrun_and_a_period_that_the_driver_waits_for_are_news_in_their_period_and_once() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    block.streams[1].features.store(EVT_SHMEM_PERIODS, Release);
+    assert!(rings.take_news(), "what a predecessor counted");
+    let mut out = [0; 96];
+    let mut news = Vec::new();
+
+    for (stream, fill) in [(0, true), (1, true), (0, false), (0, false), (0, true)] {
+        if fill {
+            tx.send(stream, &[1; 96], &Shape::linux()).unwrap();
+        }
+        rings.begin_period();
+        rings.pull(stream as usize, &mut out, 0);
+        rings.end_period();
+        news.push(rings.take_news());
+    }
+
+    assert_eq!(news, [false, true, true, false, false]);
+}
+
+#[test]
+fn a_ring_that_breaks_is_news_once() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::RUNNING);
+    rings.take_news();
+    tx.set_avail_idx(tx.avail_idx().wrapping_add(65));
+
+    let news = [(); 2].map(|()| {
+        period(&mut rings);
+        rings.take_news()
+    });
+
+    assert_eq!(block.queues[TXQ].fault.load(Acquire), fault::AVAIL_JUMP);
+    assert_eq!(news, [true, false]);
 }
 
 #[test]

@@ -87,11 +87,6 @@ impl Chimes {
         changes
     }
 
-    /// Whether any sounds: then [`Chimes::changes`] is to be asked often.
-    pub fn sounding(&self) -> bool {
-        self.0.iter().any(|chime| chime.sounding)
-    }
-
     /// Name, whether it sounds, requests and requests sounded to the end.
     pub fn state(&self, index: usize) -> Option<(bool, u64, u64)> {
         let chime = self.0.get(index)?;

@@ -101,6 +101,16 @@ impl Guests {
         Ok(Self { all, link, changes: 0 })
     }
 
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        let (link, _) = Link::pair().expect("a socket pair");
+        Self {
+            all: Vec::new(),
+            link,
+            changes: 0,
+        }
+    }
+
     /// Everything to wait for now: whose, descriptor, epoll events.
     pub fn entries(&self) -> Vec<(Entry, RawFd, u32)> {
         let of = |(index, guest): (usize, &Guest)| {
@@ -150,6 +160,11 @@ impl Guests {
             guest.count_xruns(news);
             self.carry_out(index, outputs, news);
         }
+    }
+
+    /// An engine counted something: every session is called in this turn.
+    pub fn look_at_all(&mut self) {
+        self.all.iter_mut().for_each(|guest| guest.due = Some(0));
     }
 
     /// The policy's word on a source's wanted gain.

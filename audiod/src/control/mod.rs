@@ -63,8 +63,6 @@ const RUNDOWN_MS: u64 = 1500;
 const RUNDOWN_LOOK_MS: u64 = 100;
 /// The bus's tasks that run before the guests' descriptors are looked at again: few, so that a busy bus holds up nobody.
 const TASKS_A_LOOK: u32 = 8;
-/// While a chime sounds its end is looked for this often, ms.
-const CHIME_LOOK_MS: u64 = 5;
 /// The flight recorders are read at least this often, ms.
 const IDLE_LOOK_MS: u64 = 1000;
 
@@ -141,6 +139,9 @@ impl Control {
         let saved = saved.map_err(Failure::when("control: saved state"))?;
         let (model, keep) = (running.loaded.model.clone(), &running.loaded.keep);
         let (keeper, Begun { machine, booted }) = Keeper::begin(model, keep, &saved, &mut given);
+        let bell = given
+            .event(Thing::Rouse)
+            .map_err(Failure::when("control: the engine's bell"))?;
         let guests = Guests::new(&system, given).map_err(Failure::when("control: guests"))?;
         let mut control = Self {
             names: Names::new(&system),
@@ -154,7 +155,7 @@ impl Control {
             levels: Levels::default(),
             old_domains: BTreeSet::new(),
             bus: Bus::start(system.bus.as_deref(), plan.access.clone()),
-            watch: Watch::new().map_err(Failure::when("control: timer"))?,
+            watch: Watch::new(bell).map_err(Failure::when("control: timer"))?,
             system,
             machine,
             saver: Saver::new(saved),
@@ -232,6 +233,9 @@ impl Control {
                 self.reload();
             }
         }
+        if ready.bell {
+            self.guests.look_at_all();
+        }
         let mut news = Vec::new();
         for entry in ready.entries {
             self.guests.ready(entry, &mut news);
@@ -249,9 +253,6 @@ impl Control {
         let mut wait = IDLE_LOOK_MS;
         for deadline in deadlines.into_iter().flatten() {
             wait = wait.min(deadline.saturating_sub(now));
-        }
-        if self.chimes.sounding() {
-            wait = wait.min(CHIME_LOOK_MS);
         }
         if signals < 0 {
             wait = wait.min(RUNDOWN_LOOK_MS);

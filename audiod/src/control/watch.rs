@@ -1,26 +1,28 @@
-//! What the loop waits for besides the bus (guests' descriptors, signals, time) as one descriptor that tokio's reactor knows.
+//! What the loop waits for besides the bus (guests' descriptors, the engine's bell, signals, time) as one descriptor that tokio's reactor knows.
 //!
 //! ```text
-//!   guests, signals, timer ── epoll set ──► AsyncFd ─┐
-//!                                                    ├─► the loop wakes, and looks at the set again whoever woke it
-//!   bus ── zbus, server (tasks of the same thread) ──┘
+//!   guests, bell, signals, timer ── epoll set ──► AsyncFd ─┐
+//!                                                          ├─► the loop wakes, and looks at the set again whoever woke it
+//!   bus ── zbus, server (tasks of the same thread) ────────┘
 //! ```
 //! A set is never changed but made anew: the supervisor holds duplicates of guests' descriptors, and a descriptor that is closed here
 //! stays in its set as long as there is a duplicate.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use vhost_sound::memory::EventFd;
 
 use super::guests::{Entry, Guests};
 use super::now_ms;
 
 const TIMER: u64 = 0;
 const SIGNALS: u64 = 1;
+const BELL: u64 = 2;
 /// And from here on guests' entries.
-const ENTRIES: u64 = 2;
+const ENTRIES: u64 = 3;
 /// Looked at in a turn.
 const MOST: usize = 64;
 const NOTHING: libc::epoll_event = libc::epoll_event { events: 0, u64: 0 };
@@ -45,6 +47,8 @@ pub struct Seen {
     pub timer: bool,
     /// A signal waits.
     pub signals: bool,
+    /// An engine rang: it counted something.
+    pub bell: bool,
     /// Guests' descriptors.
     pub entries: Vec<Entry>,
 }
@@ -52,21 +56,23 @@ pub struct Seen {
 /// See the module.
 pub struct Watch {
     timer: OwnedFd,
+    bell: EventFd,
     /// When it goes off, ms of the monotonic clock.
     armed: Option<u64>,
     set: Option<Set>,
 }
 
 impl Watch {
-    /// Nothing yet.
+    /// Nothing yet; later, with all else, the engine's `bell`.
     ///
     /// # Errors
     /// When the timer can't be had.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(bell: EventFd) -> io::Result<Self> {
         // SAFETY: no pointers.
         let timer = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
         Ok(Self {
             timer: owned(timer)?,
+            bell,
             armed: None,
             set: None,
         })
@@ -88,6 +94,8 @@ impl Watch {
         // SAFETY: no pointers.
         let set = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         add(&set, self.timer.as_raw_fd(), TIMER, libc::EPOLLIN.cast_unsigned())?;
+        let bell = self.bell.as_fd().as_raw_fd();
+        add(&set, bell, BELL, libc::EPOLLIN.cast_unsigned())?;
         if signals >= 0 {
             add(&set, signals, SIGNALS, libc::EPOLLIN.cast_unsigned())?;
         }
@@ -157,6 +165,7 @@ impl Watch {
             match event.u64 {
                 TIMER => seen.timer = true,
                 SIGNALS => seen.signals = true,
+                BELL => seen.bell = self.bell.drain()? > 0,
                 other => seen.entries.extend(set.made.entry(other)),
             }
         }
@@ -217,5 +226,40 @@ fn wait(set: &OwnedFd, events: &mut [libc::epoll_event]) -> io::Result<usize> {
             error if error.kind() == io::ErrorKind::Interrupted => Ok(0),
             error => Err(error),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    fn watch() -> (Watch, EventFd) {
+        let bell = EventFd::new().unwrap();
+        let mut watch = Watch::new(bell.try_clone().unwrap()).unwrap();
+        watch.over(&Guests::none(), -1).unwrap();
+        (watch, bell)
+    }
+
+    #[tokio::test]
+    async fn each_ring_is_seen_once_also_one_from_before_the_watch() {
+        let (mut watch, bell) = watch();
+        for _ in 0..3 {
+            bell.signal().unwrap();
+            bell.signal().unwrap();
+
+            let seen = watch.ready().await.unwrap();
+
+            assert!(seen.bell && !seen.timer && seen.entries.is_empty(), "{seen:?}");
+            let again = tokio::time::timeout(Duration::from_millis(20), watch.ready()).await;
+            assert!(again.is_err(), "{again:?}");
+        }
+        bell.signal().unwrap();
+        let mut successor = Watch::new(bell).unwrap();
+        successor.over(&Guests::none(), -1).unwrap();
+        assert!(successor.ready().await.unwrap().bell);
     }
 }

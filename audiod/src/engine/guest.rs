@@ -15,6 +15,8 @@ pub trait Guest {
     fn push(&mut self, stream: usize, from: &[u8], latency_bytes: u32) -> usize;
     /// Publishes, calls the guest.
     fn end_period(&mut self);
+    /// Whether control should be woken up for what was counted since the last call.
+    fn take_news(&mut self) -> bool;
     /// Swaps the memory table; the old one comes back.
     fn set_memory(&mut self, memory: GuestMemory) -> Option<GuestMemory>;
     /// Swaps a queue's call descriptor; the old one comes back.
@@ -36,6 +38,9 @@ impl Guest for DeviceRings<'_> {
     }
     fn end_period(&mut self) {
         DeviceRings::end_period(self);
+    }
+    fn take_news(&mut self) -> bool {
+        DeviceRings::take_news(self)
     }
     fn set_memory(&mut self, memory: GuestMemory) -> Option<GuestMemory> {
         DeviceRings::set_memory(self, memory)

@@ -7,10 +7,11 @@
 //!            ─► chimes ─► safety slots ─► each zone: limiter + safety ─► codec format ─► codec
 //!            ─► capture ─► each guest: end_period ─► block
 //! ```
-//! `run_period` allocates nothing, frees nothing, takes no lock, and calls the system only through the codec and the guests'
-//! call eventfds. What has to allocate happens in the [`EngineHandle`], on another thread.
+//! `run_period` allocates nothing, frees nothing, takes no lock, and calls the system only through the codec, the guests'
+//! call eventfds and the bells of helper and control. What has to allocate happens in the [`EngineHandle`], on another thread.
 #![deny(clippy::disallowed_types)]
 
+mod bells;
 pub mod bridge;
 mod capture;
 pub mod chimes;
@@ -85,6 +86,9 @@ pub struct Engine<'a, G: Guest, C: Codec> {
     early: bool,
     /// A capture stream ran in the last period.
     heard: bool,
+    controls_bell: Option<EventFd>,
+    /// Something is counted that control should see.
+    news: bool,
 }
 
 impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
@@ -145,6 +149,9 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
             paced_by_timer: false,
             early: false,
             heard: false,
+            controls_bell: None,
+            // A predecessor may have counted something and died before it rang.
+            news: true,
             codec,
         };
         (engine, handle)
@@ -188,15 +195,13 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         self.run_chimes();
         self.output();
         self.run_captures();
-        self.guests.iter_mut().for_each(|(_, guest)| guest.end_period());
+        for (_, guest) in &mut self.guests {
+            guest.end_period();
+            self.news |= guest.take_news();
+        }
         self.mailbox.ring();
         self.publish();
-    }
-
-    /// Rung (one `write`) at the end of a period in which something was sent to the [`EngineHandle`]. Without one its owner
-    /// has to look by itself.
-    pub fn set_bell(&mut self, bell: EventFd) {
-        self.mailbox.bell = Some(bell);
+        self.ring_control();
     }
 
     /// Takes what the helper sent; each command has room for what it sends back, or waits.
@@ -325,6 +330,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
                 Did::Ended => Kind::ChimeEnded,
             };
             self.block.recorder.record(self.written, kind, chime as u32, 0);
+            self.news = true;
         }
     }
 

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering::Release;
 
+use vhost_sound::memory::EventFd;
 use vhost_sound::shared::{Block, Shared};
 
 use crate::blocks::{EngineBlock, SavedBlock};
@@ -55,6 +56,8 @@ pub fn run(plan: &Plan, options: &Options) -> Result<Infallible, Failure> {
     folders::check(&things, plan);
     sandbox::no_new_privileges().map_err(Failure::when("giving up new privileges"))?;
     things.extend(blocks(&plan.system)?);
+    let rouse = EventFd::new().map_err(Failure::when("the bell between engine and control"))?;
+    things.push((Thing::Rouse, rouse.into()));
     things.push((Thing::Plan, plan.freeze().map_err(Failure::when("the plan's memory"))?));
     let cards = cards(&plan.system)?;
     let holds = real_cards(&plan.system, &mut things)?;

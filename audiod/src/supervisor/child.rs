@@ -183,6 +183,11 @@ impl Child {
         self.running.is_some()
     }
 
+    /// Whether it closed its link and has still to end.
+    pub fn is_ending(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.closed.is_some())
+    }
+
     /// The child has finished its set-up.
     pub fn came_up(&mut self) {
         self.up = true;

@@ -15,13 +15,13 @@ use vhost_sound::shared::Shared;
 use crate::blocks::EngineBlock;
 
 /// Time between two looks: longer than the longest period (1024 frames at 8 kHz).
-pub const LOOK: Duration = Duration::from_millis(150);
+pub const LOOK: Duration = Duration::from_millis(300);
 /// Looks without a beat after which an engine counts as hung.
-const STILL_LOOKS: u32 = 4;
+const STILL_LOOKS: u32 = 2;
 /// What that makes.
 pub const HANG: Duration = LOOK.saturating_mul(STILL_LOOKS);
 /// The same for one that has not come up yet: it maps guest memory and opens codecs.
-const STARTING_LOOKS: u32 = 40;
+const STARTING_LOOKS: u32 = 20;
 
 struct Heart {
     block: Shared<EngineBlock>,

@@ -89,7 +89,12 @@ fn needs(role: Role, thing: Thing) -> bool {
             engine_uses(thing)
                 || matches!(
                     thing,
-                    Thing::Plan | Thing::Engine(_) | Thing::ChimeBank(_) | Thing::Card(_) | Thing::Device(_)
+                    Thing::Plan
+                        | Thing::Rouse
+                        | Thing::Engine(_)
+                        | Thing::ChimeBank(_)
+                        | Thing::Card(_)
+                        | Thing::Device(_)
                 )
         }
         Role::Control => !matches!(thing, Thing::ChimeBank(_) | Thing::Card(_)),
@@ -123,6 +128,7 @@ mod tests {
             Thing::Bell(0, 1),
             Thing::FileFolder,
             Thing::StateFolder,
+            Thing::Rouse,
         ];
         let outside = [
             Thing::Connection(MAX_GUESTS as u32),

@@ -129,12 +129,14 @@ impl Supervisor {
             self.reload |= seen.contains(&libc::SIGHUP);
         }
         let mut forward = Vec::new();
-        for (child, readable) in self.children.iter_mut().zip(ready.children) {
+        for (child, ready) in self.children.iter_mut().zip(ready.children) {
             child.flush();
-            if readable {
+            if ready.link {
                 serve(child, &mut self.kept, &mut forward);
             }
-            child.reap();
+            if ready.ended || child.is_ending() {
+                child.reap();
+            }
             if let Some(code) = child.hopeless() {
                 return Ok(Some(End::NeverUp(code)));
             }
@@ -170,7 +172,13 @@ impl Supervisor {
         signals::wait(&mut polls, i32::try_from(wait).unwrap_or(i32::MAX).saturating_add(1))?;
         Ok(Ready {
             signal: polls[0].revents != 0,
-            children: polls[1..].chunks_exact(2).map(|pair| pair[0].revents != 0).collect(),
+            children: polls[1..]
+                .chunks_exact(2)
+                .map(|pair| ReadyChild {
+                    link: pair[0].revents != 0,
+                    ended: pair[1].revents != 0,
+                })
+                .collect(),
         })
     }
 
@@ -271,7 +279,13 @@ fn silencers(inheritance: &Inheritance) -> io::Result<Vec<(u32, Silencer<Tail<Ke
 
 struct Ready {
     signal: bool,
-    children: Vec<bool>,
+    children: Vec<ReadyChild>,
+}
+
+struct ReadyChild {
+    /// It sent something, takes something more, or closed.
+    link: bool,
+    ended: bool,
 }
 
 /// Takes all records a child has sent.

@@ -45,6 +45,8 @@ pub enum Thing {
     StateFolder,
     /// The text that a reload put in place of the plan's, sealed.
     Text,
+    /// The eventfd by which the engine wakes control.
+    Rouse,
 }
 
 impl Thing {
@@ -67,6 +69,7 @@ impl Thing {
             Self::Text => [14, 0, 0],
             Self::Window(guest) => [15, guest, 0],
             Self::Bell(guest, queue) => [16, guest, queue],
+            Self::Rouse => [17, 0, 0],
         }
     }
 
@@ -110,6 +113,7 @@ impl Thing {
             14 => Self::Text,
             15 => Self::Window(index),
             16 => Self::Bell(index, sub),
+            17 => Self::Rouse,
             _ => return None,
         })
     }
@@ -270,6 +274,7 @@ mod tests {
             Thing::FileFolder,
             Thing::StateFolder,
             Thing::Text,
+            Thing::Rouse,
         ];
         let records = things.map(Record::Have).into_iter().chain(things.map(Record::Drop));
         for record in records.chain([Record::AllGiven, Record::Memory(4, 5), Record::Up]) {

@@ -43,6 +43,8 @@ pub struct FakeStream {
     /// Changes the stream at the beginning of a period; told its number.
     pub script: Option<Script>,
     pub periods: u64,
+    /// Something for control.
+    pub news: bool,
 }
 
 type Script = Box<dyn FnMut(u64, &mut StreamView) + Send>;
@@ -85,6 +87,7 @@ impl FakeStream {
             moves: Vec::new(),
             script: None,
             periods: 0,
+            news: false,
         }
     }
 
@@ -134,6 +137,9 @@ impl Guest for FakeStream {
         count
     }
     fn end_period(&mut self) {}
+    fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
     fn set_memory(&mut self, memory: GuestMemory) -> Option<GuestMemory> {
         Some(memory)
     }

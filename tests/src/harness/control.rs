@@ -84,8 +84,9 @@ impl Control<'_> {
                 self.call(guest, accepts, |session, _, out| session.on_ready(token, out));
             }
         }
+        let news = self.common.news.swap(false, Ordering::AcqRel);
         for guest in 0..self.sessions.len() {
-            if self.sessions[guest].next_poll().is_some() {
+            if news || self.sessions[guest].next_poll().is_some() {
                 self.common.polls.fetch_add(1, Ordering::AcqRel);
                 self.call(guest, false, Session::poll);
             }

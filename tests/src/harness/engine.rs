@@ -70,6 +70,10 @@ pub(super) fn run(common: &Common, inbox: &Receiver<Order>, haste: u32) {
                 }
             }
             rings.end_period();
+            if rings.take_news() {
+                common.news.store(true, Ordering::Release);
+                let _full = common.wake.write(1);
+            }
             let acknowledged = common.blocks[guest].ack_seq.load(Ordering::Acquire);
             if std::mem::replace(&mut acks[guest], acknowledged) != acknowledged {
                 let _full = common.wake.write(1);

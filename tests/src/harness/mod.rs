@@ -131,6 +131,8 @@ struct Common {
     listeners: Vec<UnixListener>,
     seen: Vec<Mutex<Seen>>,
     wake: EventFd,
+    /// An engine has news for control.
+    news: AtomicBool,
     stop: AtomicBool,
     /// The engine's while it serves the rings.
     turn: Mutex<()>,
@@ -182,6 +184,7 @@ impl Sut {
             devices: options.devices,
             ways: options.ways,
             wake: EventFd::new(EFD_NONBLOCK)?,
+            news: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             turn: Mutex::new(()),
             killed: AtomicU64::new(0),

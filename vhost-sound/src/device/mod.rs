@@ -228,7 +228,8 @@ impl Session {
         self.run(out);
     }
 
-    /// Time has passed, or the engine acknowledged: whatever can go on goes on. `now_ms`: any monotonic clock.
+    /// Time has passed, or the engine acknowledged or has news ([`crate::ring::DeviceRings::take_news`]): whatever can go on goes on.
+    /// `now_ms`: any monotonic clock.
     pub fn poll(&mut self, now_ms: u64, out: &mut Vec<Output>) {
         self.now = now_ms;
         self.deaf = false;
@@ -252,11 +253,8 @@ impl Session {
             let ring = &self.block.queues[queue];
             ring.actual.load(Acquire) == ring_state::RUNNING && self.fds[queue].kick.is_none() && !self.kicked_in_band()
         };
-        if connected && polled(CONTROLQ) {
+        if connected && (polled(CONTROLQ) || polled(EVENTQ) && events::pending(&self.block)) {
             return Some(10);
-        }
-        if connected && let Some(wait) = self.block.streams.iter().filter_map(events_due).min() {
-            return Some(wait);
         }
         if self.deaf {
             return Some(100);
@@ -407,19 +405,5 @@ impl Session {
         if raised {
             self.raise();
         }
-    }
-}
-
-/// How soon a running stream's counters have to be looked at, ms: its driver waits for each period, or only wants to know of
-/// xruns (Linux then sets a mark that its player meets with the next position). `None` where it asked for neither.
-fn events_due(stream: &crate::block::StreamBlock) -> Option<u64> {
-    if stream.wanted.load(Acquire) != stream_state::RUNNING {
-        return None;
-    }
-    let asked = stream.features.load(Acquire);
-    if asked & crate::wire::pcm_feature::EVT_SHMEM_PERIODS != 0 {
-        Some(5)
-    } else {
-        (asked & crate::wire::pcm_feature::EVT_XRUNS != 0).then_some(100)
     }
 }

@@ -1,7 +1,7 @@
 //! Event descriptors from a front end: taken only if they are what they claim to be.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Why a descriptor was not taken as kick or call.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,28 @@ pub enum EventFdError {
 pub struct EventFd(OwnedFd);
 
 impl EventFd {
+    /// One of our own, at zero.
+    ///
+    /// # Errors
+    /// When no descriptor can be had.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: no pointers.
+        let raw = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a fresh descriptor is ours.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(raw) }))
+    }
+
+    /// Another descriptor of the same event.
+    ///
+    /// # Errors
+    /// When no descriptor can be had.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// Takes a descriptor that came from outside.
     ///
     /// # Errors
@@ -100,6 +122,12 @@ impl EventFd {
     }
 }
 
+impl From<EventFd> for OwnedFd {
+    fn from(event: EventFd) -> Self {
+        event.0
+    }
+}
+
 impl AsFd for EventFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -109,7 +137,6 @@ impl AsFd for EventFd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::FromRawFd;
 
     fn raw_eventfd(count: u32, flags: libc::c_int) -> OwnedFd {
         // SAFETY: the call has no preconditions; a fresh descriptor is ours.
@@ -122,6 +149,14 @@ mod tests {
         event.signal().unwrap();
         event.signal().unwrap();
         assert_eq!((event.drain().unwrap(), event.drain().unwrap()), (2, 0));
+    }
+
+    #[test]
+    fn a_clone_rings_the_same_bell() {
+        let bell = EventFd::new().unwrap();
+        bell.try_clone().unwrap().signal().unwrap();
+        let counted = EventFd::take(bell.into()).unwrap().drain().unwrap();
+        assert_eq!(counted, 1);
     }
 
     #[test]

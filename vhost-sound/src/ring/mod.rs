@@ -17,6 +17,7 @@ mod journal;
 mod lane;
 mod laps;
 mod message;
+mod news;
 mod queue;
 pub(crate) mod store;
 pub(crate) mod vring;
@@ -75,6 +76,7 @@ pub struct DeviceRings<'a> {
     queues: [Queue<'a>; 2],
     lanes: [Lane; MAX_STREAMS],
     accounts: Box<[Account; MAX_STREAMS]>,
+    news: bool,
 }
 
 impl<'a> DeviceRings<'a> {
@@ -89,6 +91,8 @@ impl<'a> DeviceRings<'a> {
             queues: [queue(TXQ, direction::PLAYBACK), queue(RXQ, direction::CAPTURE)],
             lanes: Default::default(),
             accounts: Box::default(),
+            // A predecessor may have counted something and died before control was told.
+            news: true,
         };
         rings.count_queued();
         rings
@@ -277,6 +281,7 @@ impl<'a> DeviceRings<'a> {
         if hold.over(buffer) || self.accounts[stream].may_complete(message.len, lane.queued, buffer) {
             self.end_front(stream, S_OK, block.latency_bytes.load(Acquire));
             count32(&block.periods);
+            self.news |= news::asked_for_periods(block);
         }
     }
 
@@ -370,6 +375,7 @@ impl<'a> DeviceRings<'a> {
         };
         let features = self.features();
         let queue = usize::from(way == direction::CAPTURE);
+        let periods = block.periods.load(Acquire);
         let mut moved = 0;
         if let Some(context) = self.queues[queue].context(self.memory.as_ref(), features) {
             let mut step = Step {
@@ -396,7 +402,9 @@ impl<'a> DeviceRings<'a> {
         }
         if short && !lane.starving {
             count32(&block.xruns);
+            self.news = true;
         }
+        self.news |= block.periods.load(Acquire) != periods && news::asked_for_periods(block);
         lane.starving = short;
         if moved > 0 {
             add64(&block.bytes, moved as u64);

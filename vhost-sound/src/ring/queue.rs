@@ -64,6 +64,8 @@ pub(super) struct Queue<'a> {
     call_anyway: bool,
     /// `avail_event` as last written.
     avail_event: Option<u16>,
+    /// It broke, and nobody was told yet.
+    pub broke: bool,
 }
 
 impl<'a> Queue<'a> {
@@ -82,6 +84,7 @@ impl<'a> Queue<'a> {
             known: false,
             call_anyway: true,
             avail_event: None,
+            broke: false,
         };
         queue.find_in_flight();
         queue
@@ -121,6 +124,7 @@ impl<'a> Queue<'a> {
         put32(&self.block.fault, code);
         put32(&self.block.own_base, 0);
         put32(&self.block.actual, ring_state::BROKEN);
+        self.broke = true;
     }
 
     /// Makes `actual` what control wants. False while it must wait for memory to be mapped (unless `none_comes`).
