@@ -471,3 +471,97 @@ fn of_any_file_everything_is_accounted_for() {
         assert!(found.is_ok(), "random seed {seed}: {found:?}");
     }
 }
+
+/// `generic.xml` with other lines, its amplifier a process of its own.
+fn with(lines: &[(&str, &str)]) -> Imported {
+    let mut text = std::fs::read_to_string(examples().join("generic.xml")).unwrap();
+    for (line, other) in lines {
+        assert!(text.contains(line), "{line}");
+        text = text.replacen(line, other, 1);
+    }
+    let format = Format::AudioManager(vec!["Amplifier".to_owned()]);
+    import(&format, &text, Path::new("generic.xml")).unwrap()
+}
+
+/// What became of the items at a path, whichever of several of one name they are.
+fn fates(made: &Imported, path: &str) -> Vec<Fate> {
+    let plain = |path: &str| -> String {
+        let parts = path.split('/').map(|part| part.split('[').next().unwrap_or(part));
+        parts.collect::<Vec<_>>().join("/")
+    };
+    let items = made.listing.items.iter().filter(|it| plain(&it.path) == path);
+    items.map(|it| it.fate.clone()).collect()
+}
+
+#[test]
+fn a_class_has_its_properties_and_its_volume_at_each_sink() {
+    let class = r#"<class name="PARKING" priority="5">
+        <property type="7" value="-3" />
+        <property type="CP_PER_SINK_CLASS_VOLUME_SUPPORT" value="1" />
+        <property type="CP_OF_A_PROJECT" value="1" />
+        <property type="7" value="4" />
+    </class>"#;
+
+    let made = with(&[(r#"<class name="PARKING" priority="5" />"#, class)]);
+
+    let model = config::parse(&made.policy, Path::new("generic.toml")).unwrap().model;
+    let class = model.classes.iter().find(|it| it.name == "PARKING").unwrap();
+    assert_eq!((class.own_volume, class.properties.as_slice()), (true, &[(7, -3)][..]));
+    // The example's own.
+    let own_volume = model.classes.iter().filter(|it| it.own_volume && it.name != "PARKING");
+    assert_eq!(
+        own_volume.map(|it| it.name.as_str()).collect::<Vec<_>>(),
+        ["ENTERTAINMENT"]
+    );
+    let [_, first, own, unknown, again] = fates(&made, "classes/class/property").try_into().unwrap();
+    assert!(matches!((first, own), (Fate::Mapped(_), Fate::Mapped(_))));
+    assert!(matches!(unknown, Fate::Lost(why) if why.contains("write it as a number")));
+    assert!(matches!(again, Fate::Lost(why) if why == "given before"));
+}
+
+#[test]
+fn a_domains_main_sound_properties_are_said_once_for_all_elements_of_it() {
+    let list = r#"<mainSoundProperties name="Tones">
+        <mainSoundProperty type="MSP_GENIVI_BASS" value="2" minValue="-10" maxValue="10" isPersistenceSupported="TRUE" />
+        <mainSoundProperty type="400" value="2" minValue="0" maxValue="5" />
+      </mainSoundProperties>
+      <listmapMSPToSP name="Down"><mapMSPtoSP mappingDirection="MD_MSP_TO_SP">MSP_GENIVI_BASS,104</mapMSPtoSP></listmapMSPToSP>
+      <soundProperties name="Tone">"#;
+    let names = r#"mainSoundPropertiesTemplateName="Tones" mapMSPToSPTemplateName="Down""#;
+    let cabin = r#"name="Cabin" className="ENTERTAINMENT""#;
+    let rear = r#"mainVolume="10" muteState="MS_MUTED" />"#;
+    let otherwise = r#"mainVolume="10" muteState="MS_MUTED">
+        <mainSoundProperty type="400" value="2" minValue="0" maxValue="9" />
+      </sink>"#;
+
+    let made = with(&[
+        (r#"<soundProperties name="Tone">"#, list),
+        (cabin, &format!("{cabin} {names}")),
+        (rear, otherwise),
+    ]);
+
+    let loaded = config::parse(&made.policy, Path::new("generic.toml")).unwrap();
+    let rules = &loaded.model.routing;
+    let (bass, own) = (rules.main_sound(3), rules.main_sound(400));
+    assert_eq!(
+        (bass.range, bass.sound, bass.down, bass.up, bass.lasting),
+        ((-10, 10), 104, true, false, true)
+    );
+    assert_eq!(
+        (own.range, own.down, own.up, own.lasting),
+        ((0, 5), false, false, false)
+    );
+    let in_list = fates(&made, "system/templates/mainSoundProperties/mainSoundProperty");
+    assert!(
+        in_list.len() == 2 && in_list.iter().all(|it| matches!(it, Fate::Mapped(_))),
+        "{in_list:?}"
+    );
+    let at_rear = fates(&made, "system/domain/sink/mainSoundProperty");
+    assert!(
+        matches!(&at_rear[..], [Fate::Approximated(how)] if how.contains("it is taken from generic.xml:")),
+        "{at_rear:?}"
+    );
+    // A guest's stream has no tone controls, whatever its list says.
+    let of_a_guest = fates(&made, "system/domain/source/mainSoundProperty");
+    assert!(matches!(&of_a_guest[..], [Fate::Lost(_)]), "{of_a_guest:?}");
+}

@@ -25,6 +25,9 @@ pub(super) struct Class {
     pub name: String,
     pub priority: Option<i64>,
     pub capture: bool,
+    pub own_volume: bool,
+    /// Type and value.
+    pub properties: Vec<(i64, i64)>,
     pub from: String,
 }
 
@@ -110,6 +113,8 @@ pub(super) struct Draft {
     pub windows: Vec<Lines>,
     /// `[[system_properties]]`.
     pub properties: Vec<Lines>,
+    /// `[[main_sound_properties]]`.
+    pub main_sounds: Vec<Lines>,
     /// Lines of `[routing]`.
     pub routing: Vec<String>,
     pub domains: Vec<Domain>,
@@ -226,6 +231,9 @@ impl Draft {
         for property in &self.properties {
             write_lines("[[system_properties]]", property, out);
         }
+        for property in &self.main_sounds {
+            write_lines("[[main_sound_properties]]", property, out);
+        }
         if !self.routing.is_empty() {
             let _ = write!(out, "\n[routing]\n{}\n", self.routing.join("\n"));
         }
@@ -254,6 +262,17 @@ impl Draft {
             }
             if class.capture {
                 out.push_str("capture = true\n");
+            }
+            if class.own_volume {
+                out.push_str("own_volume = true\n");
+            }
+            if !class.properties.is_empty() {
+                let pairs: Vec<String> = class
+                    .properties
+                    .iter()
+                    .map(|it| format!("[{}, {}]", it.0, it.1))
+                    .collect();
+                let _ = writeln!(out, "properties = [{}]", pairs.join(", "));
             }
         }
         if let Some(depth) = self.depth {

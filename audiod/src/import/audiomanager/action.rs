@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use policy::file::{code, did_you_mean, listed};
 
-use super::super::draft::{decibels, quoted};
+use super::super::draft::quoted;
 use super::super::xml::{Attr, El};
 use super::condition::{self, Term};
 use super::translate::{Of, Scope, Why};
-use super::{built_in, words};
+use super::{built_in, parameter, words};
 
 /// Their attributes.
 const ATTRIBUTES: [&str; 31] = [
@@ -266,6 +266,12 @@ impl Reading<'_, '_, '_> {
                 "ACTION_REGISTER" => "everything of the file is registered from the start",
                 "ACTION_UNKNOWN" => "does nothing there either",
                 "ACTION_TRANSFER" => "no policy reaches it there either",
+                "ACTION_SET_PROPERTIES" => {
+                    "its list can't be read here: write `set_properties`, a pair of type and value each"
+                }
+                "ACTION_SET_SYSTEM_PROPERTIES" => {
+                    "its list can't be read here: write `set_system_properties`, a pair of type and value each"
+                }
                 _ => "there is nothing in this machine that it could change",
             }
             .to_owned());
@@ -273,7 +279,13 @@ impl Reading<'_, '_, '_> {
         let mut keys = Vec::new();
         self.targets(&mut keys)?;
         for attribute in self.extra {
-            self.extra(attribute, &mut keys)?;
+            let Some(attr) = self.element.attr(attribute) else {
+                continue;
+            };
+            if let Some((key, value)) = parameter::ours(attribute, &attr, self.ours)? {
+                attr.mapped(format!("`{key}`"));
+                keys.push((key, value));
+            }
         }
         self.held(&mut keys);
         self.element.mapped(format!("`{}`", self.ours));
@@ -372,85 +384,6 @@ impl Reading<'_, '_, '_> {
         })
     }
 
-    /// An attribute as a key and its value; one that ours doesn't have is passed over.
-    fn extra(&self, attribute: &str, keys: &mut Vec<(&'static str, String)>) -> Result<(), String> {
-        let Some(attr) = self.element.attr(attribute) else {
-            return Ok(());
-        };
-        const ORDERS: [&str; 4] = ["O_HIGH_PRIORITY", "O_LOW_PRIORITY", "O_NEWEST", "O_OLDEST"];
-        const STATES: [&str; 3] = ["CS_CONNECTED", "CS_DISCONNECTED", "CS_SUSPENDED"];
-        let (key, text) = match attribute {
-            "order" => ("order", self.enumerator(&attr, "order", &ORDERS)?),
-            "connectionState" => ("connection_state", self.enumerator(&attr, "connection state", &STATES)?),
-            "pattern" => ("pattern", mask(&attr)?),
-            "rampTime" => ("ramp_ms", self.number(&attr)?),
-            "mainVolume" => ("main_volume", self.number(&attr)?),
-            "mainVolumeStep" => ("main_volume_step", self.number(&attr)?),
-            "volume" => ("gain_db", self.gain(&attr)?),
-            "volumeStep" if self.ours == "limit" => ("below_db", self.gain(&attr)?),
-            "volumeStep" => ("gain_step_db", decibels(self.tenths(&attr)?)),
-            "propertyType" => ("property_type", self.number(&attr)?),
-            "propertyValue" => ("property_value", self.number(&attr)?),
-            "notificationConfigurationType" => ("notification_type", self.number(&attr)?),
-            "notificationConfigurationStatus" => ("status", self.number(&attr)?),
-            "notificationConfigurationParam" => ("param", self.number(&attr)?),
-            _ => return Ok(()),
-        };
-        attr.mapped(format!("`{key}`"));
-        keys.push((key, text));
-        Ok(())
-    }
-
-    /// One of our words; `known` are for who misspelt it.
-    fn enumerator(&self, attr: &Attr<'_>, what: &str, known: &[&'static str]) -> Result<String, String> {
-        if let Some(word) = words::enumerator(attr.value.trim()) {
-            return Ok(quoted(&word));
-        }
-        let words: Vec<(&'static str, ())> = known.iter().map(|word| (*word, ())).collect();
-        let _ = attr.word(&words);
-        Err(format!("`{}` is no {what}", attr.value))
-    }
-
-    /// A whole number, an enumerator, or an expression that gives one.
-    fn number(&self, attr: &Attr<'_>) -> Result<String, String> {
-        let value = attr.value.trim();
-        if let Ok(number) = value.parse::<i64>() {
-            return Ok(number.to_string());
-        }
-        if let Some(number) = words::number(value) {
-            return Ok(number.to_string());
-        }
-        if let Some(field) = words::field(value) {
-            return Ok(quoted(field));
-        }
-        match value.contains('(') {
-            true => Err("functions as parameters are names only here".to_owned()),
-            false => Err(format!(
-                "`{value}` is a project's own word: its number stands in its own schema"
-            )),
-        }
-    }
-
-    fn tenths(&self, attr: &Attr<'_>) -> Result<i64, String> {
-        attr.value
-            .trim()
-            .parse::<i64>()
-            .map_err(|_| "a gain here is a number".to_owned())
-    }
-
-    /// A gain of at most 0 dB.
-    fn gain(&self, attr: &Attr<'_>) -> Result<String, String> {
-        let tenths = self.tenths(attr)?;
-        match tenths {
-            1.. => Err(format!(
-                "{} dB is above 0 dB: nothing is louder here, so it would hold nothing",
-                decibels(tenths)
-            )),
-            -1000..=0 => Ok(decibels(tenths)),
-            _ => Ok(quoted("mute")),
-        }
-    }
-
     /// Limits and mutes end with their cause, or last until they are ended.
     fn held(&self, keys: &mut Vec<(&'static str, String)>) {
         if !matches!(self.ours, "limit" | "mute") {
@@ -491,17 +424,4 @@ impl Reading<'_, '_, '_> {
         }
         self.element.rest_lost("this action doesn't have it here");
     }
-}
-
-/// A pattern: hexadecimal there.
-fn mask(attr: &Attr<'_>) -> Result<String, String> {
-    let value = attr.value.trim();
-    u32::from_str_radix(value.trim_start_matches("0x"), 16)
-        .map(|mask| format!("0x{mask:02x}"))
-        .map_err(|_| {
-            let message = format!("`{value}` is no mask");
-            let label = "up to 8 hexadecimal digits, as `01`";
-            attr.wrong(code::WRONG_TYPE, message.clone(), label, None);
-            message
-        })
 }

@@ -91,6 +91,7 @@ impl<'a> Reader<'a> {
             Kind::Source => keys.extend(gain(chain)),
             Kind::Sink => keys.extend(self.sink_keys(end)),
         }
+        self.main_sounds(chain);
         end.name.mapped("the name it registers by");
         end.element.mapped(format!("[domains.{domain}]"));
         chain.0.iter().for_each(|part| part.rest_lost(BY_ITSELF));

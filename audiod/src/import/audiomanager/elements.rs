@@ -15,14 +15,14 @@ use crate::blocks::MAX_GUESTS;
 
 /// Most templates one is based on by way of others.
 const MAX_CHAIN: usize = 8;
-/// Templates that are lists of a name.
-const LISTS: [&str; 5] = [
+/// Templates that are lists of a name, of what has no counterpart here.
+const LISTS: [&str; 3] = [
     "soundProperties",
-    "mainSoundProperties",
     "notificationConfigurations",
     "mainNotificationConfigurations",
-    "listmapMSPToSP",
 ];
+/// And of what has one where a domain stays a process of its own.
+const SOUNDS: [&str; 2] = ["mainSoundProperties", "listmapMSPToSP"];
 /// Templates that are a text of a name.
 const TEXTS: [&str; 3] = ["connectionFormat", "scaleConversionMap", "conversionMatrix"];
 /// Elements that may be based on another of their kind.
@@ -95,10 +95,15 @@ impl<'a> Reader<'a> {
     }
 
     fn templates(&mut self, section: El<'a>) {
-        section.known(&[], &[&KINDS[..], &LISTS[..], &TEXTS[..]].concat());
+        section.known(&[], &[&KINDS[..], &LISTS[..], &SOUNDS[..], &TEXTS[..]].concat());
         section.mapped("what elements are based on is written out in each of them");
         for template in section.children() {
-            let Some(kind) = KINDS.iter().chain(&TEXTS).find(|it| **it == template.name()) else {
+            let Some(kind) = KINDS
+                .iter()
+                .chain(&TEXTS)
+                .chain(&SOUNDS)
+                .find(|it| **it == template.name())
+            else {
                 if LISTS.contains(&template.name()) {
                     template.rest_lost(ends::note_of(template.name()));
                 }

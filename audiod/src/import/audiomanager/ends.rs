@@ -194,6 +194,7 @@ impl<'a> Reader<'a> {
             capture: false,
             priority: -100,
             topologies: Vec::new(),
+            properties: Vec::new(),
             element: None,
             used: false,
         };

@@ -17,7 +17,9 @@ mod curve;
 mod domains;
 mod elements;
 mod ends;
+mod parameter;
 mod policies;
+mod properties;
 mod topology;
 mod translate;
 mod ways;
@@ -32,6 +34,7 @@ use super::ledger::BUILT_IN;
 use super::names::Names;
 use super::xml::{Attr, El};
 use super::{twice, wrong_root};
+use properties::MainSounds;
 use topology::Topology;
 
 /// The class of what names none.
@@ -54,6 +57,8 @@ struct ClassOf<'a> {
     capture: bool,
     priority: i64,
     topologies: Vec<(El<'a>, Topology)>,
+    /// As far as type and value could be read.
+    properties: Vec<(El<'a>, Option<(i64, i64)>)>,
     /// `None` for the class of what names none.
     element: Option<El<'a>>,
     used: bool,
@@ -83,6 +88,7 @@ struct Reader<'a> {
     streams: usize,
     /// Domains that stay processes of their own.
     kept: BTreeSet<String>,
+    main_sounds: MainSounds,
     draft: Draft,
 }
 
@@ -105,6 +111,7 @@ pub(super) fn read(root: El<'_>, name: &str, kept: &[String]) -> Option<Draft> {
         only_topologies: true,
         streams: 0,
         kept: kept.iter().cloned().collect(),
+        main_sounds: MainSounds::default(),
         draft: Draft {
             about: about(name),
             ..Draft::default()
@@ -121,6 +128,8 @@ pub(super) fn read(root: El<'_>, name: &str, kept: &[String]) -> Option<Draft> {
         .iter()
         .for_each(|section| reader.policies(*section));
     reader.roles();
+    reader.draft.keep_state |= reader.main_sounds.last();
+    reader.draft.main_sounds = reader.main_sounds.lines();
     Some(reader.draft)
 }
 
@@ -226,6 +235,7 @@ impl<'a> Reader<'a> {
             capture,
             priority: -priority.unwrap_or(99),
             topologies,
+            properties: properties::of_class(class),
             element: Some(class),
             used: false,
         };
@@ -245,20 +255,29 @@ impl<'a> Reader<'a> {
         let names: Vec<String> = used.iter().map(|class| class.ours.clone()).collect();
         self.draft.classes = used
             .iter()
-            .map(|class| Class {
-                name: class.ours.clone(),
-                priority: Some(class.priority),
-                capture: class.capture,
-                from: class.element.map_or_else(
-                    || "of what names no class".to_owned(),
-                    |element| element.input.place(element.span()),
-                ),
+            .map(|class| {
+                let mut made = Class {
+                    name: class.ours.clone(),
+                    priority: Some(class.priority),
+                    capture: class.capture,
+                    from: class.element.map_or_else(
+                        || "of what names no class".to_owned(),
+                        |element| element.input.place(element.span()),
+                    ),
+                    ..Class::default()
+                };
+                properties::write(class, &mut made);
+                made
             })
             .collect();
         for class in self.classes.values() {
             match (class.element, class.used, class.capture) {
                 (Some(element), true, _) => element.mapped(format!("[classes.{}]", class.ours)),
-                (Some(element), false, true) => element.approximated("streams that record have no class"),
+                (Some(element), false, true) => {
+                    element.approximated("streams that record have no class");
+                    let all = class.properties.iter();
+                    all.for_each(|(property, _)| property.rest_lost("streams that record have no class"));
+                }
                 (Some(element), false, false) => {
                     element.rest_lost("no stream is of this class");
                     element.input.refused(element.range(), "no stream is of this class");
@@ -287,10 +306,7 @@ fn passed_over(class: El<'_>) {
         attr.lost("numbers are given at run time; clients look names up");
     }
     if let Some(attr) = class.attr("defaultVolume") {
-        attr.lost("volumes are a zone's or a stream's");
-    }
-    for property in class.all("property") {
-        property.rest_lost("classes have no properties");
+        attr.lost("a class has no volume at first: write `volume` at its zones, or `gain_db` at its streams");
     }
 }
 

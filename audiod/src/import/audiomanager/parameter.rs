@@ -1,0 +1,94 @@
+//! Parameters of actions, beside the names of those they are about: numbers, gains, masks and words.
+
+use policy::file::code;
+
+use super::super::draft::{decibels, quoted};
+use super::super::xml::Attr;
+use super::words;
+
+const ORDERS: [&str; 4] = ["O_HIGH_PRIORITY", "O_LOW_PRIORITY", "O_NEWEST", "O_OLDEST"];
+const STATES: [&str; 3] = ["CS_CONNECTED", "CS_DISCONNECTED", "CS_SUSPENDED"];
+
+/// An attribute as a key and its value in our action `action`; `None` for one that ours doesn't have, else why not.
+pub(super) fn ours(attribute: &str, attr: &Attr<'_>, action: &str) -> Result<Option<(&'static str, String)>, String> {
+    Ok(Some(match attribute {
+        "order" => ("order", enumerator(attr, "order", &ORDERS)?),
+        "connectionState" => ("connection_state", enumerator(attr, "connection state", &STATES)?),
+        "pattern" => ("pattern", mask(attr)?),
+        "rampTime" => ("ramp_ms", number(attr)?),
+        "mainVolume" => ("main_volume", number(attr)?),
+        "mainVolumeStep" => ("main_volume_step", number(attr)?),
+        "volume" => ("gain_db", gain(attr)?),
+        "volumeStep" if action == "limit" => ("below_db", gain(attr)?),
+        "volumeStep" => ("gain_step_db", decibels(tenths(attr)?)),
+        "propertyType" => ("property_type", number(attr)?),
+        "propertyValue" => ("property_value", number(attr)?),
+        "notificationConfigurationType" => ("notification_type", number(attr)?),
+        "notificationConfigurationStatus" => ("status", number(attr)?),
+        "notificationConfigurationParam" => ("param", number(attr)?),
+        _ => return Ok(None),
+    }))
+}
+
+/// One of our words; `known` are for who misspelt it.
+fn enumerator(attr: &Attr<'_>, what: &str, known: &[&'static str]) -> Result<String, String> {
+    if let Some(word) = words::enumerator(attr.value.trim()) {
+        return Ok(quoted(&word));
+    }
+    let words: Vec<(&'static str, ())> = known.iter().map(|word| (*word, ())).collect();
+    let _ = attr.word(&words);
+    Err(format!("`{}` is no {what}", attr.value))
+}
+
+/// A whole number, an enumerator, or an expression that gives one.
+fn number(attr: &Attr<'_>) -> Result<String, String> {
+    let value = attr.value.trim();
+    if let Ok(number) = value.parse::<i64>() {
+        return Ok(number.to_string());
+    }
+    if let Some(number) = words::number(value) {
+        return Ok(number.to_string());
+    }
+    if let Some(field) = words::field(value) {
+        return Ok(quoted(field));
+    }
+    match value.contains('(') {
+        true => Err("functions as parameters are names only here".to_owned()),
+        false => Err(format!(
+            "`{value}` is a project's own word: its number stands in its own schema"
+        )),
+    }
+}
+
+fn tenths(attr: &Attr<'_>) -> Result<i64, String> {
+    attr.value
+        .trim()
+        .parse::<i64>()
+        .map_err(|_| "a gain here is a number".to_owned())
+}
+
+/// A gain of at most 0 dB.
+fn gain(attr: &Attr<'_>) -> Result<String, String> {
+    let tenths = tenths(attr)?;
+    match tenths {
+        1.. => Err(format!(
+            "{} dB is above 0 dB: nothing is louder here, so it would hold nothing",
+            decibels(tenths)
+        )),
+        -1000..=0 => Ok(decibels(tenths)),
+        _ => Ok(quoted("mute")),
+    }
+}
+
+/// A pattern: hexadecimal there.
+fn mask(attr: &Attr<'_>) -> Result<String, String> {
+    let value = attr.value.trim();
+    u32::from_str_radix(value.trim_start_matches("0x"), 16)
+        .map(|mask| format!("0x{mask:02x}"))
+        .map_err(|_| {
+            let message = format!("`{value}` is no mask");
+            let label = "up to 8 hexadecimal digits, as `01`";
+            attr.wrong(code::WRONG_TYPE, message.clone(), label, None);
+            message
+        })
+}
