@@ -24,7 +24,7 @@ use super::timeline::Timeline;
 const GUESTS: [(&str, Mode); 2] = [("ivi", Mode::Ram), ("cluster", Mode::Bounce)];
 /// When they play, by the clock that all VMs of a board have: seconds after the board was switched on, when all is up. (How long a guest
 /// boots depends on when the machine below has read its images.)
-const MUSIC_AT: u32 = 14;
+const MUSIC_AT: u32 = 20;
 const STARTS: [&str; 2] = ["0", "0.8"];
 /// The service VM's part.
 const CHIME: &str = r#"
