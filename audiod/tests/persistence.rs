@@ -34,12 +34,15 @@ fn use_it(on_bus: &OnBus) {
     call(Call::Connect { source: 101, sink: 101 });
 }
 
-fn assert_as_used(on_bus: &OnBus) {
+/// The zone's volume and mute, the stream's wanted gain and how many routes it has.
+fn found(on_bus: &OnBus) -> (i16, bool, Option<f32>, usize) {
     let status = on_bus.with(async |client| client.status().await);
-    let zone = &status.zones[0];
-    assert_eq!((zone.volume, zone.mute), (37, true));
-    let stream = &status.streams[0];
-    assert_eq!((stream.wanted_db, stream.routes.len()), (Some(-6.0), 1), "{stream:?}");
+    let (zone, stream) = (&status.zones[0], &status.streams[0]);
+    (zone.volume, zone.mute, stream.wanted_db, stream.routes.len())
+}
+
+fn assert_as_used(on_bus: &OnBus) {
+    assert_eq!(found(on_bus), (37, true, Some(-6.0), 1));
 }
 
 #[test]
@@ -136,4 +139,39 @@ fn a_folder_that_is_not_there_is_told_and_sound_goes_on() {
             .contains("volumes and connections will not outlive this daemon")
     );
     assert_eq!(daemon.end().code(), Some(0));
+}
+
+/// What comes back is what the file says; and a daemon that forgot any of it would be noticed.
+#[test]
+fn only_what_is_to_be_restored_comes_back() {
+    let nothing = (100, false, Some(0.0), 0);
+    for (name, from, to, back) in [
+        ("kept-nothing", "state = \"audiod.state\"\n", "", nothing),
+        (
+            "kept-volumes",
+            "[codecs",
+            "[restore]\nconnections = \"none\"\n[codecs",
+            (37, true, Some(-6.0), 0),
+        ),
+        (
+            "kept-connections",
+            "[codecs",
+            "[restore]\nvolumes = false\n[codecs",
+            (100, false, Some(0.0), 1),
+        ),
+    ] {
+        let folder = Folder::new(name);
+        let on_bus = OnBus::new(&folder);
+        let file = keeping(&folder, &on_bus);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&file, text.replacen(from, to, 1)).unwrap();
+        let first = Daemon::start(&file);
+        use_it(&on_bus);
+        assert_eq!(first.end().code(), Some(0));
+
+        let _second = Daemon::start(&file);
+
+        assert_eq!(found(&on_bus), back, "{name}");
+    }
 }

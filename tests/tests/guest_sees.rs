@@ -63,10 +63,14 @@ struct Car {
 
 impl Car {
     fn start(name: &str) -> Self {
+        Self::start_with(name, SYSTEM)
+    }
+
+    fn start_with(name: &str, system: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("carillon-sees-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let place = folder.display().to_string();
-        let daemon = Daemon::start(&folder, |bus| SYSTEM.replace("@BUS@", bus).replace("@FOLDER@", &place)).unwrap();
+        let daemon = Daemon::start(&folder, |bus| system.replace("@BUS@", bus).replace("@FOLDER@", &place)).unwrap();
         Self { folder, daemon }
     }
 
@@ -137,6 +141,24 @@ fn a_jack_shows_whether_a_route_could_be_made_and_not_whether_one_is() {
     music.stop(&mut guest).unwrap();
     assert_eq!(jack_events(&mut guest, (PLUGGED, PHONES)), [(PLUGGED, PHONES)]);
     assert_eq!(jacks(&mut guest), [1, 1, 1]);
+}
+
+/// The jack's moves are the policy's doing: where that refuses nobody it stays plugged, which the test above would notice.
+#[test]
+fn a_jack_stays_plugged_beside_music_that_refuses_nobody() {
+    let beside_music = |name: &str, system: &str| {
+        let car = Car::start_with(name, system);
+        let mut guest = car.guest("ivi");
+        let _music = start(&mut guest, MUSIC);
+        // What its start decides is shown by now.
+        until("the rule of its start", LIMIT, || (car.volume() == 20).then_some(())).unwrap();
+        jacks(&mut guest)
+    };
+    let milder = SYSTEM.replace("newcomer_action = \"reject\"\n", "newcomer_action = \"play\"\n");
+    assert_ne!(milder, SYSTEM);
+
+    assert_eq!(beside_music("jack-refused", SYSTEM), [1, 0, 1]);
+    assert_eq!(beside_music("jack-welcome", &milder), [1, 1, 1]);
 }
 
 #[test]
