@@ -234,10 +234,6 @@ pub enum Transport {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Declared {
-    /// Jacks.
-    pub jacks: u32,
-    /// Channel maps.
-    pub chmaps: u32,
     /// PCM streams.
     pub streams: Vec<DeclaredStream>,
     /// The way to the back end knows no VIRTIO_RING_F_EVENT_IDX: it is not offered before one is there either.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The promise is 10,000 (SPECIFICATION.md 9.10), which is not met: until it is, this keeps it from getting much worse.
-const MOST: usize = 10_300;
+const MOST: usize = 10_220;
 
 /// Code lines of a source: up to its modules of tests, which are its end.
 fn code_lines(source: &str) -> usize {

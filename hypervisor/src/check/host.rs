@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::manifest::words::{Cpus, Pci, cpus, list, sized};
+use crate::manifest::words::{Cpus, cpus, list, sized};
 use crate::manifest::{At, Finding, Findings, Manifest, Of, Partition, Passthrough, Realtime, Role, Span};
 
 /// What is looked at: small texts of `/proc` and `/sys`, device nodes, this process's limits. Tests plant each fault.
@@ -208,7 +208,7 @@ impl Probe<'_> {
 
     /// A passed-through function: there, alone in its IOMMU group, with vfio-pci, usable.
     fn device(&mut self, given: &Passthrough) {
-        let (address, span) = (*given.device, given.device.span);
+        let (address, span) = (given.device.as_str(), given.device.span);
         let folder = format!("/sys/bus/pci/devices/{address}");
         if self.text(&format!("{folder}/class")).is_none() {
             let message = format!("this host has no device {address}");
@@ -236,14 +236,14 @@ impl Probe<'_> {
     }
 
     /// Devices of one group can reach each other behind the IOMMU's back; bridges forward only.
-    fn group(&mut self, address: Pci, group: &str, span: Span) {
+    fn group(&mut self, address: &str, group: &str, span: Span) {
         let names = self.host.names(&format!("/sys/kernel/iommu_groups/{group}/devices"));
         let bridge = |name: &String| {
             let class = self.text(&format!("/sys/bus/pci/devices/{name}/class"));
             class.is_some_and(|class| class.starts_with("0x0604"))
         };
         let mut others = names.unwrap_or_default();
-        others.retain(|name| *name != address.to_string() && !bridge(name));
+        others.retain(|name| name != address && !bridge(name));
         if !others.is_empty() {
             let message = format!("{address} shares IOMMU group {group} with {}", others.join(", "));
             self.error(Of::Host, "iommu-group", span, message);

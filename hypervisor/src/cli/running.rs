@@ -119,14 +119,8 @@ fn line(state: &State) -> String {
 
 pub(super) fn stop(args: &One) -> Result<(), Failure> {
     let folder = folder(&args.of)?;
-    if ask(
-        &folder,
-        &Order::Stop {
-            partition: args.partition.clone(),
-        },
-    )?
-    .is_none()
-    {
+    let partition = args.partition.clone();
+    if ask(&folder, &Order::Stop { partition })?.is_none() {
         parent::stop(&folder, args.partition.as_deref());
     }
     done(&args.of)
@@ -145,14 +139,8 @@ pub(super) fn restart(args: &One) -> Result<(), Failure> {
         return Err(Failure::new(2, "restart: name the partition"));
     };
     let folder = folder(&args.of)?;
-    if ask(
-        &folder,
-        &Order::Restart {
-            partition: name.clone(),
-        },
-    )?
-    .is_none()
-    {
+    let partition = name.clone();
+    if ask(&folder, &Order::Restart { partition })?.is_none() {
         // Nobody watches: taken over for this one step, and left again.
         let place = folder.file("manifest");
         let text = std::fs::read_to_string(&place).map_err(|error| Failure::file(&place, &error))?;

@@ -25,7 +25,7 @@ use smart_default::SmartDefault;
 pub use read::read;
 pub use report::{At, Finding, Findings, Of, Report, Severity, Span};
 use schema::{CpuList, Integer, Named, PciAddress, PortRange, Size, Text};
-use words::{Cpus, Pci, some_word, word, words};
+use words::{Cpus, some_word, word, words};
 
 /// Longest manifest read, bytes.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -367,13 +367,13 @@ pub struct Disk {
 }
 
 /// A PCI function given away.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Passthrough {
     /// PCI address on the host
     #[schemars(with = "PciAddress", extend("x-cure" = "name it: `device = \"0000:00:1f.3\"`"))]
     #[serde(deserialize_with = "word")]
-    pub device: At<Pci>,
+    pub device: At<String>,
     /// it is the codec (default false)
     #[serde(default)]
     pub codec: bool,

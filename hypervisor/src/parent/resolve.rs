@@ -212,7 +212,7 @@ impl Maker<'_> {
         let (partition, transport) = (self.partition, Transport::Pci);
         let mut devices = Vec::new();
         for given in &partition.passthrough {
-            let address = given.device.value.to_string();
+            let address = given.device.value.clone();
             let container = self.open("vfio", "/dev/vfio/vfio", true);
             // The group is known to the host alone: the link's target is read when the node is opened.
             let group = self.open(
@@ -314,8 +314,6 @@ impl Maker<'_> {
             queue_size: sound.queue_size.value,
             hold_ms: window.map_or(2000, Window::hold_ms),
             declared: Declared {
-                jacks: 0,
-                chmaps: 0,
                 streams: streams.collect(),
                 flags_only: matches!(self.window(), Some((WindowMode::Bounce, _))),
             },

@@ -295,12 +295,8 @@ impl Parent {
             Order::Stop { partition: Some(name) } => self.index(name).map(|index| self.vms[index].stop()),
             Order::Restart { partition } => self.restart(partition),
         };
-        done.map_or_else(
-            |error| Outcome::Refused {
-                cause: error.to_string(),
-            },
-            |()| Outcome::Done,
-        )
+        let refused = |cause| Outcome::Refused { cause };
+        done.map_or_else(|error| refused(error.to_string()), |()| Outcome::Done)
     }
 
     fn index(&self, name: &str) -> Result<usize, RunError> {

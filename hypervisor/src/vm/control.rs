@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   parent ── Request ──► VMM     Stop, Stats, Link (with a connected vhost-user socket)
-//!   parent ◄── Report ─── VMM     Running, LinkUp, LinkLost, Panicked, Stats
+//!   parent ◄── Report ─── VMM     Running, LinkUp, LinkLost, Stats
 //! ```
 //!
 //! When the parent goes away the VM runs on; only [`Request::Link`] can't come any more.
@@ -58,8 +58,6 @@ pub enum Report {
         /// What happened.
         cause: String,
     },
-    /// The guest told of a panic.
-    Panicked,
     /// Counters since the start.
     Stats {
         /// A map of counters for each vCPU: `exits` and `user-*` are the VMM's own, the others KVM's by KVM's names.

@@ -23,10 +23,11 @@ use std::time::{Duration, Instant};
 
 use virtio_queue::desc::split::Descriptor;
 use virtio_queue::{Queue, QueueT};
-use vm_memory::{ByteValued, Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
+use vm_memory::{Address, ByteValued, Bytes, FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
 
 use super::Ended;
 use super::pool::Pool;
+use crate::devices::virtio::worker::vm_queue;
 use vhost_sound::block::QUEUES;
 use vhost_sound::framing::{Code, MAX_FDS, dword, set_dword, word};
 use vhost_sound::wire::{F_EVENT_IDX, F_INDIRECT_DESC};
@@ -216,22 +217,10 @@ impl Bounce {
         };
         let (size, base, areas) = (shadow.size, shadow.base, shadow.areas);
         let (desc, avail, used) = (self.guest(areas.0)?, self.guest(areas.1)?, self.guest(areas.2)?);
-        let mut queue = Queue::new(MAX_QUEUE).map_err(device)?;
-        queue.try_set_size(size).map_err(device)?;
-        queue.try_set_desc_table_address(desc).map_err(device)?;
-        queue.try_set_avail_ring_address(avail).map_err(device)?;
-        queue.try_set_used_ring_address(used).map_err(device)?;
-        queue.set_ready(true);
+        let mut queue = vm_queue(size, [desc, avail, used]).map_err(device)?;
         queue.set_next_avail(base);
-        let theirs: u16 = self
-            .memory
-            .read_obj(
-                used.0
-                    .checked_add(2)
-                    .map(GuestAddress)
-                    .ok_or_else(|| device("a ring"))?,
-            )
-            .map_err(device)?;
+        let used_index = used.checked_add(2).ok_or_else(|| device("a ring"))?;
+        let theirs: u16 = self.memory.read_obj(used_index).map_err(device)?;
         queue.set_next_used(u16::from_le(theirs));
         self.stop(index);
         let ring = RING * index as u32;

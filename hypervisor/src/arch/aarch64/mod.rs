@@ -18,8 +18,6 @@ use crate::vm::memory::{Guest, Memory};
 
 /// Guest-physical addresses, after QEMU's "virt" machine.
 pub mod layout {
-    /// End of RAM below the second piece: there is only one.
-    pub const LOW_RAM_END: u64 = 1 << 40;
     /// First address of PCI BARs.
     pub const PCI_MEMORY: u64 = 0x1000_0000;
     /// End of the window of PCI BARs.

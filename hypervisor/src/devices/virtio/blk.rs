@@ -9,7 +9,7 @@ use std::sync::Arc;
 use virtio_queue::{DescriptorChain, Reader, Writer};
 
 use super::worker::{Serve, Worker};
-use super::{Driver, EVENT_IDX, INDIRECT_DESC, VirtioDevice, read_bytes};
+use super::{Driver, EVENT_IDX, INDIRECT_DESC, Kind, VirtioDevice, read_bytes};
 use crate::vm::memory::Guest;
 use crate::vm::poller::Poller;
 
@@ -127,21 +127,13 @@ impl Serve for Image {
 }
 
 impl VirtioDevice for Blk {
-    fn id(&self) -> u16 {
-        2
-    }
-
-    fn class(&self) -> u32 {
-        0x01_8000
+    fn kind(&self) -> Kind {
+        Kind(2, 0x01_8000, vec![128])
     }
 
     fn features(&self) -> u64 {
         let access = if self.0.serve().read_only { READ_ONLY } else { FLUSHES };
         SEG_MAX | access | INDIRECT_DESC | EVENT_IDX
-    }
-
-    fn queue_sizes(&self) -> Vec<u16> {
-        vec![128]
     }
 
     /// Capacity in sectors, no limit of a segment's size, most segments.

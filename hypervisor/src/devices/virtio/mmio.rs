@@ -55,7 +55,7 @@ impl Registers for MmioVirtio {
         let value = match offset {
             0x00 => MAGIC,
             0x04 => 2,
-            0x08 => core.device.id().into(),
+            0x08 => core.device.kind().0.into(),
             0x0c => VENDOR,
             0x10 => core.device_features(),
             0x34 => core.selected().map_or(0, |queue| queue.size_max).into(),

@@ -19,7 +19,7 @@ pub mod pci;
 pub mod rng;
 pub mod snd;
 pub mod vsock;
-mod worker;
+pub mod worker;
 
 use std::io;
 use std::sync::Arc;
@@ -40,21 +40,16 @@ const FEATURES_OK: u8 = 8;
 const NEEDS_RESET: u8 = 0x40;
 const FAILED: u8 = 0x80;
 
+/// Device ID (5), class code of its PCI function, the largest size of each queue.
+pub struct Kind(pub u16, pub u32, pub Vec<u16>);
+
 /// A device, without its transport.
 pub trait VirtioDevice: Send {
-    /// Device ID (5).
-    fn id(&self) -> u16;
-
-    /// Class code of its PCI function.
-    fn class(&self) -> u32 {
-        0xff_0000
-    }
+    /// What it is.
+    fn kind(&self) -> Kind;
 
     /// Features but [`VERSION_1`], which every device has.
     fn features(&self) -> u64;
-
-    /// The largest size of each queue.
-    fn queue_sizes(&self) -> Vec<u16>;
 
     /// A read of the device's configuration; what lies behind its end stays as it is (zeros).
     fn read_config(&self, offset: u64, data: &mut [u8]);
@@ -183,7 +178,8 @@ impl Core {
         mut call: impl FnMut(usize) -> io::Result<EventFd>,
     ) -> io::Result<Self> {
         let queues = device
-            .queue_sizes()
+            .kind()
+            .2
             .into_iter()
             .enumerate()
             .map(|(index, size)| {

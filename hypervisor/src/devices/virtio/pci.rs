@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Core, VirtioDevice};
+use super::{Core, Kind as Device, VirtioDevice};
 use crate::devices::pci::Function;
 use crate::devices::pci::bars::{Decoded, Kind};
 use crate::devices::pci::config::{Identity, Space};
@@ -55,7 +55,8 @@ impl PciVirtio {
     /// # Errors
     /// No interrupt numbers or descriptors left.
     pub fn new(device: Box<dyn VirtioDevice>, memory: Guest, host: Arc<dyn Host>) -> io::Result<Self> {
-        let (id, class, queues) = (device.id(), device.class(), device.queue_sizes().len());
+        let Device(id, class, queues) = device.kind();
+        let queues = queues.len();
         let vectors = u16::try_from(queues + 1).map_err(io::Error::other)?;
         // Sources: the queues, then the configuration.
         let msix = Msix::new(Arc::clone(&host), vectors, queues + 1)?;

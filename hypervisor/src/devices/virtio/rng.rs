@@ -6,7 +6,7 @@ use std::sync::Arc;
 use virtio_queue::{DescriptorChain, Writer};
 
 use super::worker::{Serve, Worker};
-use super::{Driver, EVENT_IDX, INDIRECT_DESC, VirtioDevice};
+use super::{Driver, EVENT_IDX, INDIRECT_DESC, Kind, VirtioDevice};
 use crate::vm::memory::Guest;
 use crate::vm::poller::Poller;
 
@@ -39,16 +39,12 @@ impl Serve for Entropy {
 }
 
 impl VirtioDevice for Rng {
-    fn id(&self) -> u16 {
-        4
+    fn kind(&self) -> Kind {
+        Kind(4, 0xff_0000, vec![64])
     }
 
     fn features(&self) -> u64 {
         INDIRECT_DESC | EVENT_IDX
-    }
-
-    fn queue_sizes(&self) -> Vec<u16> {
-        vec![64]
     }
 
     fn read_config(&self, _offset: u64, _data: &mut [u8]) {}

@@ -111,16 +111,12 @@ pub struct TestDevice {
 }
 
 impl VirtioDevice for TestDevice {
-    fn id(&self) -> u16 {
-        25
+    fn kind(&self) -> Kind {
+        Kind(25, 0xff_0000, vec![64, 64])
     }
 
     fn features(&self) -> u64 {
         INDIRECT_DESC
-    }
-
-    fn queue_sizes(&self) -> Vec<u16> {
-        vec![64, 64]
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {

@@ -10,7 +10,7 @@ use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
 use vm_memory::GuestMemoryBackend;
 use vmm_sys_util::ioctl::ioctl_with_ref;
 
-use super::{Driver, Ring, VERSION_1, VirtioDevice, read_bytes};
+use super::{Driver, Kind, Ring, VERSION_1, VirtioDevice, read_bytes};
 use crate::vm::error::Fault;
 use crate::vm::memory::Guest;
 
@@ -104,20 +104,12 @@ impl Vsock {
 }
 
 impl VirtioDevice for Vsock {
-    fn id(&self) -> u16 {
-        19
-    }
-
-    fn class(&self) -> u32 {
-        0x02_8000
+    fn kind(&self) -> Kind {
+        Kind(19, 0x02_8000, vec![QUEUE_SIZE; KERNEL_QUEUES + 1])
     }
 
     fn features(&self) -> u64 {
         self.features
-    }
-
-    fn queue_sizes(&self) -> Vec<u16> {
-        vec![QUEUE_SIZE; KERNEL_QUEUES + 1]
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {

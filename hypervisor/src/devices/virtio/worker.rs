@@ -53,7 +53,9 @@ impl<S: Serve + 'static> Worker<S> {
         let Some(ring) = driver.queues.into_iter().find(|ring| ring.index == 0) else {
             return Ok(());
         };
-        let queue = vm_queue(&ring, driver.features & EVENT_IDX != 0).map_err(|e| e.to_string())?;
+        let queue = ring
+            .queue(driver.features & EVENT_IDX != 0)
+            .map_err(|e| e.to_string())?;
         let mut running = lock(&self.running);
         let watched = self.poller.add(ring.kick.as_raw_fd(), self.clone(), 0);
         watched.map_err(|e| e.to_string())?;
@@ -73,16 +75,25 @@ impl<S: Serve + 'static> Worker<S> {
     }
 }
 
-/// `virtio_queue`'s view of a ring.
-pub fn vm_queue(ring: &Ring, event_idx: bool) -> Result<Queue, virtio_queue::Error> {
-    let mut queue = Queue::new(ring.size)?;
-    queue.set_size(ring.size);
-    queue.try_set_desc_table_address(GuestAddress(ring.descriptors))?;
-    queue.try_set_avail_ring_address(GuestAddress(ring.available))?;
-    queue.try_set_used_ring_address(GuestAddress(ring.used))?;
-    queue.set_event_idx(event_idx);
+/// `virtio_queue`'s view of a ring: its size, where its descriptor table, driver ring and device ring are.
+pub fn vm_queue(size: u16, [descriptors, available, used]: [GuestAddress; 3]) -> Result<Queue, virtio_queue::Error> {
+    let mut queue = Queue::new(size)?;
+    queue.set_size(size);
+    queue.try_set_desc_table_address(descriptors)?;
+    queue.try_set_avail_ring_address(available)?;
+    queue.try_set_used_ring_address(used)?;
     queue.set_ready(true);
     Ok(queue)
+}
+
+impl Ring {
+    /// `virtio_queue`'s view of it.
+    pub fn queue(&self, event_idx: bool) -> Result<Queue, virtio_queue::Error> {
+        let areas = [self.descriptors, self.available, self.used].map(GuestAddress);
+        let mut queue = vm_queue(self.size, areas)?;
+        queue.set_event_idx(event_idx);
+        Ok(queue)
+    }
 }
 
 /// Answers what is in a queue, at most so many chains: gives the bytes written into each. `true`: there may be more.

@@ -33,7 +33,7 @@ use vhost_sound::wire::CONFIG_BYTES;
 
 use self::backend::Backend;
 use self::standin::StandIn;
-use super::{Driver, EVENT_IDX, INDIRECT_DESC, VirtioDevice, read_bytes};
+use super::{Driver, EVENT_IDX, INDIRECT_DESC, Kind, VirtioDevice, read_bytes};
 use crate::devices::lock;
 use crate::plan::Sound;
 use crate::vm::control::{Report, Reporter};
@@ -79,12 +79,7 @@ impl Snd {
     pub fn new(options: Sound, reporter: Reporter, poller: &Arc<Poller>) -> Self {
         let mut config = [0; CONFIG_BYTES];
         let streams = u32::try_from(options.declared.streams.len()).unwrap_or(0);
-        for (place, value) in config
-            .chunks_mut(4)
-            .zip([options.declared.jacks, streams, options.declared.chmaps])
-        {
-            place.copy_from_slice(&value.to_le_bytes());
-        }
+        config[4..8].copy_from_slice(&streams.to_le_bytes());
         let events = if options.declared.flags_only { 0 } else { EVENT_IDX };
         let inner = Inner {
             state: State::Absent,
@@ -302,20 +297,12 @@ impl Handler for Link {
 }
 
 impl VirtioDevice for Snd {
-    fn id(&self) -> u16 {
-        25
-    }
-
-    fn class(&self) -> u32 {
-        0x04_0100
+    fn kind(&self) -> Kind {
+        Kind(25, 0x04_0100, vec![self.0.options.queue_size; QUEUES])
     }
 
     fn features(&self) -> u64 {
         lock(&self.0.inner).features
-    }
-
-    fn queue_sizes(&self) -> Vec<u16> {
-        vec![self.0.options.queue_size; QUEUES]
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {

@@ -46,7 +46,7 @@ impl StandIn {
             .iter()
             .filter(|ring| ring.index != EVENT_QUEUE && ring.index < QUEUES)
         {
-            let (Ok(mut queue), Ok(used)) = (worker::vm_queue(ring, self.event_idx), used_index(memory, ring)) else {
+            let (Ok(mut queue), Ok(used)) = (ring.queue(self.event_idx), used_index(memory, ring)) else {
                 continue;
             };
             queue.set_next_avail(used);
@@ -93,9 +93,9 @@ fn answer(declared: &Declared, request: &[u8]) -> Result<Vec<u8>, u32> {
     let word = |at| word(request, at);
     let code = word(0).ok_or(BAD_MESSAGE)?;
     let (count_there, size_there) = match code {
-        JACK_INFO => (declared.jacks as usize, JACK_INFO_BYTES),
+        JACK_INFO => (0, JACK_INFO_BYTES),
         PCM_INFO => (declared.streams.len(), PCM_INFO_BYTES),
-        CHMAP_INFO => (declared.chmaps as usize, CHMAP_INFO_BYTES),
+        CHMAP_INFO => (0, CHMAP_INFO_BYTES),
         _ => return Err(IO_ERROR),
     };
     let (Some(first), Some(count), Some(size)) = (word(4), word(8), word(12)) else {
@@ -156,8 +156,6 @@ mod tests {
             channels_max: 2,
         };
         Declared {
-            jacks: 0,
-            chmaps: 0,
             streams: vec![stream],
             flags_only: false,
         }

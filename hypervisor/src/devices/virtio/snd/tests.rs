@@ -34,8 +34,6 @@ fn declaring(hold_ms: u64, flags_only: bool) -> Rig {
         channels_max: 2,
     };
     let declared = Declared {
-        jacks: 0,
-        chmaps: 0,
         streams: vec![stream],
         flags_only,
     };
