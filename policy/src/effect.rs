@@ -69,7 +69,8 @@ pub struct Heard {
 pub struct SourceHeard {
     /// What happens to its stream.
     pub mode: Mode,
-    /// The latest `start_gen` this answers.
+    /// The latest `start_gen` this answers. Of a source that doesn't run the one before it: after a pause it goes on under the same
+    /// number, and its frames wait until that is decided too.
     pub decided: u32,
     /// By sink index.
     pub taps: Vec<Tap>,

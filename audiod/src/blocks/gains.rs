@@ -40,7 +40,8 @@ pub struct Tap {
 pub struct Row {
     /// What happens to it.
     pub mode: Mode,
-    /// The stream's `start_gen` this row was decided for; frames of a later START are held until it catches up.
+    /// The stream's `start_gen` this row was decided for; frames of another START are held until it catches up. Of a stream that
+    /// doesn't run never its own: it may go on under it.
     pub decided: u32,
     /// One a zone.
     pub taps: [Tap; MAX_ZONES],

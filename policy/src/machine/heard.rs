@@ -269,12 +269,13 @@ fn fade(now: Time, old: Option<&SourceHeard>, taps: &[Tap], fading: Option<Time>
     begins.or(fading).filter(|until| *until > now)
 }
 
-/// Every start is decided in the step that tells of it.
+/// Every start is decided in the step that tells of it; what doesn't run owes its next one.
 fn decided(state: &State, source: usize) -> u32 {
-    let start_gen = state.sources[source].start_gen;
+    let source = &state.sources[source];
+    let start_gen = source.start_gen.wrapping_sub(u32::from(!source.running));
     #[cfg(test)]
     if mutant::is(Mutant::OwesDecisions) {
-        return start_gen.saturating_sub(1);
+        return start_gen.wrapping_sub(1);
     }
     start_gen
 }

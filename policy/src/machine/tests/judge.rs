@@ -219,7 +219,11 @@ impl Judge {
     fn source(&self, machine: &Machine, source: usize) -> Verdict {
         let model = machine.model();
         let heard = &self.heard.sources[source];
-        prop_assert_eq!(heard.decided, self.start_gen[source], "a start is owed its decision");
+        prop_assert_eq!(
+            heard.decided == self.start_gen[source],
+            self.running[source],
+            "a start is owed its decision, and what may go on under the same number none before it does"
+        );
         prop_assert_eq!(heard.taps.len(), model.sinks.len());
         for (sink, tap) in heard.taps.iter().enumerate() {
             self.tap(model, source, sink, tap)?;

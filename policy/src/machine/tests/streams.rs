@@ -73,6 +73,21 @@ fn a_guests_pause_keeps_the_connection_and_ducks_nobody() {
     assert_eq!(bench.gain(PROMPT, CABIN), (0, 0));
 }
 
+/// Else the engine would take the pause's row, which discards, for an answer to the guest that goes on, and consume its frames.
+#[test]
+fn what_goes_on_after_a_pause_under_the_same_number_is_decided_again() {
+    let mut bench = Bench::new(car());
+    let (source, start_gen) = (PROMPT, 7);
+    bench.step(Event::StreamStarted { source, start_gen });
+    bench.stop(PROMPT);
+    assert_ne!(bench.machine.heard().sources[PROMPT].decided, start_gen);
+
+    bench.step(Event::StreamStarted { source, start_gen });
+
+    assert_eq!(bench.machine.heard().sources[PROMPT].decided, start_gen);
+    assert_eq!((bench.mode(PROMPT), bench.gain(PROMPT, CABIN)), (Mode::Play, (0, 0)));
+}
+
 #[test]
 fn a_stream_without_a_route_follows_its_rule() {
     let mut model = car();
