@@ -274,6 +274,8 @@ pub struct DeviceBlock {
     pub engine_mem_gen: AtomicU32,
     /// Valid entries of `regions`.
     pub region_count: AtomicU32,
+    /// Streams that exist, by the config: what lies behind them is not looked at, since each is on pages of its own.
+    pub stream_count: AtomicU32,
     /// Virtio features the front end acknowledged that concern the rings: bit 28 INDIRECT_DESC, bit 29 EVENT_IDX.
     pub ring_features: AtomicU64,
     /// Guest memory.
@@ -303,5 +305,7 @@ impl DeviceBlock {
             };
             block.direction.store(way, Ordering::Release);
         }
+        let count = config.streams.len().min(MAX_STREAMS);
+        self.stream_count.store(count as u32, Ordering::Release);
     }
 }

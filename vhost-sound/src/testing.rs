@@ -139,6 +139,7 @@ fn spec(len: u64) -> RegionSpec {
 /// A block of a device whose streams flow as told (`block::direction`), S16 stereo at 48 kHz, not yet prepared.
 pub fn device_block(directions: &[u32], buffer_bytes: u32, period_bytes: u32) -> Shared<DeviceBlock> {
     let block = Shared::<DeviceBlock>::private().expect("memory");
+    block.stream_count.store(directions.len() as u32, Release);
     for (stream, way) in block.streams.iter().zip(directions) {
         stream.direction.store(*way, Release);
         stream.buffer_bytes.store(buffer_bytes, Release);

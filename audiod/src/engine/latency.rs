@@ -19,8 +19,15 @@ impl Pull {
     /// Of its frames, those not yet played when codec frame `played` is next.
     fn left(&self, played: u64) -> u64 {
         let gone = played.saturating_sub(self.start).min(self.length);
+        if gone == 0 {
+            return self.frames;
+        }
         let gone = (gone * self.needs).checked_div(self.length).unwrap_or(0);
         self.frames.saturating_sub(gone)
+    }
+
+    fn is_over(&self, played: u64) -> bool {
+        self.start + self.length <= played
     }
 }
 
@@ -61,8 +68,13 @@ impl Pending {
     }
 
     /// Frames pending when codec frame `played` is next, with `more` about to be pulled.
+    ///
+    /// From the latest back to the first that is over: those before it were played before it.
     pub fn now(&self, played: u64, more: u64) -> u64 {
-        more + self.pulls.iter().map(|pull| pull.left(played)).sum::<u64>()
+        let (newer, older) = self.pulls.split_at(self.next);
+        let back = newer.iter().rev().chain(older.iter().rev());
+        let pending = back.take_while(|pull| !pull.is_over(played));
+        more + pending.map(|pull| pull.left(played)).sum::<u64>()
     }
 }
 

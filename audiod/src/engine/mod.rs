@@ -270,6 +270,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
     }
 
     fn run_sources(&mut self) {
+        let now_ns = self.codec.now();
         for source in &mut self.sources {
             let (_, guest) = &mut self.guests[source.guest];
             let view = guest.state(source.stream());
@@ -284,7 +285,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
                 at: self.written,
                 played: self.played,
                 written: !self.paced_by_timer,
-                now_ns: self.codec.now(),
+                now_ns,
                 row: &self.rows[source.index],
                 patience: self.patience,
             };
@@ -306,6 +307,9 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
     }
 
     fn run_receivers(&mut self) {
+        if self.receivers.is_empty() {
+            return;
+        }
         let now = Now {
             at: self.written,
             played: self.played,
@@ -360,6 +364,9 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
     /// Gives the capture streams what the input recorded since the last period: at most two periods of it, so that a late
     /// wake-up is made good.
     fn run_captures(&mut self) {
+        if self.captures.is_empty() {
+            return;
+        }
         let mut listening = false;
         for capture in &mut self.captures {
             let (_, guest) = &self.guests[capture.guest];
@@ -371,7 +378,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
             }
             listening |= view.running;
         }
-        if self.captures.is_empty() || (!listening && !self.heard) {
+        if !listening && !self.heard {
             self.intake.skip(&mut self.codec);
             return;
         }

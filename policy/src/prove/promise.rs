@@ -367,7 +367,10 @@ fn lives(machine: &Machine, (source, sink): (usize, usize), cause: &Cause) -> bo
 
 fn answered(machine: &Machine) -> Option<String> {
     for (source, row) in machine.heard().sources.iter().enumerate() {
-        if machine.state_of(source).is_some_and(|it| it.running != (it.start_gen == row.decided)) {
+        if machine
+            .state_of(source)
+            .is_some_and(|it| it.running != (it.start_gen == row.decided))
+        {
             return Some(format!(
                 "the start of {} is not decided",
                 machine.source_name(source).unwrap_or("?")

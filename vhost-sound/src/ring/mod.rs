@@ -158,7 +158,7 @@ impl<'a> DeviceRings<'a> {
         for way in 0..2 {
             settled &= self.settle_ring(way);
         }
-        for stream in 0..MAX_STREAMS {
+        for stream in self.streams() {
             self.lanes[stream].budget = COPY_BUDGET;
             self.enter_state(stream);
         }
@@ -169,6 +169,11 @@ impl<'a> DeviceRings<'a> {
         if settled && self.block.ack_seq.load(Acquire) != seq {
             put32(&self.block.ack_seq, seq);
         }
+    }
+
+    /// Those the config knows.
+    fn streams(&self) -> std::ops::Range<usize> {
+        0..(self.block.stream_count.load(Acquire) as usize).min(MAX_STREAMS)
     }
 
     fn features(&self) -> u64 {
@@ -260,7 +265,7 @@ impl<'a> DeviceRings<'a> {
             }
         }
         let caught_up = queue.sort(&context, &mut self.lanes);
-        for stream in 0..MAX_STREAMS {
+        for stream in self.streams() {
             if way_of(&self.block.streams[stream]) == Some(way) {
                 self.let_go(stream);
             }
@@ -289,9 +294,9 @@ impl<'a> DeviceRings<'a> {
     fn release(&mut self, way: usize, caught_up: bool) -> bool {
         let waits = self.queues[way].running() && (self.memory.is_none() || !caught_up);
         let mut settled = true;
-        for stream in 0..MAX_STREAMS {
+        for stream in self.streams() {
             let block = &self.block.streams[stream];
-            if way_of(block).unwrap_or(0) != way {
+            if way_of(block) != Some(way) {
                 continue;
             }
             let release = block.release_gen.load(Acquire);

@@ -22,6 +22,8 @@ pub struct Plugin {
     /// When the position was last looked at.
     looked_ns: u64,
     zeros: Vec<u8>,
+    /// Started, and since then nothing was heard of an error.
+    runs: bool,
 }
 
 // SAFETY: a PCM handle may be used from any one thread at a time; this value is its only user.
@@ -47,17 +49,21 @@ impl Plugin {
             position: 0,
             looked_ns: now_ns(),
             zeros: vec![0; shape.frame_bytes() * config.period as usize],
+            runs: false,
         })
     }
 
     /// Gives frames to alsa-lib, once more after an underrun; returns how many it took.
-    fn give(&self, bytes: &[u8]) -> u64 {
+    fn give(&mut self, bytes: &[u8]) -> u64 {
         match self.try_give(bytes) {
             Ok(frames) => frames,
-            Err(error) => match self.pcm.try_recover(error, true) {
-                Ok(()) => self.try_give(bytes).unwrap_or(0),
-                Err(_) => 0,
-            },
+            Err(error) => {
+                self.runs = false;
+                match self.pcm.try_recover(error, true) {
+                    Ok(()) => self.try_give(bytes).unwrap_or(0),
+                    Err(_) => 0,
+                }
+            }
         }
     }
 
@@ -111,7 +117,9 @@ impl Codec for Plugin {
         self.written = self.written.max(self.position.min(at));
         while self.written < at {
             let gap = (at - self.written).min(self.period) as usize * frame;
-            let given = self.give(&self.zeros[..gap]);
+            let zeros = std::mem::take(&mut self.zeros);
+            let given = self.give(&zeros[..gap]);
+            self.zeros = zeros;
             if given == 0 {
                 break;
             }
@@ -119,8 +127,11 @@ impl Codec for Plugin {
         }
         let given = self.give(bytes);
         self.written = at + given;
-        if self.pcm.state() == State::Prepared {
-            let _ = self.pcm.start();
+        if !self.runs {
+            if self.pcm.state() == State::Prepared {
+                let _ = self.pcm.start();
+            }
+            self.runs = self.pcm.state() == State::Running;
         }
         // Frames that it did not take are made up for by as much silence before the next.
         at + frames - given
@@ -134,6 +145,7 @@ impl Codec for Plugin {
     fn recover(&mut self) {
         if matches!(self.pcm.state(), State::XRun | State::Suspended | State::Setup) {
             let _ = self.pcm.prepare();
+            self.runs = false;
         }
     }
 }
