@@ -10,7 +10,7 @@ use crate::parent::door::{self, Facts};
 use crate::parent::resolve::{SOUND, WindowLink};
 use crate::parent::socket::wait;
 use crate::parent::start::{Go, Hand, START_FD};
-use crate::plan::{self, Device, Fds, Thread};
+use crate::plan::{Device, Fds, Thread};
 use crate::sandbox;
 use crate::vm::{self, control::Channel};
 use crate::window::Relay;
@@ -70,13 +70,12 @@ pub fn main() -> ExitCode {
 fn run(handed: Handed) -> ExitCode {
     let (go, mut fds, keeps, door) = (handed.go, handed.fds, handed.keeps, handed.door);
     let (plan, owner) = (go.plan, go.owner);
-    let sound =
-        |device: &Device| matches!(device, Device::Snd(plan::Sound { link: None, .. })).then(|| SOUND.to_owned());
+    let sound = |device: &Device| matches!(device, Device::Snd(_)).then(|| SOUND.to_owned());
     let wanting: BTreeSet<String> = plan.devices.iter().filter_map(sound).collect();
     sandbox::raise_limits();
     let relay = go
         .link
-        .map(|link| relay(&plan.name, plan.service.clone(), link, &keeps))
+        .map(|link| relay(&plan.name, &plan.service, link, &keeps))
         .transpose();
     let opened = relay.and_then(|relay| {
         let facts = Facts {
@@ -114,7 +113,7 @@ fn run(handed: Handed) -> ExitCode {
 /// through it, so it is placed like the device's own thread: above the guest's real-time vCPUs, and with them above others'.
 fn relay(
     name: &str,
-    place: Thread,
+    place: &Thread,
     link: WindowLink,
     keeps: &BTreeMap<String, OwnedFd>,
 ) -> io::Result<Sender<(OwnedFd, OwnedFd)>> {
@@ -122,12 +121,8 @@ fn relay(
     let bells: Vec<OwnedFd> = link.bells.iter().map(kept).collect::<io::Result<_>>()?;
     let pool = link.pool.as_ref().map(kept).transpose()?;
     let (sender, links) = channel::<(OwnedFd, OwnedFd)>();
-    let (placed, is_placed) = channel();
     let partition = name.to_owned();
-    let thread = std::thread::Builder::new().stack_size(128 << 10);
-    thread.spawn(move || {
-        // Who waits for the answer takes it before anything else.
-        let _ = placed.send(vm::place(&place, &format!("{partition}:relay")));
+    let relay = move || {
         for (front, back) in links {
             let bells = bells.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>();
             let relay = bells.and_then(|bells| match &pool {
@@ -139,12 +134,9 @@ fn relay(
                 Err(error) => eprintln!("{partition}: link to audiod: {error}"),
             }
         }
-    })?;
-    match is_placed.recv() {
-        Ok(Ok(())) => Ok(sender),
-        Ok(Err(fault)) => Err(io::Error::other(fault)),
-        Err(gone) => Err(io::Error::other(gone)),
-    }
+    };
+    vm::spawn(place, format!("{name}:relay"), relay).map_err(io::Error::other)?;
+    Ok(sender)
 }
 
 fn prepare(user: Option<&str>) -> Result<seccompiler::BpfProgram, String> {
@@ -167,7 +159,7 @@ mod tests {
             fifo: None,
         };
 
-        let _links = relay("g", place, WindowLink::default(), &BTreeMap::new()).unwrap();
+        let _links = relay("g", &place, WindowLink::default(), &BTreeMap::new()).unwrap();
 
         let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
         let status = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("status")).ok();

@@ -1,8 +1,8 @@
 //! What one VMM process is given: a complete, resolved description of one VM.
 //!
 //! The parent makes a [`Plan`] from the manifest and hands it over with the descriptors it names ([`Fds`]). A plan holds
-//! facts only (addresses, CPUs, sizes, names of descriptors); whatever had to be decided was decided before. Nothing in
-//! it is a path: a VMM process opens nothing.
+//! facts only (addresses, CPUs, sizes, names of descriptors), and all of them: the same program writes and reads it, so nothing
+//! has a default. Whatever had to be decided was decided before. Nothing in it is a path: a VMM process opens nothing.
 //!
 //! ```text
 //!  manifest ──check──► Plan (JSON) + Fds ──► vm::run(plan, fds, lock) ──► Exit
@@ -15,14 +15,12 @@ use serde::{Deserialize, Serialize};
 
 /// One VM.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Name of the partition; threads and messages carry it.
     pub name: String,
     /// vCPUs in the order of their APIC ids; at least one, at most [`Plan::MAX_VCPUS`].
     pub vcpus: Vec<Thread>,
     /// The thread that serves consoles, block images and the control socket.
-    #[serde(default)]
     pub service: Thread,
     /// Guest-physical memory. The kernel is loaded into regions of kind [`RegionKind::Ram`].
     pub memory: Vec<Region>,
@@ -31,10 +29,8 @@ pub struct Plan {
     /// The serial port COM1; without it, its output is thrown away.
     pub console: Option<Console>,
     /// Devices, in the order of their PCI slots (the first is 00:01.0) or virtio-mmio addresses.
-    #[serde(default)]
     pub devices: Vec<Device>,
     /// Ports of the machine that the VM may use.
-    #[serde(default)]
     pub ioports: Vec<PortRange>,
 }
 
@@ -47,7 +43,6 @@ impl Plan {
 
 /// Where a thread runs, and how.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
 pub struct Thread {
     /// Host CPUs the thread may run on; empty leaves the affinity as it is.
     pub cpus: Vec<usize>,
@@ -57,7 +52,6 @@ pub struct Thread {
 
 /// A piece of guest-physical memory, backed by a sealed memfd or a mapping of someone else's.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Region {
     /// Guest-physical address in bytes, a multiple of 4096 (2 MiB for a window).
     pub guest_address: u64,
@@ -66,18 +60,14 @@ pub struct Region {
     /// The memfd: it must carry F_SEAL_SHRINK, or it is refused.
     pub fd: String,
     /// Where in the memfd, in bytes.
-    #[serde(default)]
     pub offset: u64,
     /// How the guest is told of it.
     pub kind: RegionKind,
     /// vhost-user back ends get it in their memory table.
-    #[serde(default)]
     pub shared: bool,
     /// A passed-through device may read and write it by DMA.
-    #[serde(default)]
     pub dma: bool,
     /// When its pages are there.
-    #[serde(default)]
     pub locked: Locked,
 }
 
@@ -94,11 +84,10 @@ pub enum RegionKind {
 }
 
 /// When pages are made present and locked.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Locked {
     /// All of them before the guest starts.
-    #[default]
     Now,
     /// Each with its first use; it stays from then on.
     OnUse,
@@ -108,20 +97,17 @@ pub enum Locked {
 
 /// Kernel, initial RAM disk and command line.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Boot {
     /// A bzImage or an ELF with a PVH note.
     pub kernel: String,
     /// The initial RAM disk.
     pub initrd: Option<String>,
     /// Kernel command line.
-    #[serde(default)]
     pub cmdline: String,
 }
 
 /// Descriptors of COM1: a terminal, pipe, socket or file. A reader that doesn't keep up loses output; the guest never waits.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Console {
     /// Takes what the guest writes.
     pub output: String,
@@ -131,33 +117,29 @@ pub struct Console {
 
 /// A device.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Device {
     /// virtio-sound, made by a vhost-user back end.
     Snd(Sound),
     /// Entropy of the host's `getrandom`.
     Rng {
         /// How the driver reaches it.
-        #[serde(default)]
         transport: Transport,
     },
     /// A block image.
     Blk {
         /// How the driver reaches it.
-        #[serde(default)]
         transport: Transport,
         /// The image; its length is rounded down to 512 bytes.
         image: String,
         /// It is open for reading alone.
         read_only: bool,
         /// Serial number told to the guest, at most 20 bytes.
-        #[serde(default)]
         serial: String,
     },
     /// vsock by the host kernel.
     Vsock {
         /// How the driver reaches it.
-        #[serde(default)]
         transport: Transport,
         /// The guest's CID, 3 or more.
         cid: u32,
@@ -185,33 +167,25 @@ pub enum Device {
     Watchdog,
 }
 
-/// A sound device.
+/// A sound device. Its back ends come by [`Request::Link`].
+///
+/// [`Request::Link`]: crate::vm::control::Request::Link
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Sound {
     /// Name in messages to and from the parent.
     pub name: String,
     /// How the driver reaches it.
-    #[serde(default)]
     pub transport: Transport,
-    /// The connected socket, if the back end is there already; later ones come by [`Request::Link`].
-    ///
-    /// [`Request::Link`]: crate::vm::control::Request::Link
-    pub link: Option<String>,
     /// Largest queue size offered, a power of two, at most 1024.
-    #[serde(default = "default_queue_size")]
     pub queue_size: u16,
     /// How long the guest is held at DRIVER_OK for the back end, in milliseconds.
-    #[serde(default = "default_hold_ms")]
     pub hold_ms: u64,
     /// What the stand-in answers while the back end is away.
-    #[serde(default)]
     pub declared: Declared,
 }
 
 /// A word of a doorbell.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct Word {
     /// Its number; it lies at four times as many bytes.
     pub word: u16,
@@ -220,11 +194,10 @@ pub struct Word {
 }
 
 /// How a virtio driver reaches its device.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transport {
     /// A PCI function with MSI-X: no exit for an interrupt.
-    #[default]
     Pci,
     /// Memory-mapped registers (ACPI LNRO0005): two exits an interrupt.
     Mmio,
@@ -232,7 +205,6 @@ pub enum Transport {
 
 /// The numbers a sound device has in its configuration space and what it says in PCM_INFO, for the time without a back end.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
 pub struct Declared {
     /// PCM streams.
     pub streams: Vec<DeclaredStream>,
@@ -242,10 +214,8 @@ pub struct Declared {
 
 /// `virtio_snd_pcm_info` of one stream (virtio 1.3, 5.14.6.6.2).
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct DeclaredStream {
     /// `true`: capture.
-    #[serde(default)]
     pub input: bool,
     /// Bits of VIRTIO_SND_PCM_FMT_*.
     pub formats: u64,
@@ -259,7 +229,6 @@ pub struct DeclaredStream {
 
 /// Ports of the machine given to the VM: each access goes to `/dev/port`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
 pub struct PortRange {
     /// First port.
     pub first: u16,
@@ -267,14 +236,6 @@ pub struct PortRange {
     pub last: u16,
     /// `/dev/port`, opened for reading and writing.
     pub fd: String,
-}
-
-fn default_queue_size() -> u16 {
-    64
-}
-
-fn default_hold_ms() -> u64 {
-    2000
 }
 
 /// The descriptors that came with a plan, by name.
@@ -306,29 +267,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_of_few_words_has_its_defaults_and_comes_back_from_json_as_it_was() {
-        let text = r#"{"name":"ivi","vcpus":[{}],"boot":{"kernel":"kernel"},
-            "memory":[{"guest_address":0,"size":16777216,"fd":"ram","kind":"ram"}],
-            "devices":[{"type":"snd","name":"snd0"},{"type":"pvpanic"}]}"#;
-
-        let plan: Plan = serde_json::from_str(text).unwrap();
-
-        assert_eq!(plan.memory[0].locked, Locked::Now);
-        let Device::Snd(sound) = &plan.devices[0] else {
-            panic!("not a sound device")
+    fn a_plan_comes_back_from_json_as_it_was_and_one_that_lacks_something_is_none() {
+        let ram = Region {
+            guest_address: 0,
+            size: 16 << 20,
+            fd: "ram".to_owned(),
+            offset: 0,
+            kind: RegionKind::Ram,
+            shared: true,
+            dma: false,
+            locked: Locked::OnUse,
         };
-        assert_eq!(
-            (sound.queue_size, sound.hold_ms, sound.transport),
-            (64, 2000, Transport::Pci)
-        );
-        let again: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
-        assert_eq!(again, plan);
-    }
+        let sound = Sound {
+            name: "snd0".to_owned(),
+            transport: Transport::Pci,
+            queue_size: 64,
+            hold_ms: 2000,
+            declared: Declared::default(),
+        };
+        let plan = Plan {
+            name: "ivi".to_owned(),
+            vcpus: vec![Thread::default()],
+            service: Thread::default(),
+            memory: vec![ram],
+            boot: Boot {
+                kernel: "kernel".to_owned(),
+                initrd: None,
+                cmdline: String::new(),
+            },
+            console: None,
+            devices: vec![Device::Snd(sound), Device::Pvpanic],
+            ioports: Vec::new(),
+        };
 
-    #[test]
-    fn a_misspelt_key_is_refused() {
-        let error = serde_json::from_str::<Plan>(r#"{"name":"a","vcpu":[]}"#).unwrap_err();
+        let text = serde_json::to_string(&plan).unwrap();
 
-        assert!(error.to_string().contains("vcpu"), "{error}");
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+        let error = serde_json::from_str::<Plan>(&text.replace("hold_ms", "hold")).unwrap_err();
+        assert!(error.to_string().contains("hold_ms"), "{error}");
     }
 }

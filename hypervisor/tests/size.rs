@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-/// The promise is 10,000 (SPECIFICATION.md 9.10), which is not met: until it is, this keeps it from getting much worse.
-const MOST: usize = 10_220;
+/// The promise of SPECIFICATION.md 9.10.
+const MOST: usize = 10_000;
 
 /// Code lines of a source: up to its modules of tests, which are its end.
 fn code_lines(source: &str) -> usize {
@@ -35,7 +35,7 @@ fn comments_empty_lines_and_tests_are_no_code() {
 }
 
 #[test]
-fn the_hypervisor_does_not_grow_past_its_ceiling() {
+fn the_hypervisor_has_at_most_ten_thousand_code_lines() {
     let lines = count(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")));
 
     println!("{lines} code lines");

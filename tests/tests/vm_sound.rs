@@ -72,7 +72,6 @@ fn plan(transport: Transport, cmdline: &str) -> Plan {
     let snd = Device::Snd(Sound {
         name: "snd".to_owned(),
         transport,
-        link: Some("snd".to_owned()),
         queue_size: 64,
         hold_ms: 2000,
         declared: Declared::default(),
@@ -122,12 +121,11 @@ impl Rig {
         fds.insert("ram", create("ram", RAM, false).unwrap().0);
         fds.insert("kernel", OwnedFd::from(File::open(safety::build().unwrap()).unwrap()));
         fds.insert("console", OwnedFd::from(File::create(folder.join("console")).unwrap()));
-        fds.insert(
-            "snd",
-            OwnedFd::from(UnixStream::connect(folder.join("bell.sock")).unwrap()),
-        );
         let (parent, other) = Channel::pair().unwrap();
         fds.insert("control", other);
+        let device = "snd".to_owned();
+        let socket = OwnedFd::from(UnixStream::connect(folder.join("bell.sock")).unwrap());
+        parent.send(&Request::Link { device }, Some(&socket)).unwrap();
         let plan = plan(transport, cmdline);
         let vm = std::thread::spawn(move || vm::run(plan, fds, || Ok(())));
         Self {

@@ -61,15 +61,6 @@ struct Probe<'a> {
     findings: Findings,
 }
 
-/// Not permitted, or not there.
-fn whose(error: &io::Error) -> Of {
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        Of::Permission
-    } else {
-        Of::Host
-    }
-}
-
 impl Probe<'_> {
     fn error(&mut self, of: Of, code: &'static str, span: Span, message: impl Into<String>) -> &mut Finding {
         self.findings.error(code, span, message).of(of)
@@ -89,7 +80,7 @@ impl Probe<'_> {
         what: &str,
     ) -> Option<&mut Finding> {
         let error = self.host.usable(path, write).err()?;
-        Some(self.error(whose(&error), code, span, format!("{what}{path}: {error}")))
+        Some(self.error(Of::error(&error), code, span, format!("{what}{path}: {error}")))
     }
 
     /// A small text without the end of its line; none if it can't be read.

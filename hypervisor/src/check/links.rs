@@ -27,13 +27,12 @@ pub(super) fn sound(manifest: &Manifest, partition: &Partition, findings: &mut F
     }
     let size = sound.queue_size;
     if !size.is_power_of_two() {
-        findings
-            .error(
-                "out-of-range",
-                size.span,
-                format!("a queue of {size} is no power of two"),
-            )
-            .cure("64 is what stock drivers use");
+        let found = findings.error(
+            "out-of-range",
+            size.span,
+            format!("a queue of {size} is no power of two"),
+        );
+        found.cure("64 is what stock drivers use");
     }
     streams(name, sound, findings);
 }
@@ -42,18 +41,13 @@ pub(super) fn sound(manifest: &Manifest, partition: &Partition, findings: &mut F
 fn way(name: &str, sound: &At<Sound>, window: Option<&Window>, findings: &mut Findings) {
     match (&sound.socket, window) {
         (Some(socket), Some(window)) => {
-            findings
-                .error("two-links", socket.span, format!("`{name}` has a socket and a window"))
-                .also(window.partition.span, "the window");
+            let found = findings.error("two-links", socket.span, format!("`{name}` has a socket and a window"));
+            found.also(window.partition.span, "the window");
         }
         (None, None) => {
-            findings
-                .error(
-                    "no-link",
-                    sound.span,
-                    format!("the sound device of `{name}` leads nowhere"),
-                )
-                .cure(format!("write `socket = \"{name}.sock\"`, or `[windows.{name}]`"));
+            let message = format!("the sound device of `{name}` leads nowhere");
+            let found = findings.error("no-link", sound.span, message);
+            found.cure(format!("write `socket = \"{name}.sock\"`, or `[windows.{name}]`"));
         }
         (Some(socket), None) if socket.as_os_str().len() > MAX_SOCKET_PATH => {
             let message = format!("a socket's path has at most {MAX_SOCKET_PATH} bytes");
@@ -69,24 +63,20 @@ fn way(name: &str, sound: &At<Sound>, window: Option<&Window>, findings: &mut Fi
 fn streams(name: &str, sound: &At<Sound>, findings: &mut Findings) {
     for stream in &sound.streams {
         if let Some(rate) = stream.odd_rate() {
+            let message = format!("virtio-sound has no rate of {rate} Hz");
             findings
-                .error(
-                    "out-of-range",
-                    rate.span,
-                    format!("virtio-sound has no rate of {rate} Hz"),
-                )
+                .error("out-of-range", rate.span, message)
                 .cause("a rate must be one of the standard ones")
                 .cure("48000 is what codecs have");
         }
         let (least, most) = (stream.channels_min, stream.most_channels());
         if least > most {
-            findings
-                .error(
-                    "out-of-range",
-                    stream.span,
-                    format!("{least} to {most} channels are none"),
-                )
-                .cure("`channels_max` is at least `channels_min`");
+            let found = findings.error(
+                "out-of-range",
+                stream.span,
+                format!("{least} to {most} channels are none"),
+            );
+            found.cure("`channels_max` is at least `channels_min`");
         }
     }
     if sound.streams.is_empty() {
@@ -123,21 +113,13 @@ pub(super) fn window(manifest: &Manifest, window: &Window, findings: &mut Findin
             .cause("given twice")
             .cure("leave `size` out");
     } else if !memory.is_multiple_of(WINDOW_PAGE) {
+        let (size, next) = (sized(*memory), sized(memory.next_multiple_of(WINDOW_PAGE)));
+        let message = format!("the RAM of `{name}` can't be a window: {size} is no multiple of 2M");
         findings
-            .error(
-                "window-size",
-                memory.span,
-                format!(
-                    "the RAM of `{name}` can't be a window: {} is no multiple of 2M",
-                    sized(*memory)
-                ),
-            )
+            .error("window-size", memory.span, message)
             .also(mode.span, "the window")
             .cause("device-dax maps pages of 2 MiB")
-            .cure(format!(
-                "`memory = \"{}\"`",
-                sized(memory.next_multiple_of(WINDOW_PAGE))
-            ));
+            .cure(format!("`memory = \"{next}\"`"));
     }
 }
 

@@ -161,13 +161,12 @@ fn placed(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
             findings.error("no-cpu", name.span, format!("`{name}` has no CPU"));
         }
         (Some(cpus), Some(set)) => {
-            findings
-                .error(
-                    "own-and-shared",
-                    set.span,
-                    format!("`{name}` has CPUs of its own and a set"),
-                )
-                .also(cpus.span, "its own");
+            let found = findings.error(
+                "own-and-shared",
+                set.span,
+                format!("`{name}` has CPUs of its own and a set"),
+            );
+            found.also(cpus.span, "its own");
         }
         (None, Some(set)) => match manifest.set_of(partition) {
             None => unknown("set", set, manifest.sets.iter().map(|set| &set.name), findings),
@@ -231,16 +230,10 @@ fn given(partition: &Partition, findings: &mut Findings) {
     let name = &partition.name;
     let codecs = partition.passthrough.iter().filter(|given| given.codec);
     for codec in codecs.filter(|_| !partition.is(Role::Service)) {
-        findings
-            .error(
-                "codec-owner",
-                codec.device.span,
-                format!(
-                    "the codec {} goes to `{name}`, which is not the service VM",
-                    codec.device
-                ),
-            )
-            .cause(format!("its role is `{}`", partition.role.word()));
+        let (device, span) = (&codec.device, codec.device.span);
+        let message = format!("the codec {device} goes to `{name}`, which is not the service VM");
+        let found = findings.error("codec-owner", span, message);
+        found.cause(format!("its role is `{}`", partition.role.word()));
     }
     if let Some(port) = partition.ioports.first().filter(|_| partition.is(Role::Guest)) {
         let message = format!("guest `{name}` reaches ports of the host");

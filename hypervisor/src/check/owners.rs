@@ -53,12 +53,8 @@ pub(super) fn owners(manifest: &Manifest, findings: &mut Findings) {
     }
     let mut ports = Owners::new("port-taken");
     for window in &manifest.windows {
-        ports.give(
-            format!("vsock port {}", window.port),
-            &window.partition,
-            window.port.span,
-            findings,
-        );
+        let (port, span) = (format!("vsock port {}", window.port), window.port.span);
+        ports.give(port, &window.partition, span, findings);
     }
     io_ports(manifest, findings);
     disks(manifest, findings);

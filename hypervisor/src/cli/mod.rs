@@ -129,12 +129,7 @@ impl Failure {
 
     /// An I/O error on a path: 4 when not permitted, else 5.
     pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
-        let code = if error.kind() == io::ErrorKind::PermissionDenied {
-            4
-        } else {
-            5
-        };
-        Self::new(code, format!("{}: {error}", path.display()))
+        Self::new(Of::error(error).code(), format!("{}: {error}", path.display()))
     }
 }
 
@@ -187,13 +182,8 @@ pub(crate) fn load(path: &Path) -> Result<(Manifest, Report), Failure> {
 
 /// The exit code that findings lead to.
 pub(crate) fn verdict(report: &Report) -> Result<(), Failure> {
-    let code = match report.stops() {
-        None => return Ok(()),
-        Some(Of::Manifest) => 3,
-        Some(Of::Permission) => 4,
-        Some(Of::Host) => 5,
-    };
-    Err(Failure::new(code, ""))
+    let failure = |of: Of| Err(Failure::new(of.code(), ""));
+    report.stops().map_or(Ok(()), failure)
 }
 
 fn check(args: &Check) -> Result<(), Failure> {

@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::{Failure, One, Run, Which, load, print, verdict};
 use crate::check::{self, System};
+use crate::manifest::Of;
 use crate::parent::folder::Folder;
+use crate::parent::start::StartError;
 use crate::parent::{self, Order, Outcome, Parent, RunError, State};
 
 fn say(text: &str) {
@@ -15,11 +17,9 @@ fn say(text: &str) {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
         let code = match &error {
-            RunError::Folder { source, .. } if denied(source) => 4,
-            RunError::Start(start) if denied(&start.source) => 4,
-            RunError::Folder { .. } | RunError::Watched { .. } | RunError::Start(_) => 5,
+            RunError::Folder(_, source) | RunError::Start(StartError { source, .. }) => Of::error(source).code(),
+            RunError::Watched(_) => Of::Host.code(),
             RunError::Unknown(_) => 2,
             RunError::System(_) => 1,
         };
@@ -69,7 +69,7 @@ fn folder(which: &Which) -> Result<Folder, Failure> {
 fn ask(folder: &Folder, order: &Order) -> Result<Option<Outcome>, Failure> {
     let asked = parent::ask(folder, order);
     match asked.map_err(|error| Failure::file(&folder.parent(), &error))? {
-        Some(Outcome::Refused { cause }) => Err(Failure::new(1, cause)),
+        Some(Outcome::Refused(cause)) => Err(Failure::new(1, cause)),
         outcome => Ok(outcome),
     }
 }
@@ -77,7 +77,7 @@ fn ask(folder: &Folder, order: &Order) -> Result<Option<Outcome>, Failure> {
 pub(super) fn status(args: &Which) -> Result<(), Failure> {
     let folder = folder(args)?;
     let (watched, states) = match ask(&folder, &Order::Status)? {
-        Some(Outcome::States { partitions }) => (true, partitions),
+        Some(Outcome::States(states)) => (true, states),
         _ => (false, parent::states(&folder)),
     };
     if args.json {
@@ -119,8 +119,7 @@ fn line(state: &State) -> String {
 
 pub(super) fn stop(args: &One) -> Result<(), Failure> {
     let folder = folder(&args.of)?;
-    let partition = args.partition.clone();
-    if ask(&folder, &Order::Stop { partition })?.is_none() {
+    if ask(&folder, &Order::Stop(args.partition.clone()))?.is_none() {
         parent::stop(&folder, args.partition.as_deref());
     }
     done(&args.of)
@@ -139,8 +138,7 @@ pub(super) fn restart(args: &One) -> Result<(), Failure> {
         return Err(Failure::new(2, "restart: name the partition"));
     };
     let folder = folder(&args.of)?;
-    let partition = name.clone();
-    if ask(&folder, &Order::Restart { partition })?.is_none() {
+    if ask(&folder, &Order::Restart(name.clone()))?.is_none() {
         // Nobody watches: taken over for this one step, and left again.
         let place = folder.file("manifest");
         let text = std::fs::read_to_string(&place).map_err(|error| Failure::file(&place, &error))?;

@@ -69,6 +69,6 @@ mod tests {
         assert!(device.told() && !ending.is_set());
 
         device.write(0, &[1]);
-        assert_eq!(ending.take().unwrap().unwrap(), Exit::Panicked);
+        assert_eq!(ending.outcome().unwrap().unwrap(), Exit::Panicked);
     }
 }

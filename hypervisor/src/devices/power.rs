@@ -53,7 +53,7 @@ mod tests {
     fn outcome(offset: u64, data: &[u8]) -> Option<Exit> {
         let ending = Arc::new(Ending::new().unwrap());
         Power(Arc::clone(&ending)).write(offset, data);
-        ending.take().map(Result::unwrap)
+        ending.outcome().map(Result::unwrap)
     }
 
     #[test]

@@ -5,8 +5,9 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Arc, Mutex};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 use vhost_sound::framing::set_nonblocking;
 use vm_superio::serial::NoEvents;
@@ -24,14 +25,10 @@ pub const PORT: u16 = 0x3f8;
 pub struct Console {
     serial: Mutex<Serial<Line, NoEvents, Output>>,
     input: Option<File>,
-    watch: Mutex<Option<Watch>>,
-}
-
-/// The input in the event loop; out of it while the guest has no room.
-struct Watch {
+    /// The input is out of the event loop: the guest has no room.
+    paused: AtomicBool,
     poller: Arc<Poller>,
-    handler: Arc<dyn Handler>,
-    paused: bool,
+    me: Weak<Self>,
 }
 
 /// The interrupt: an irqfd.
@@ -75,17 +72,19 @@ impl Console {
     ///
     /// # Errors
     /// No descriptors left.
-    pub fn new(output: Option<File>, input: Option<File>) -> io::Result<Self> {
+    pub fn new(output: Option<File>, input: Option<File>, poller: &Arc<Poller>) -> io::Result<Arc<Self>> {
         for file in [&output, &input].into_iter().flatten() {
             set_nonblocking(file.as_fd())?;
         }
         let line = Line(EventFd::new(EFD_NONBLOCK)?);
         let serial = Mutex::new(Serial::new(line, Output { file: output, lost: 0 }));
-        Ok(Self {
+        Ok(Arc::new_cyclic(|me| Self {
             serial,
             input,
-            watch: Mutex::default(),
-        })
+            paused: AtomicBool::new(false),
+            poller: Arc::clone(poller),
+            me: me.clone(),
+        }))
     }
 
     /// A descriptor of the interrupt.
@@ -102,40 +101,13 @@ impl Console {
     }
 
     /// Listens to the input.
-    pub fn listen(self: &Arc<Self>, poller: &Arc<Poller>) {
-        let Some(input) = &self.input else { return };
+    pub fn listen(&self) {
+        let (Some(input), Some(me)) = (&self.input, self.me.upgrade()) else {
+            return;
+        };
         // An ordinary file can't be watched: what of it has room is there at once.
-        if poller.add(input.as_raw_fd(), self.clone(), 0).is_ok() {
-            *lock(&self.watch) = Some(Watch {
-                poller: Arc::clone(poller),
-                handler: self.clone(),
-                paused: false,
-            });
-        } else {
+        if self.poller.add(input.as_raw_fd(), me, 0).is_err() {
             self.ready(0);
-        }
-    }
-
-    fn input_ended(&self, fd: RawFd) {
-        if let Some(watch) = lock(&self.watch).take() {
-            watch.poller.remove(fd);
-        }
-    }
-
-    fn pause(&self, fd: RawFd) {
-        if let Some(watch) = lock(&self.watch).as_mut() {
-            watch.poller.remove(fd);
-            watch.paused = true;
-        }
-    }
-
-    fn resume(&self) {
-        if let (Some(watch), Some(input)) = (lock(&self.watch).as_mut(), &self.input)
-            && watch.paused
-        {
-            // If it can't be watched any more there is nothing to read any more.
-            let handler = Arc::clone(&watch.handler);
-            watch.paused = watch.poller.add(input.as_raw_fd(), handler, 0).is_err();
         }
     }
 }
@@ -144,8 +116,8 @@ impl Registers for Console {
     fn read(&self, offset: u64, data: &mut [u8]) {
         if let ([first], Ok(offset)) = (data, u8::try_from(offset)) {
             *first = lock(&self.serial).read(offset);
-            if offset == 0 {
-                self.resume();
+            if offset == 0 && self.paused.swap(false, Ordering::Relaxed) {
+                self.listen();
             }
         }
     }
@@ -165,26 +137,17 @@ impl Handler for Console {
     fn ready(&self, _token: u32) {
         let Some(input) = &self.input else { return };
         let mut serial = lock(&self.serial);
-        let room = serial.fifo_capacity();
         let mut bytes = [0; 64];
-        let wanted = room.min(bytes.len());
+        let wanted = serial.fifo_capacity().min(bytes.len());
         if wanted == 0 {
-            self.pause(input.as_raw_fd());
-            return;
+            self.paused.store(true, Ordering::Relaxed);
+            return self.poller.remove(input.as_raw_fd());
         }
         match (&*input).read(&mut bytes[..wanted]) {
-            Ok(0) => {
-                drop(serial);
-                self.input_ended(input.as_raw_fd());
-            }
-            Ok(count) => {
-                let _ = serial.enqueue_raw_bytes(&bytes[..count]);
-            }
+            Ok(count @ 1..) => drop(serial.enqueue_raw_bytes(&bytes[..count])),
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(_) => {
-                drop(serial);
-                self.input_ended(input.as_raw_fd());
-            }
+            // It has ended, in whatever way.
+            _ => self.poller.remove(input.as_raw_fd()),
         }
     }
 }
@@ -198,10 +161,14 @@ mod tests {
         File::from(std::os::fd::OwnedFd::from(stream))
     }
 
+    fn poller() -> Arc<Poller> {
+        Arc::new(Poller::new().unwrap())
+    }
+
     #[test]
     fn a_reader_that_does_not_read_stops_nobody_and_the_loss_is_counted() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let console = Console::new(Some(file(ours)), None).unwrap();
+        let console = Console::new(Some(file(ours)), None, &poller()).unwrap();
 
         for _ in 0..20_000 {
             console.write(0, &[b'x'; 100]);
@@ -215,7 +182,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("carillon-console-{}", std::process::id()));
         for boot in [&b"first"[..], b"2"] {
             let file = File::options().create(true).append(true).open(&path).unwrap();
-            let console = Console::new(Some(file), None).unwrap();
+            let console = Console::new(Some(file), None, &poller()).unwrap();
             boot.iter().for_each(|byte| console.write(0, &[*byte]));
         }
 
@@ -228,9 +195,9 @@ mod tests {
     #[test]
     fn the_guest_reads_what_was_typed() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let console = Arc::new(Console::new(None, Some(file(ours))).unwrap());
-        let poller = Arc::new(Poller::new().unwrap());
-        console.listen(&poller);
+        let poller = poller();
+        let console = Console::new(None, Some(file(ours)), &poller).unwrap();
+        console.listen();
 
         theirs.write_all(b"k").unwrap();
         poller.turn().unwrap();
@@ -243,9 +210,9 @@ mod tests {
     #[test]
     fn input_for_which_the_guest_has_no_room_waits_and_is_not_lost() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let console = Arc::new(Console::new(None, Some(file(ours))).unwrap());
-        let poller = Arc::new(Poller::new().unwrap());
-        console.listen(&poller);
+        let poller = poller();
+        let console = Console::new(None, Some(file(ours)), &poller).unwrap();
+        console.listen();
         let typed: Vec<u8> = (0..100).collect();
 
         theirs.write_all(&typed).unwrap();

@@ -11,7 +11,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use vmm_sys_util::timerfd::TimerFd;
 
@@ -34,7 +34,6 @@ pub struct Watchdog {
 struct State {
     timer: TimerFd,
     milliseconds: u32,
-    end: Instant,
 }
 
 impl Watchdog {
@@ -47,11 +46,7 @@ impl Watchdog {
         let fd = timer.as_raw_fd();
         Ok(Self {
             ending,
-            state: Mutex::new(State {
-                timer,
-                milliseconds: 0,
-                end: Instant::now(),
-            }),
+            state: Mutex::new(State { timer, milliseconds: 0 }),
             fd,
         })
     }
@@ -78,7 +73,6 @@ impl Registers for Watchdog {
         let mut state = lock(&self.state);
         state.milliseconds = u32::from_le_bytes(bytes);
         let time = Duration::from_millis(state.milliseconds.into());
-        state.end = Instant::now() + time;
         let set = if time.is_zero() {
             state.timer.clear()
         } else {
@@ -95,7 +89,7 @@ impl Handler for Watchdog {
     fn ready(&self, _token: u32) {
         let mut state = lock(&self.state);
         // The guest may have written between the event and this lock.
-        if state.milliseconds != 0 && Instant::now() >= state.end {
+        if state.milliseconds != 0 && state.timer.is_armed().is_ok_and(|armed| !armed) {
             state.milliseconds = 0;
             self.ending.set(Ok(Exit::Watchdog));
         }
@@ -121,6 +115,6 @@ mod tests {
 
         device.write(0, &1_u32.to_le_bytes());
         poller.turn().unwrap();
-        assert_eq!(ending.take().unwrap().unwrap(), Exit::Watchdog);
+        assert_eq!(ending.outcome().unwrap().unwrap(), Exit::Watchdog);
     }
 }

@@ -286,9 +286,6 @@ pub struct Stream {
     /// most channels (default 2)
     #[schemars(with = "Integer<1, 8>")]
     pub channels_max: Option<u8>,
-    /// HDA function group node id (default 0)
-    #[schemars(with = "Integer<0, 0xffff>")]
-    pub nid: u32,
 }
 
 impl Stream {

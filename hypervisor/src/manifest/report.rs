@@ -14,6 +14,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io;
 use std::ops::Deref;
 
 use policy::report::{self, Diagnostic};
@@ -83,6 +84,25 @@ pub enum Of {
     Permission,
     /// The host can't.
     Host,
+}
+
+impl Of {
+    /// Whose an error of a system call is: not permitted, or not there.
+    pub fn error(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Permission,
+            _ => Self::Host,
+        }
+    }
+
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Manifest => 3,
+            Self::Permission => 4,
+            Self::Host => 5,
+        }
+    }
 }
 
 /// One finding. The span of a host's fault is of what needs it.

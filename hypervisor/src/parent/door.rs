@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  parent ──connects──► door thread ◄──socketpair──► vm::run
-//!     Call: Hello, HandBack ──┘ answered here        Stop, Stats, Link: passed on
-//!  parent ◄── Answer: Here, Kept, Ended; reports of the VM go to everybody connected
+//!      Hello, HandBack, Relay ─┘ answered here       everything else: passed on
+//!  parent ◄── Here, Kept, Ended; reports of the VM go to everybody connected
 //! ```
 //! A parent that comes after another's death learns from `Here` what is running and which links are wanting, and gets the
 //! memory that other partitions share handed back. Only the parent's user and root are let in.
@@ -15,84 +15,12 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use super::socket::{accept, peer, wait};
+use super::socket::{admit, wait};
 use crate::devices::lock as locked;
 use crate::vm::control::{Channel, Report, Request};
 
 /// Most connections at a time; further ones wait.
 const MOST: usize = 4;
-
-/// What a parent asks.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Call {
-    /// The door.
-    Door(Knock),
-    /// The VM.
-    Vm(Request),
-}
-
-/// What is asked of the door itself.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(tag = "door", rename_all = "kebab-case")]
-pub enum Knock {
-    /// Who is there?
-    Hello,
-    /// The descriptor with this message is one side of a link between the device and audiod, to be relayed; the other one
-    /// comes or came too.
-    Relay {
-        /// audiod's side, or the device's.
-        back: bool,
-    },
-    /// A second descriptor of this shared memory.
-    HandBack {
-        /// Its name.
-        name: String,
-    },
-}
-
-/// What comes back.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Answer {
-    /// From the door.
-    Door(Reply),
-    /// From the VM.
-    Vm(Report),
-}
-
-/// What the door itself says.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(tag = "door", rename_all = "kebab-case")]
-pub enum Reply {
-    /// Who is there.
-    Here {
-        /// Process.
-        pid: u32,
-        /// Since when it has been there, milliseconds.
-        age_ms: u64,
-        /// What its set-up took, microseconds; none while the guest doesn't run yet.
-        setup_us: Option<u64>,
-        /// Sound devices that have no back end.
-        wanting: BTreeSet<String>,
-        /// Shared memory it can hand back.
-        keeps: Vec<String>,
-    },
-    /// The descriptor with this message is the one asked for.
-    Kept {
-        /// Its name.
-        name: String,
-    },
-    /// The VM has ended; the process is about to.
-    Ended {
-        /// Exit code.
-        code: u8,
-        /// Why, if it failed.
-        cause: Option<String>,
-    },
-}
 
 /// What the door knows.
 pub struct Facts {
@@ -125,7 +53,7 @@ pub struct Open(Clients);
 impl Open {
     /// Tells everybody that the VM has ended. One that ends at once lets its parent come in first.
     pub fn end(&self, code: u8, cause: Option<String>) {
-        let ended = Answer::Door(Reply::Ended { code, cause });
+        let ended = Report::Ended { code, cause };
         let deadline = Instant::now() + Duration::from_millis(200);
         while locked(&self.0).is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
@@ -181,18 +109,8 @@ impl Door {
             }
         }
         if clients.len() < MOST && ready.last() == Some(&true) {
-            self.let_in()?;
-        }
-        Ok(())
-    }
-
-    fn let_in(&mut self) -> io::Result<()> {
-        let Some(client) = accept(self.listener.as_fd())? else {
-            return Ok(());
-        };
-        let user = peer(client.as_fd())?;
-        if user == 0 || user == self.facts.owner {
-            locked(&self.clients).push(Arc::new(Channel::from(client)));
+            let client = admit(self.listener.as_fd(), self.facts.owner)?;
+            locked(&self.clients).extend(client.map(Arc::new));
         }
         Ok(())
     }
@@ -205,8 +123,7 @@ impl Door {
                 Report::LinkLost { device, .. } => drop(self.facts.wanting.insert(device.clone())),
                 _ => {}
             }
-            let answer = Answer::Vm(report);
-            locked(&self.clients).retain(|client| match client.send(&answer, None) {
+            locked(&self.clients).retain(|client| match client.send(&report, None) {
                 Err(error) => error.kind() == io::ErrorKind::WouldBlock,
                 Ok(()) => true,
             });
@@ -216,37 +133,37 @@ impl Door {
 
     /// Everything a client has said.
     fn hear_client(&mut self, client: &Channel) -> io::Result<()> {
-        while let Some((call, gift)) = client.receive::<Call>()? {
-            self.call(client, call, gift);
+        while let Some((call, gift)) = client.receive::<Request>()? {
+            self.answer(client, call, gift);
         }
         Ok(())
     }
 
-    fn call(&mut self, client: &Channel, call: Call, gift: Option<OwnedFd>) {
-        let (reply, kept) = match call {
-            Call::Vm(request) => {
-                // The VM is not reading any more: it is about to end.
-                let _ = self.inner.send(&request, gift.as_ref());
-                return;
-            }
-            Call::Door(Knock::Hello) => (
-                Reply::Here {
+    fn answer(&mut self, client: &Channel, request: Request, gift: Option<OwnedFd>) {
+        let (report, kept) = match request {
+            Request::Hello => {
+                let here = Report::Here {
                     pid: std::process::id(),
                     age_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
                     setup_us: self.setup_us,
                     wanting: self.facts.wanting.clone(),
                     keeps: self.facts.keeps.keys().cloned().collect(),
-                },
-                None,
-            ),
-            Call::Door(Knock::Relay { back }) => return self.relay(back, gift),
-            Call::Door(Knock::HandBack { name }) => match self.facts.keeps.get(&name) {
-                Some(kept) => (Reply::Kept { name }, Some(kept)),
+                };
+                (here, None)
+            }
+            Request::Relay { back } => return self.relay(back, gift),
+            Request::HandBack { name } => match self.facts.keeps.get(&name) {
+                Some(kept) => (Report::Kept { name }, Some(kept)),
                 None => return,
             },
+            others => {
+                // Where the VM is not reading any more it is about to end.
+                let _ = self.inner.send(&others, gift.as_ref());
+                return;
+            }
         };
         // One that doesn't listen asks again.
-        let _ = client.send(&Answer::Door(reply), kept);
+        let _ = client.send(&report, kept);
     }
 
     fn relay(&mut self, back: bool, side: Option<OwnedFd>) {

@@ -6,45 +6,30 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::door::{Answer, Call, Knock, Reply};
 use super::folder::Folder;
 use super::socket::{connect, wait};
-use crate::vm::control::{Channel, Request};
+use crate::vm::control::{Channel, Report, Request};
 
 /// An order to the parent.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(tag = "order", rename_all = "kebab-case")]
 pub enum Order {
     /// How is everybody?
     Status,
     /// End this partition, or all and the parent.
-    Stop {
-        /// Which; none: all.
-        partition: Option<String>,
-    },
+    Stop(Option<String>),
     /// End this partition and start it anew.
-    Restart {
-        /// Which.
-        partition: String,
-    },
+    Restart(String),
 }
 
 /// What came of it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The states of all partitions.
-    States {
-        /// In the order of the manifest.
-        partitions: Vec<State>,
-    },
+    /// The states of all partitions, in the order of the manifest.
+    States(Vec<State>),
     /// Done, or begun.
     Done,
-    /// It can't be.
-    Refused {
-        /// Why.
-        cause: String,
-    },
+    /// It can't be, and why.
+    Refused(String),
 }
 
 /// How a partition is.
@@ -127,14 +112,14 @@ fn state(folder: &Folder, partition: &str) -> State {
     let Some((process, fd)) = process.zip(connect(&folder.door(partition)).ok()) else {
         return down;
     };
-    let here = |answer: Answer| matches!(answer, Answer::Door(Reply::Here { .. })).then_some(answer);
-    match call(fd, &Call::Door(Knock::Hello), here) {
-        Ok(Answer::Door(Reply::Here {
+    let here = |report: Report| matches!(report, Report::Here { .. }).then_some(report);
+    match call(fd, &Request::Hello, here) {
+        Ok(Report::Here {
             age_ms,
             setup_us,
             wanting,
             ..
-        })) => State {
+        }) => State {
             state: if setup_us.is_some() { "running" } else { "starting" }.into(),
             pid: Some(process.pid),
             age_ms: Some(age_ms),
@@ -157,7 +142,7 @@ pub fn stop(folder: &Folder, only: Option<&str>) {
     for partition in &partitions {
         if let Ok(fd) = connect(&folder.door(partition)) {
             // One that can't be asked is killed below.
-            let _ = Channel::from(fd).send(&Call::Vm(Request::Stop), None);
+            let _ = Channel::from(fd).send(&Request::Stop, None);
         }
     }
     let deadline = Instant::now() + Duration::from_secs(2);

@@ -310,7 +310,6 @@ impl Maker<'_> {
         Device::Snd(plan::Sound {
             name: SOUND.into(),
             transport: Transport::Pci,
-            link: None,
             queue_size: sound.queue_size.value,
             hold_ms: window.map_or(2000, Window::hold_ms),
             declared: Declared {

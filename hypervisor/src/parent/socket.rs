@@ -8,6 +8,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, UnixAddr, VsockAddr, sockopt};
 
+use crate::vm::control::Channel;
+
 const FLAGS: SockFlag = SockFlag::SOCK_CLOEXEC.union(SockFlag::SOCK_NONBLOCK);
 
 fn unix(path: &Path) -> io::Result<UnixAddr> {
@@ -86,24 +88,18 @@ pub fn connected(fd: BorrowedFd<'_>) -> io::Result<Option<()>> {
     }
 }
 
-/// Takes the next connection; `None` when there is none.
+/// Lets the next connection in, if its user is `owner` or root; `None` when there is none.
 ///
 /// # Errors
-/// What `accept4` says.
-pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
-    match socket::accept4(listener, FLAGS) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(Errno::EAGAIN | Errno::ECONNABORTED | Errno::EINTR) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The user at the other end, as it was when it was connected or began to listen.
-///
-/// # Errors
-/// What `getsockopt` says.
-pub fn peer(fd: BorrowedFd<'_>) -> io::Result<u32> {
-    Ok(socket::getsockopt(&fd, sockopt::PeerCredentials)?.uid())
+/// What `accept4` or `getsockopt` says.
+pub fn admit(listener: BorrowedFd<'_>, owner: u32) -> io::Result<Option<Channel>> {
+    let client = match socket::accept4(listener, FLAGS) {
+        Err(Errno::EAGAIN | Errno::ECONNABORTED | Errno::EINTR) => return Ok(None),
+        other => other?,
+    };
+    // As it was when it connected.
+    let user = socket::getsockopt(&client, sockopt::PeerCredentials)?.uid();
+    Ok([0, owner].contains(&user).then(|| client.into()))
 }
 
 /// Waits until one of the descriptors is readable or gone, at most so many milliseconds; which are.

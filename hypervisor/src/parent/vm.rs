@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use super::door::{Answer, Call, Knock, Reply};
 use super::folder::Process;
 use super::life::{End, Life};
 use super::orders::State;
@@ -47,7 +46,7 @@ pub(super) struct Up {
     pub kill_at: Option<Instant>,
     /// It is started anew when it has stopped.
     pub again: bool,
-    closed: bool,
+    pub closed: bool,
     /// Why its links were lost, for the log; the same cause is told once.
     lost: Vec<String>,
     last_lost: Option<String>,
@@ -102,12 +101,12 @@ impl Up {
         }
     }
 
-    pub fn ask(&self, call: &Call) -> io::Result<()> {
-        self.channel.send(call, None)
+    pub fn ask(&self, request: &Request) -> io::Result<()> {
+        self.channel.send(request, None)
     }
 
     /// Takes the next answer, with the descriptor that came with it.
-    pub fn answer(&self) -> io::Result<Option<(Answer, Option<OwnedFd>)>> {
+    pub fn answer(&self) -> io::Result<Option<(Report, Option<OwnedFd>)>> {
         self.channel.receive()
     }
 
@@ -116,7 +115,7 @@ impl Up {
         loop {
             match self.answer() {
                 Ok(None) => return true,
-                Ok(Some((answer, _))) => self.note(answer),
+                Ok(Some((report, _))) => self.note(report),
                 Err(_) => {
                     self.closed = true;
                     self.kill_at = self.kill_at.or_else(|| Instant::now().checked_add(GRACE));
@@ -126,27 +125,27 @@ impl Up {
         }
     }
 
-    pub fn note(&mut self, answer: Answer) {
+    pub fn note(&mut self, report: Report) {
         let now = Instant::now();
-        match answer {
-            Answer::Door(Reply::Here {
+        match report {
+            Report::Here {
                 age_ms,
                 setup_us,
                 wanting,
                 ..
-            }) => {
+            } => {
                 self.since = now.checked_sub(Duration::from_millis(age_ms)).unwrap_or(now);
                 self.setup_us = setup_us;
                 let attempt = |device| (device, Attempt { next: now, begun: None });
                 self.wanting = wanting.into_iter().map(attempt).collect();
             }
-            Answer::Door(Reply::Ended { code, cause }) => self.ended = Some((code, cause)),
-            Answer::Vm(Report::Running { setup_us }) => self.setup_us = Some(setup_us),
-            Answer::Vm(Report::LinkUp { device }) => {
+            Report::Ended { code, cause } => self.ended = Some((code, cause)),
+            Report::Running { setup_us } => self.setup_us = Some(setup_us),
+            Report::LinkUp { device } => {
                 self.wanting.remove(&device);
                 self.last_lost = None;
             }
-            Answer::Vm(Report::LinkLost { device, cause }) => {
+            Report::LinkLost { device, cause } => {
                 let words = format!("{device}: no link to audiod: {cause}");
                 if self.last_lost.as_ref() != Some(&words) {
                     self.lost.push(words.clone());
@@ -163,13 +162,9 @@ impl Up {
         std::mem::take(&mut self.lost)
     }
 
-    pub fn closed(&self) -> bool {
-        self.closed
-    }
-
     pub fn stop(&mut self, again: bool) {
         // One that isn't listening is killed.
-        let _ = self.ask(&Call::Vm(Request::Stop));
+        let _ = self.ask(&Request::Stop);
         self.kill_at = Instant::now().checked_add(GRACE);
         (self.asked, self.again) = (true, again);
     }
@@ -229,7 +224,7 @@ impl Up {
                         continue;
                     };
                     let link = Request::Link { device: device.clone() };
-                    let _ = self.channel.send(&Call::Vm(link), Some(&fd));
+                    let _ = self.channel.send(&link, Some(&fd));
                     // Until it is told to be up or lost: no second one on the way.
                     attempt.next = now + GRACE;
                 }
@@ -257,8 +252,8 @@ fn relayed(channel: &Channel, way: &Way<'_>, fd: OwnedFd) -> io::Result<OwnedFd>
         return Ok(fd);
     }
     let (device, relay) = std::os::unix::net::UnixStream::pair()?;
-    channel.send(&Call::Door(Knock::Relay { back: true }), Some(&fd))?;
-    channel.send(&Call::Door(Knock::Relay { back: false }), Some(&relay.into()))?;
+    channel.send(&Request::Relay { back: true }, Some(&fd))?;
+    channel.send(&Request::Relay { back: false }, Some(&relay.into()))?;
     Ok(device.into())
 }
 

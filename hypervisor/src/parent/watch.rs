@@ -10,18 +10,17 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Uid;
 
-use super::door::{Answer, Call, Knock, Reply};
 use super::folder::Folder;
 use super::life::{End, Life, Next};
 use super::memory::Made;
 use super::orders::{Order, Outcome};
 use super::quota;
 use super::resolve::resolve;
-use super::socket::{accept, connect, listen, peer, wait};
+use super::socket::{admit, connect, listen, wait};
 use super::start::{StartError, start};
 use super::vm::{GRACE, Up, Vm, Way};
 use crate::manifest::{Manifest, Role};
-use crate::vm::control::Channel;
+use crate::vm::control::{Channel, Report, Request};
 
 /// Most order givers at a time.
 const CLIENTS: usize = 8;
@@ -29,20 +28,12 @@ const CLIENTS: usize = 8;
 /// Why the parent can't work.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The run folder can't be used.
-    #[error("run folder {path}: {source}")]
-    Folder {
-        /// Which.
-        path: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another parent watches.
-    #[error("{path}: this system is being watched by another `hypervisor run`")]
-    Watched {
-        /// Its socket.
-        path: String,
-    },
+    /// The run folder of this path can't be used.
+    #[error("run folder {0}: {1}")]
+    Folder(String, #[source] io::Error),
+    /// Another parent watches, by this socket.
+    #[error("{0}: this system is being watched by another `hypervisor run`")]
+    Watched(String),
     /// A VM could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -73,15 +64,10 @@ impl Parent {
     /// # Errors
     /// The folder can't be used, or another parent watches it.
     pub fn new(manifest: Manifest, path: &Path, folder: Folder, log: fn(&str)) -> Result<Self, RunError> {
-        let failed = |source| RunError::Folder {
-            path: folder.path().display().to_string(),
-            source,
-        };
+        let failed = |error| RunError::Folder(folder.path().display().to_string(), error);
         folder.make().map_err(failed)?;
         let listener = listen(&folder.parent()).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => RunError::Watched {
-                path: folder.parent().display().to_string(),
-            },
+            io::ErrorKind::AddrInUse => RunError::Watched(folder.parent().display().to_string()),
             _ => failed(error),
         })?;
         let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -116,26 +102,26 @@ impl Parent {
             return Ok(());
         };
         let mut up = Up::new(fd, process, None);
-        up.ask(&Call::Door(Knock::Hello))?;
+        up.ask(&Request::Hello)?;
         let mut missing: Option<Vec<String>> = None;
         let deadline = Instant::now() + GRACE;
         while missing.as_ref().is_none_or(|missing| !missing.is_empty()) {
             match up.answer() {
-                Ok(Some((Answer::Door(Reply::Kept { name }), Some(file)))) => {
+                Ok(Some((Report::Kept { name }, Some(file)))) => {
                     missing
                         .iter_mut()
                         .for_each(|missing| missing.retain(|known| *known != name));
                     self.made.adopt(&name, file);
                 }
-                Ok(Some((answer, _))) => {
-                    if let Answer::Door(Reply::Here { keeps, .. }) = &answer {
+                Ok(Some((report, _))) => {
+                    if let Report::Here { keeps, .. } = &report {
                         let lacking: Vec<String> = keeps.iter().filter(|name| !self.made.has(name)).cloned().collect();
                         for name in &lacking {
-                            up.ask(&Call::Door(Knock::HandBack { name: name.clone() }))?;
+                            up.ask(&Request::HandBack { name: name.clone() })?;
                         }
                         missing = Some(lacking);
                     }
-                    up.note(answer);
+                    up.note(report);
                 }
                 Ok(None) if Instant::now() < deadline => drop(wait(&[up.channel.as_fd()], Some(100))?),
                 // It hangs, or is no VMM any more: it is started anew.
@@ -192,7 +178,7 @@ impl Parent {
             return Ok(());
         };
         let up = Up::new(fd, process, Some(child));
-        up.ask(&Call::Door(Knock::Hello))?;
+        up.ask(&Request::Hello)?;
         (self.log)(&format!("{name}: started, process {}", process.pid));
         self.vms[index].up = Some(up);
         Ok(())
@@ -217,7 +203,7 @@ impl Parent {
     fn turn(&mut self) -> Result<(), RunError> {
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.listener.as_fd(), self.signals.as_fd()];
         fds.extend(self.clients.iter().map(AsFd::as_fd));
-        let open = |vm: &&Vm| vm.up.as_ref().is_some_and(|up| !up.closed());
+        let open = |vm: &&Vm| vm.up.as_ref().is_some_and(|up| !up.closed);
         fds.extend(
             self.vms
                 .iter()
@@ -230,7 +216,8 @@ impl Parent {
         }
         self.hear_clients();
         if ready[0] && self.clients.len() < CLIENTS {
-            self.let_in()?;
+            let client = admit(self.listener.as_fd(), Uid::effective().as_raw())?;
+            self.clients.extend(client);
         }
         self.settle();
         Ok(())
@@ -238,7 +225,7 @@ impl Parent {
 
     fn timeout(&self) -> Option<u64> {
         let now = Instant::now();
-        let closed = self.vms.iter().filter_map(|vm| vm.up.as_ref()).any(Up::closed);
+        let closed = self.vms.iter().filter_map(|vm| vm.up.as_ref()).any(|up| up.closed);
         let next = self
             .vms
             .iter()
@@ -248,17 +235,6 @@ impl Parent {
         let ms = |at: Instant| u64::try_from(at.saturating_duration_since(now).as_millis()).unwrap_or(0) + 1;
         // A process whose door closed is gone in a moment.
         [next.map(ms), closed.then_some(2)].into_iter().flatten().min()
-    }
-
-    fn let_in(&mut self) -> io::Result<()> {
-        let Some(client) = accept(self.listener.as_fd())? else {
-            return Ok(());
-        };
-        let own = Uid::effective().as_raw();
-        if peer(client.as_fd()).is_ok_and(|user| user == 0 || user == own) {
-            self.clients.push(Channel::from(client));
-        }
-        Ok(())
     }
 
     fn stop_all(&mut self) {
@@ -284,19 +260,15 @@ impl Parent {
 
     fn order(&mut self, order: &Order) -> Outcome {
         let done = match order {
-            Order::Status => {
-                let partitions = self.vms.iter().map(Vm::state).collect();
-                return Outcome::States { partitions };
-            }
-            Order::Stop { partition: None } => {
+            Order::Status => return Outcome::States(self.vms.iter().map(Vm::state).collect()),
+            Order::Stop(None) => {
                 self.stop_all();
                 Ok(())
             }
-            Order::Stop { partition: Some(name) } => self.index(name).map(|index| self.vms[index].stop()),
-            Order::Restart { partition } => self.restart(partition),
+            Order::Stop(Some(name)) => self.index(name).map(|index| self.vms[index].stop()),
+            Order::Restart(name) => self.restart(name),
         };
-        let refused = |cause| Outcome::Refused { cause };
-        done.map_or_else(|error| refused(error.to_string()), |()| Outcome::Done)
+        done.map_or_else(|error| Outcome::Refused(error.to_string()), |()| Outcome::Done)
     }
 
     fn index(&self, name: &str) -> Result<usize, RunError> {
@@ -346,7 +318,7 @@ impl Parent {
             let partition = &self.manifest.partitions[index];
             let way = Way::of(&self.manifest, partition);
             if let Some(up) = &mut self.vms[index].up {
-                if !up.closed() {
+                if !up.closed {
                     up.hear();
                 }
                 for words in up.told() {

@@ -1,5 +1,6 @@
 //! Who answers which port and which address.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Registers of a device. The guest chooses offset, length (1 to 8 bytes) and data: everything must be expected.
@@ -11,44 +12,34 @@ pub trait Registers: Send + Sync {
     fn write(&self, offset: u64, data: &[u8]);
 }
 
-/// A range of addresses and its device.
-struct Place {
-    first: u64,
-    last: u64,
-    device: Arc<dyn Registers>,
-}
-
-/// One address space; made at set-up, never changed.
+/// One address space: ranges of addresses and their devices; made at set-up, never changed.
 #[derive(Default)]
-pub struct Space(Vec<Place>);
+pub struct Space(Vec<(RangeInclusive<u64>, Arc<dyn Registers>)>);
 
 impl Space {
     /// Puts a device at `first..=last`; of overlapping ones the first answers.
     pub fn insert(&mut self, first: u64, last: u64, device: Arc<dyn Registers>) {
-        self.0.push(Place { first, last, device });
+        self.0.push((first..=last, device));
     }
 
     /// A guest's read.
     pub fn read(&self, address: u64, data: &mut [u8]) {
         data.fill(0xff);
-        if let Some((place, offset)) = self.find(address) {
-            place.device.read(offset, data);
+        if let Some((device, offset)) = self.find(address) {
+            device.read(offset, data);
         }
     }
 
     /// A guest's write.
     pub fn write(&self, address: u64, data: &[u8]) {
-        if let Some((place, offset)) = self.find(address) {
-            place.device.write(offset, data);
+        if let Some((device, offset)) = self.find(address) {
+            device.write(offset, data);
         }
     }
 
-    fn find(&self, address: u64) -> Option<(&Place, u64)> {
-        let place = self
-            .0
-            .iter()
-            .find(|place| (place.first..=place.last).contains(&address))?;
-        Some((place, address - place.first))
+    fn find(&self, address: u64) -> Option<(&Arc<dyn Registers>, u64)> {
+        let (range, device) = self.0.iter().find(|(range, _)| range.contains(&address))?;
+        Some((device, address - range.start()))
     }
 }
 

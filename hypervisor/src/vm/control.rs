@@ -1,14 +1,15 @@
-//! The socket between a VMM process and its parent: one JSON message a packet (SOCK_SEQPACKET), at most one descriptor
+//! The socket between a VMM process and its parents: one JSON message a packet (SOCK_SEQPACKET), at most one descriptor
 //! with it (SCM_RIGHTS).
 //!
 //! ```text
-//!   parent ── Request ──► VMM     Stop, Stats, Link (with a connected vhost-user socket)
-//!   parent ◄── Report ─── VMM     Running, LinkUp, LinkLost, Stats
+//!   parent ── Request ──► door: Hello, HandBack, Relay     ──► VM: Stop, Stats, Link (with a connected vhost-user socket)
+//!   parent ◄── Report ─── door: Here, Kept, Ended          ◄── VM: Running, LinkUp, LinkLost, Stats
 //! ```
+//! The door ([`crate::parent::door`]) answers what is its own and passes everything else on.
 //!
 //! When the parent goes away the VM runs on; only [`Request::Link`] can't come any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use vhost_sound::framing::receive;
 /// The largest message in bytes.
 pub const MESSAGE_MAX: usize = 16 << 10;
 
-/// What the parent asks.
+/// What a parent asks.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
@@ -35,9 +36,22 @@ pub enum Request {
         /// `name` of the device in the plan.
         device: String,
     },
+    /// Who is there? Asks for [`Report::Here`].
+    Hello,
+    /// The descriptor with this message is one side of a link between the device and audiod, to be relayed; the other one
+    /// comes or came too.
+    Relay {
+        /// audiod's side, or the device's.
+        back: bool,
+    },
+    /// A second descriptor of this shared memory is wanted: [`Report::Kept`].
+    HandBack {
+        /// Its name.
+        name: String,
+    },
 }
 
-/// What the VMM tells.
+/// What a VMM process tells.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "report", rename_all = "kebab-case")]
 pub enum Report {
@@ -64,6 +78,31 @@ pub enum Report {
         vcpus: Vec<BTreeMap<String, u64>>,
         /// Counters of devices, as "snd0.kicks".
         devices: BTreeMap<String, u64>,
+    },
+    /// Who is there.
+    Here {
+        /// Process.
+        pid: u32,
+        /// Since when it has been there, milliseconds.
+        age_ms: u64,
+        /// What its set-up took, microseconds; none while the guest doesn't run yet.
+        setup_us: Option<u64>,
+        /// Sound devices that have no back end.
+        wanting: BTreeSet<String>,
+        /// Shared memory it can hand back.
+        keeps: Vec<String>,
+    },
+    /// The descriptor with this message is the one asked for.
+    Kept {
+        /// Its name.
+        name: String,
+    },
+    /// The VM has ended; the process is about to.
+    Ended {
+        /// Exit code.
+        code: u8,
+        /// Why, if it failed.
+        cause: Option<String>,
     },
 }
 

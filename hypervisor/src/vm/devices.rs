@@ -49,7 +49,7 @@ pub struct Devices {
     /// What the tables tell of them.
     pub machine: Machine,
     console: Arc<Console>,
-    links: Vec<(Arc<Link>, Option<OwnedFd>)>,
+    links: Vec<Arc<Link>>,
     watchdog: Option<Arc<Watchdog>>,
     panic: Option<Arc<PanicNotifier>>,
 }
@@ -80,25 +80,20 @@ impl Devices {
         builder.finish()
     }
 
-    /// Watches what is to be watched and makes the links that are there.
-    pub fn start(&mut self, poller: &Arc<Poller>) -> Result<(), Fault> {
-        self.console.listen(poller);
+    /// Watches what is to be watched.
+    pub fn start(&self, poller: &Arc<Poller>) -> Result<(), Fault> {
+        self.console.listen();
         if let Some(watchdog) = &self.watchdog {
             let watched = poller.add(watchdog.as_raw_fd(), watchdog.clone(), 0);
             watched.map_err(host("watchdog"))?;
-        }
-        for (link, socket) in &mut self.links {
-            if let Some(socket) = socket.take() {
-                link.connect(socket);
-            }
         }
         Ok(())
     }
 
     /// Gives a sound device a new back end.
     pub fn connect(&self, device: &str, socket: OwnedFd, reporter: &Reporter) {
-        match self.links.iter().find(|(link, _)| link.name() == device) {
-            Some((link, _)) => link.connect(socket),
+        match self.links.iter().find(|link| link.name() == device) {
+            Some(link) => link.connect(socket),
             None => reporter.tell(&Report::LinkLost {
                 device: device.to_owned(),
                 cause: "this VM has no sound device of this name".to_owned(),
@@ -109,11 +104,9 @@ impl Devices {
     /// Counters by "device.counter".
     pub fn counters(&self) -> BTreeMap<String, u64> {
         let mut all = BTreeMap::from([("console.lost".to_owned(), self.console.lost())]);
-        for (link, _) in &self.links {
-            all.extend(
-                link.counters()
-                    .map(|(name, value)| (format!("{}.{name}", link.name()), value)),
-            );
+        for link in &self.links {
+            let named = |(counter, value)| (format!("{}.{counter}", link.name()), value);
+            all.extend(link.counters().map(named));
         }
         if let Some(panic) = &self.panic {
             all.insert("pvpanic.told".to_owned(), panic.told().into());
@@ -138,7 +131,7 @@ impl<'a> Builder<'a> {
         let output = console.map(|console| open(&console.output)).transpose()?;
         let input = console.and_then(|console| console.input.as_ref());
         let input = input.map(open).transpose()?;
-        let console = Arc::new(Console::new(output, input).map_err(host("console"))?);
+        let console = Console::new(output, input, context.poller).map_err(host("console"))?;
         let line = console.interrupt().map_err(host("console"))?;
         context.host.attach(arch::SERIAL_PIN, &line).map_err(host("console"))?;
         arch::insert_console(&mut bus, console.clone());
@@ -172,8 +165,7 @@ impl<'a> Builder<'a> {
                     refuse!("{name}: queue_size must be a power of two, at most 1024");
                 }
                 let snd = Snd::new(sound.clone(), self.context.reporter.clone(), poller);
-                let socket = sound.link.as_ref().map(|name| take(fds, name)).transpose()?;
-                self.devices.links.push((snd.link(), socket));
+                self.devices.links.push(snd.link());
                 let shared = self.context.memory.shared.clone();
                 let shared =
                     shared.ok_or_else(|| Fault::plan("a sound device needs a memory region with \"shared\""))?;

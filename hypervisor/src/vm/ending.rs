@@ -2,18 +2,15 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::{Exit, Fault};
-use crate::devices::lock;
 
 /// Set once.
 pub struct Ending {
-    outcome: Mutex<Option<Result<Exit, Fault>>>,
-    is_set: AtomicBool,
+    outcome: OnceLock<Result<Exit, Fault>>,
     wake: EventFd,
 }
 
@@ -24,18 +21,14 @@ impl Ending {
     /// No descriptors left.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            outcome: Mutex::default(),
-            is_set: AtomicBool::new(false),
+            outcome: OnceLock::new(),
             wake: EventFd::new(EFD_NONBLOCK)?,
         })
     }
 
     /// The VM is over; a second word is not heard.
     pub fn set(&self, outcome: Result<Exit, Fault>) {
-        let mut slot = lock(&self.outcome);
-        if slot.is_none() {
-            *slot = Some(outcome);
-            self.is_set.store(true, Ordering::Release);
+        if self.outcome.set(outcome).is_ok() {
             // A full counter has woken the other side already.
             let _ = self.wake.write(1);
         }
@@ -43,12 +36,12 @@ impl Ending {
 
     /// Is it over?
     pub fn is_set(&self) -> bool {
-        self.is_set.load(Ordering::Acquire)
+        self.outcome.get().is_some()
     }
 
     /// What was said.
-    pub fn take(&self) -> Option<Result<Exit, Fault>> {
-        lock(&self.outcome).take()
+    pub fn outcome(&self) -> Option<Result<Exit, Fault>> {
+        self.outcome.get().cloned()
     }
 }
 

@@ -13,21 +13,8 @@ pub struct Error {
     pub fault: Fault,
 }
 
-impl Error {
-    /// The exit status for it: 1 runtime, 3 plan, 4 not permitted, 5 the host.
-    #[must_use]
-    pub fn code(&self) -> u8 {
-        match self.fault {
-            Fault::Runtime(_) => 1,
-            Fault::Plan(_) => 3,
-            Fault::NotPermitted(_) => 4,
-            Fault::Host(_) => 5,
-        }
-    }
-}
-
 /// A cause with its cure.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Fault {
     /// The plan can't be carried out as it is written.
     #[error("{0}")]

@@ -34,7 +34,7 @@ use self::host::{Host, KvmHost};
 use self::memory::Memory;
 use self::poller::{Handler, Poller};
 use self::threads::Threads;
-pub(crate) use self::vcpu::place;
+pub(crate) use self::threads::spawn;
 use self::vcpu::{Gauge, Vcpu};
 use crate::arch;
 use crate::boot::Images;
@@ -150,7 +150,7 @@ impl Vm {
     }
 
     fn run(self, plan: &Plan, lock: impl FnOnce() -> Result<(), String>, started: Instant) -> Result<Exit, Fault> {
-        let (ending, poller, mut devices) = (self.ending, self.poller, self.devices);
+        let (ending, poller, devices) = (self.ending, self.poller, self.devices);
         let threads = Threads::spawn(self.vcpus, plan)?;
         vcpu::place(&plan.service, &format!("{}:service", plan.name))?;
         let watched = poller.add(ending.as_raw_fd(), Arc::new(Woken), 0);
@@ -178,7 +178,7 @@ impl Vm {
         }
         threads.join();
         vcpu::release();
-        ending.take().unwrap_or(Ok(Exit::Stopped))
+        ending.outcome().unwrap_or(Ok(Exit::Stopped))
     }
 }
 
@@ -208,7 +208,8 @@ impl Requests {
                 devices: self.devices.counters(),
             }),
             (Request::Link { device }, Some(socket)) => self.devices.connect(&device, socket, &reporter),
-            (Request::Link { .. }, None) => {}
+            // The door's own, or a link without its descriptor.
+            _ => {}
         }
     }
 }

@@ -1,17 +1,45 @@
-//! The vCPUs' threads: made and placed before the sandbox, started together, called out of their guests at the end.
+//! Threads that are placed before anything else is done in them, and the vCPUs': made before the sandbox, started together, called
+//! out of their guests at the end.
 
 use std::os::unix::thread::JoinHandleExt;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use super::error::Fault;
-use super::vcpu::{Vcpu, accept_kicks, kick_signal, place, release};
+use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
+
+use super::error::{Fault, host};
+use super::vcpu::{Vcpu, place, release};
 use crate::plan::{Plan, Thread};
 
-/// All threads, each waiting for its word to start; dropped without it, they end.
-pub struct Threads {
-    handles: Vec<(JoinHandle<()>, Sender<()>)>,
+/// Between two calls to a vCPU that is still in its guest.
+const AGAIN: Duration = Duration::from_micros(200);
+
+/// Makes a thread and places it as the plan says; then `body` runs in it.
+///
+/// # Errors
+/// It can't be made or placed.
+pub fn spawn(thread: &Thread, name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fault> {
+    let (placed, result) = channel();
+    let thread = thread.clone();
+    let run = move || {
+        let result = place(&thread, &name);
+        let is_good = result.is_ok();
+        if placed.send(result).is_ok() && is_good {
+            body();
+        }
+    };
+    let handle = std::thread::Builder::new().spawn(run).map_err(host("a thread"))?;
+    let ended = |_| Err(Fault::runtime("a thread ended before its start"));
+    result.recv().unwrap_or_else(ended)?;
+    Ok(handle)
 }
+
+/// The vCPUs' threads, each waiting for its word to start; dropped without it, they end.
+pub struct Threads(Vec<(JoinHandle<()>, Sender<()>)>);
+
+/// The signal's whole effect is that what it interrupts returns.
+extern "C" fn called(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
 
 impl Threads {
     /// Makes and places a thread for each vCPU.
@@ -19,27 +47,24 @@ impl Threads {
     /// # Errors
     /// One can't be made or placed.
     pub fn spawn(vcpus: Vec<Vcpu>, plan: &Plan) -> Result<Self, Fault> {
+        register_signal_handler(SIGRTMIN(), called).map_err(host("a signal's handler"))?;
         let mut handles = Vec::new();
         for (index, (vcpu, thread)) in vcpus.into_iter().zip(&plan.vcpus).enumerate() {
-            let name = format!("{}:vcpu{index}", plan.name);
             let (start, wait) = channel();
-            let (placed, result) = channel();
-            let thread = thread.clone();
-            let handle = std::thread::Builder::new()
-                .spawn(move || run_thread(vcpu, &thread, &name, &placed, &wait))
-                .map_err(super::error::host("vCPU thread"))?;
-            let result = result
-                .recv()
-                .unwrap_or_else(|_| Err(Fault::runtime("a vCPU thread ended before its start")));
-            handles.push((handle, start));
-            result?;
+            let run = move || {
+                if wait.recv().is_ok() {
+                    vcpu.run();
+                    release();
+                }
+            };
+            handles.push((spawn(thread, format!("{}:vcpu{index}", plan.name), run)?, start));
         }
-        Ok(Self { handles })
+        Ok(Self(handles))
     }
 
     /// Lets all of them into the guest.
     pub fn start(&self) {
-        for (_, start) in &self.handles {
+        for (_, start) in &self.0 {
             // The thread waits for nothing else.
             let _ = start.send(());
         }
@@ -47,21 +72,15 @@ impl Threads {
 
     /// Calls all of them out of the guest, when the ending is set, and waits for their end.
     pub fn join(self) {
-        for (handle, start) in self.handles {
+        for (handle, start) in self.0 {
             drop(start);
-            // SAFETY: the handle isn't joined yet, so the thread's id is still its own.
-            unsafe { libc::pthread_kill(handle.as_pthread_t(), kick_signal()) };
+            while !handle.is_finished() {
+                // SAFETY: the handle isn't joined yet, so the thread's id is still its own.
+                unsafe { libc::pthread_kill(handle.as_pthread_t(), SIGRTMIN()) };
+                std::thread::sleep(AGAIN);
+            }
             // A panic there was told where it happened.
             let _ = handle.join();
         }
-    }
-}
-
-fn run_thread(vcpu: Vcpu, thread: &Thread, name: &str, placed: &Sender<Result<(), Fault>>, wait: &Receiver<()>) {
-    let result = accept_kicks(&vcpu.fd).and_then(|()| place(thread, name));
-    let is_good = result.is_ok();
-    if placed.send(result).is_ok() && is_good && wait.recv().is_ok() {
-        vcpu.run();
-        release();
     }
 }

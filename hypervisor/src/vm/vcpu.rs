@@ -6,8 +6,8 @@
 //!                   ▼                             ▼                  ▼
 //!                 told                          over               over
 //! ```
-//! The signal that calls a vCPU out of the guest is blocked in the thread and let through by KVM only while the guest
-//! runs, so that it can't be missed between a look at the ending and the entry.
+//! A signal calls a vCPU out of the guest ([`super::threads`]); one that comes between the look at the ending and the entry is lost,
+//! so it is sent until the thread has ended.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -20,9 +20,6 @@ use kvm_ioctls::{VcpuExit, VcpuFd};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl;
 use nix::unistd::Pid;
-use vmm_sys_util::ioctl::ioctl_with_ref;
-use vmm_sys_util::ioctl_iow_nr;
-use vmm_sys_util::signal::{SIGRTMIN, block_signal, get_blocked_signals};
 
 use super::bus::Bus;
 use super::ending::Ending;
@@ -177,38 +174,4 @@ pub fn release() {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the parameters live until the call returns. Less is always allowed.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &parameters) };
-}
-
-/// The signal that calls a vCPU out of its guest.
-pub fn kick_signal() -> libc::c_int {
-    SIGRTMIN()
-}
-
-#[repr(C)]
-struct SignalMask {
-    length: u32,
-    mask: [u8; 8],
-}
-
-// The kernel's struct ends in a flexible array: its own size is 4.
-ioctl_iow_nr!(KVM_SET_SIGNAL_MASK, kvm_bindings::KVMIO, 0x8b, u32);
-
-/// Blocks the kick signal in the calling thread, which is to run this vCPU, and lets it through in the guest.
-///
-/// # Errors
-/// KVM refused.
-pub fn accept_kicks(vcpu: &VcpuFd) -> Result<(), Fault> {
-    let kept = get_blocked_signals().map_err(|error| Fault::Host(format!("blocked signals: {error}")))?;
-    block_signal(kick_signal()).map_err(|error| Fault::Host(format!("block a signal: {error}")))?;
-    let kept = kept.iter().filter(|signal| **signal != kick_signal());
-    let mask = kept.fold(0_u64, |mask, signal| mask | 1 << (signal - 1));
-    let mask = SignalMask {
-        length: 8,
-        mask: mask.to_ne_bytes(),
-    };
-    // SAFETY: the kernel reads `length` bytes behind the length.
-    if unsafe { ioctl_with_ref(vcpu, KVM_SET_SIGNAL_MASK(), &mask) } != 0 {
-        return Err(Fault::host("KVM_SET_SIGNAL_MASK", io::Error::last_os_error()));
-    }
-    Ok(())
 }

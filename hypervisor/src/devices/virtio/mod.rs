@@ -146,27 +146,15 @@ struct Core {
     config: ConfigEvent,
 }
 
-/// Half of a 64-bit register.
-#[derive(Clone, Copy)]
-enum Half {
-    Low,
-    High,
-}
-
-/// The half that a select register names.
+/// The half that a select register names: 0 is the low one, 1 the high one, others are none.
 fn selected(register: u64, select: u32) -> u32 {
-    match select {
-        0 => register as u32,
-        1 => (register >> 32) as u32,
-        _ => 0,
-    }
+    register.checked_shr(select.saturating_mul(32)).unwrap_or(0) as u32
 }
 
-fn set_half(register: &mut u64, half: Half, value: u32) {
-    *register = match half {
-        Half::Low => *register & !u64::from(u32::MAX) | u64::from(value),
-        Half::High => *register & u64::from(u32::MAX) | u64::from(value) << 32,
-    };
+fn set_selected(register: &mut u64, select: u32, value: u32) {
+    if let Some(mask) = u64::from(u32::MAX).checked_shl(select.saturating_mul(32)) {
+        *register = *register & !mask | u64::from(value) << (32 * select);
+    }
 }
 
 impl Core {
@@ -225,11 +213,7 @@ impl Core {
 
     fn set_driver_features(&mut self, value: u32) {
         if self.status & FEATURES_OK == 0 {
-            match self.driver_select {
-                0 => set_half(&mut self.features, Half::Low, value),
-                1 => set_half(&mut self.features, Half::High, value),
-                _ => {}
-            }
+            set_selected(&mut self.features, self.driver_select, value);
         }
     }
 
@@ -319,8 +303,11 @@ impl Core {
     /// The 32-bit word at `offset` of a transport's registers of addresses, `step` bytes apart.
     fn set_queue_address(&mut self, offset: u64, step: u64, value: u32) {
         if let Some(queue) = self.open_queue() {
-            let half = if offset & 4 == 0 { Half::Low } else { Half::High };
-            set_half(&mut queue.areas[(offset / step) as usize], half, value);
+            set_selected(
+                &mut queue.areas[(offset / step) as usize],
+                (offset >> 2 & 1) as u32,
+                value,
+            );
         }
     }
 

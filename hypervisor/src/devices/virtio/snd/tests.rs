@@ -40,7 +40,6 @@ fn declaring(hold_ms: u64, flags_only: bool) -> Rig {
     let options = Sound {
         name: "snd0".to_owned(),
         transport: Transport::Pci,
-        link: None,
         queue_size: 64,
         hold_ms,
         declared,
