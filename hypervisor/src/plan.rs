@@ -13,6 +13,8 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
+use crate::vm::error::{Fault, host};
+
 /// One VM.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Plan {
@@ -89,7 +91,7 @@ pub enum RegionKind {
 pub enum Locked {
     /// All of them before the guest starts.
     Now,
-    /// Each with its first use; it stays from then on.
+    /// Each with its first use, or soon after the start; it stays from then on.
     OnUse,
     /// Never.
     No,
@@ -252,14 +254,25 @@ impl Fds {
     }
 
     /// Takes one out.
-    pub fn take(&mut self, name: &str) -> Option<OwnedFd> {
-        self.0.remove(name)
+    ///
+    /// # Errors
+    /// It was not given.
+    pub fn take(&mut self, name: &str) -> Result<OwnedFd, Fault> {
+        self.0.remove(name).ok_or_else(|| missing(name))
     }
 
     /// A second descriptor of the same open file; for what several parts of a plan may name.
-    pub fn duplicate(&self, name: &str) -> Option<std::io::Result<OwnedFd>> {
-        self.0.get(name).map(OwnedFd::try_clone)
+    ///
+    /// # Errors
+    /// It was not given, or there are no descriptors left.
+    pub fn duplicate(&self, name: &str) -> Result<OwnedFd, Fault> {
+        let known = self.0.get(name).ok_or_else(|| missing(name))?;
+        known.try_clone().map_err(host("duplicate a descriptor"))
     }
+}
+
+fn missing(name: &str) -> Fault {
+    Fault::plan(format!("the descriptor {name:?} was not given"))
 }
 
 #[cfg(test)]

@@ -62,9 +62,10 @@ pub fn program() -> io::Result<BpfProgram> {
             .collect();
         let executable = SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64);
         rules.insert(libc::SYS_mmap, only(2, executable, 0)?);
-        // An ended VM's threads become ordinary ones.
-        let ordinary = only(1, SeccompCmpOp::Eq, libc::SCHED_OTHER as u64)?;
-        rules.insert(libc::SYS_sched_setscheduler, ordinary);
+        // An ended VM's threads become ordinary ones, the one that makes memory present gives way to all.
+        let less = [libc::SCHED_OTHER, libc::SCHED_IDLE].map(|policy| only(1, SeccompCmpOp::Eq, policy as u64));
+        let less = less.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+        rules.insert(libc::SYS_sched_setscheduler, less);
         let arch = TargetArch::try_from(std::env::consts::ARCH)?;
         SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)?.try_into()
     };

@@ -1,5 +1,7 @@
 //! A VM on this machine's `/dev/kvm`: bare-metal guests of a few instructions, started, ended and asked in every way.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 #[path = "vm/guests.rs"]
 mod guests;
 #[path = "vm/rig.rs"]
@@ -7,10 +9,10 @@ mod rig;
 
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
-use hypervisor::plan::{Device, Transport, Word};
+use hypervisor::plan::{Device, Locked, Transport, Word};
 use hypervisor::vm::control::{Report, Request};
 use hypervisor::vm::{Exit, Fault};
-use rig::{Rig, plan};
+use rig::{RAM, Rig, plan};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 #[test]
@@ -68,6 +70,38 @@ fn a_spinning_guest_answers_for_its_counters_and_is_stopped() {
         exits.contains_key("io_exits") && exits.contains_key("halt_exits"),
         "{exits:?}"
     );
+}
+
+/// Bytes of a memfd that are there.
+fn present(memory: &OwnedFd) -> u64 {
+    let file = std::fs::File::from(memory.try_clone().unwrap());
+    std::os::unix::fs::MetadataExt::blocks(&file.metadata().unwrap()) * 512
+}
+
+#[test]
+fn a_guest_starts_before_memory_that_comes_with_its_use_is_there_and_soon_has_it_all() {
+    for (locked, at_once) in [(Locked::OnUse, false), (Locked::Now, true)] {
+        let mut rig = Rig::new(&guests::spin());
+        let memory = rig.fds.duplicate("ram").unwrap();
+        let (parent, mut plan) = (rig.parent(), plan());
+        plan.memory[0].locked = locked;
+        let before = memory.try_clone().unwrap();
+        let lock = move || {
+            let all_there = present(&before) == RAM;
+            (all_there == at_once)
+                .then_some(())
+                .ok_or_else(|| format!("{} bytes", present(&before)))
+        };
+
+        let vm = std::thread::spawn(move || rig.run_with(plan, lock));
+        while present(&memory) < RAM && !vm.is_finished() {
+            std::thread::yield_now();
+        }
+        parent.send(&Request::Stop, None).unwrap();
+
+        assert_eq!(vm.join().unwrap().exit.unwrap(), Exit::Stopped, "{locked:?}");
+        assert_eq!(present(&memory), RAM, "{locked:?}");
+    }
 }
 
 #[test]

@@ -156,7 +156,7 @@ pub struct Partition {
     /// its real-time vCPUs (service and safety only)
     #[schemars(with = "Realtime")]
     pub realtime: Option<At<Realtime>>,
-    /// its RAM, one sealed memfd, locked
+    /// its RAM, one sealed memfd, locked: before the start; of a guest as it is used
     #[schemars(
         with = "Size<LEAST_MEMORY, { 64 << 30 }, 4096>",
         extend("x-cure" = "say how much: `memory = \"256M\"`")
@@ -206,6 +206,11 @@ impl Partition {
     /// Whether it has this role.
     pub fn is(&self, role: Role) -> bool {
         *self.role == role
+    }
+
+    /// Whether its RAM is locked page by page as it is used, rather than before it starts.
+    pub fn locks_on_use(&self) -> bool {
+        self.is(Role::Guest) && self.passthrough.is_empty() && !self.huge_pages
     }
 
     /// audiod's socket for it on this host.

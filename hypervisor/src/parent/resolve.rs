@@ -166,6 +166,9 @@ impl Maker<'_> {
             dma: kind == RegionKind::Ram && !partition.passthrough.is_empty(),
             locked: match kind {
                 RegionKind::Window => plan::Locked::No,
+                // A guest doesn't wait for pages it hasn't touched. A device that reaches them has them all locked anyway, and huge
+                // ones are there.
+                RegionKind::Ram if partition.locks_on_use() => plan::Locked::OnUse,
                 _ => plan::Locked::Now,
             },
         };
@@ -428,6 +431,27 @@ mod tests {
             .map(|region| region.kind)
             .collect();
         assert_eq!(shared, [RegionKind::Pool]);
+    }
+
+    #[test]
+    fn only_a_guest_without_a_device_of_the_machine_or_huge_pages_starts_before_its_memory_is_there() {
+        use plan::Locked::{Now, OnUse};
+        let mut manifest = manifest("emulated.toml");
+        let locked = |manifest: &Manifest, name: &str, kind| {
+            let regions = plan(manifest, name).plan.memory;
+            regions
+                .into_iter()
+                .find(|region| region.kind == kind)
+                .map(|region| region.locked)
+        };
+        for (name, expected) in [("audio", Now), ("chime", Now), ("ivi", OnUse), ("cluster", OnUse)] {
+            assert_eq!(locked(&manifest, name, RegionKind::Ram), Some(expected), "{name}");
+        }
+        assert_eq!(locked(&manifest, "chime", RegionKind::Pool), Some(Now));
+        let ivi = |manifest: &mut Manifest| manifest.partitions.iter().position(|one| *one.name == *"ivi").unwrap();
+        let at = ivi(&mut manifest);
+        manifest.partitions[at].huge_pages = true;
+        assert_eq!(locked(&manifest, "ivi", RegionKind::Ram), Some(Now));
     }
 
     #[test]

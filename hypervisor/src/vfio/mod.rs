@@ -66,18 +66,14 @@ impl Containers {
         memory: &Memory,
     ) -> Result<Opened, Fault> {
         let fault = |step: &str, e: io::Error| Fault::host(format!("pass-through of {address}: {step}"), e);
-        let take = |fds: &mut Fds, name: &str| {
-            let fd = fds.take(name);
-            fd.map(Arc::new)
-                .ok_or_else(|| Fault::plan(format!("the descriptor {name:?} was not given")))
-        };
         let is_first = !self.containers.contains_key(container);
         if is_first {
-            self.containers.insert(container.to_owned(), take(fds, container)?);
+            self.containers
+                .insert(container.to_owned(), Arc::new(fds.take(container)?));
         }
         let container = Arc::clone(&self.containers[container]);
         if !self.groups.contains_key(group) {
-            let fd = take(fds, group)?;
+            let fd = Arc::new(fds.take(group)?);
             sys::join(&container, &fd, is_first).map_err(|e| fault("IOMMU group", e))?;
             self.tell_kvm(vm, &fd).map_err(|e| fault("KVM", e))?;
             self.groups.insert(group.to_owned(), fd);

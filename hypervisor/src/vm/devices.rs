@@ -14,7 +14,6 @@ use super::error::{Fault, host, refuse};
 use super::host::Host;
 use super::memory::{Guest, Memory};
 use super::poller::Poller;
-use super::take;
 use crate::acpi::Machine;
 use crate::arch::{self, layout};
 use crate::devices::doorbell::Doorbell;
@@ -62,7 +61,7 @@ impl Devices {
     pub fn build(plan: &Plan, fds: &mut Fds, context: &Context) -> Result<(Bus, Self), Fault> {
         let mut builder = Builder::new(plan, fds, context)?;
         for range in &plan.ioports {
-            let file = File::from(take(fds, &range.fd)?);
+            let file = File::from(fds.take(&range.fd)?);
             let ports = HostPorts {
                 file,
                 first: range.first,
@@ -127,7 +126,7 @@ impl<'a> Builder<'a> {
         let mut bus = Bus::default();
         arch::insert_power(&mut bus, context.ending);
         let console = plan.console.as_ref();
-        let mut open = |name: &String| take(fds, name).map(File::from);
+        let mut open = |name: &String| fds.take(name).map(File::from);
         let output = console.map(|console| open(&console.output)).transpose()?;
         let input = console.and_then(|console| console.input.as_ref());
         let input = input.map(open).transpose()?;
@@ -178,12 +177,12 @@ impl<'a> Builder<'a> {
                 read_only,
                 serial,
             } => {
-                let file = File::from(take(fds, image)?);
+                let file = File::from(fds.take(image)?);
                 let blk = Blk::new(file, *read_only, serial, poller).map_err(host("block image"))?;
                 self.add_virtio(Box::new(blk), own, *transport)
             }
             Device::Vsock { transport, cid, vhost } => {
-                let vsock = Vsock::new(take(fds, vhost)?, *cid, &own)?;
+                let vsock = Vsock::new(fds.take(vhost)?, *cid, &own)?;
                 self.add_virtio(Box::new(vsock), own, *transport)
             }
             Device::Vfio {
@@ -202,7 +201,7 @@ impl<'a> Builder<'a> {
                 Ok(())
             }
             Device::Doorbell { words } => {
-                let event = |word: &Word| Ok((word.word, take(fds, &word.fd)?));
+                let event = |word: &Word| Ok((word.word, fds.take(&word.fd)?));
                 let words = words.iter().map(event).collect::<Result<_, Fault>>()?;
                 let doorbell = Doorbell::new(words, Arc::clone(&self.context.host)).map_err(Fault::plan)?;
                 self.functions.push(Box::new(doorbell));

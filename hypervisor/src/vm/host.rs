@@ -127,12 +127,8 @@ impl Host for KvmHost {
             return Ok(());
         }
         let mut entries = arch::pin_routes();
-        entries.extend(
-            numbers
-                .messages
-                .iter()
-                .map(|(gsi, message)| message_route(*gsi, *message)),
-        );
+        let messages = numbers.messages.iter();
+        entries.extend(messages.map(|(gsi, message)| message_route(*gsi, *message)));
         let table = KvmIrqRouting::from_entries(&entries).map_err(|e| io::Error::other(format!("routes: {e:?}")))?;
         self.vm.set_gsi_routing(&table).map_err(Into::into)
     }

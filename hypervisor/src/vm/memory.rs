@@ -21,6 +21,8 @@ use crate::plan::{Fds, Locked, Region, RegionKind};
 /// A map of guest-physical addresses to memory of this process.
 pub type Guest = GuestMemoryMmap<()>;
 
+/// Bytes made present at a time: a vCPU that needs a page meanwhile waits no longer than for these.
+const PIECE: usize = 256 << 10;
 /// Bytes of a huge page.
 pub const HUGE_PAGE: u64 = 2 << 20;
 
@@ -35,6 +37,8 @@ pub struct Memory {
     pub own: Guest,
     /// What vhost-user back ends get; none if no region is shared.
     pub shared: Option<Guest>,
+    /// What comes with its first use; none if everything is there from the start.
+    pub later: Option<Guest>,
     /// Regions with their kinds, by address.
     pub map: Vec<Region>,
 }
@@ -65,11 +69,13 @@ impl Memory {
             .map_err(|_| Fault::plan("no memory region is of kind \"ram\": add one"))?;
         let own = pick(&|region| region.kind != RegionKind::Window).map_err(Fault::plan)?;
         let shared = pick(&|region| region.shared).ok();
+        let later = pick(&|region| region.locked == Locked::OnUse).ok();
         Ok(Self {
             all,
             ram,
             own,
             shared,
+            later,
             map,
         })
     }
@@ -88,7 +94,6 @@ impl Memory {
 }
 
 fn map_one(region: &Region, fds: &Fds) -> Result<Arc<GuestRegionMmap<()>>, Fault> {
-    let name = &region.fd;
     let at = region.guest_address;
     let unit = if region.kind == RegionKind::Window {
         HUGE_PAGE
@@ -102,15 +107,7 @@ fn map_one(region: &Region, fds: &Fds) -> Result<Arc<GuestRegionMmap<()>>, Fault
     else {
         refuse!("memory region at {at:#x}: address and size must be multiples of {unit} and the size not 0");
     };
-    let file = File::from(
-        fds.duplicate(name)
-            .ok_or_else(|| {
-                Fault::plan(format!(
-                    "memory region at {at:#x}: the descriptor {name:?} was not given"
-                ))
-            })?
-            .map_err(host("duplicate a descriptor"))?,
-    );
+    let file = File::from(fds.duplicate(&region.fd)?);
     check_file(&file, region)?;
     let mapping = MmapRegion::from_file(FileOffset::new(file, region.offset), size)
         .map_err(|e| Fault::Host(format!("memory region at {at:#x}: {e}")))?;
@@ -152,6 +149,31 @@ fn check_file(file: &File, region: &Region) -> Result<(), Fault> {
             region.guest_address, region.size, region.offset
         ))),
     }
+}
+
+/// Makes pages that come with their first use present, piece by piece until `is_over`: then none is left that the host would have to
+/// find when it has no more, and nobody who reads them waits for one. To be called by a thread that keeps nobody waiting.
+///
+/// # Errors
+/// The host has no memory left for them, or is older than Linux 5.14.
+pub fn populate(memory: &Guest, is_over: impl Fn() -> bool) -> io::Result<()> {
+    for region in memory.iter() {
+        let size = region.len() as usize;
+        for at in (0..size).step_by(PIECE) {
+            if is_over() {
+                return Ok(());
+            }
+            // SAFETY: the piece is in the region, which `memory` keeps mapped; the call changes no content.
+            let done = unsafe {
+                let start = region.as_ptr().add(at).cast();
+                libc::madvise(start, PIECE.min(size - at), libc::MADV_POPULATE_WRITE)
+            };
+            if done != 0 && !is_over() {
+                return Err(io::Error::last_os_error());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes a memfd for guest memory: `size` bytes of zeros, sealed against shrinking and growing; of huge pages if asked for

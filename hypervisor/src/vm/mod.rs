@@ -38,7 +38,7 @@ pub(crate) use self::threads::spawn;
 use self::vcpu::{Gauge, Vcpu};
 use crate::arch;
 use crate::boot::Images;
-use crate::plan::{Fds, Plan};
+use crate::plan::{Fds, Plan, Thread};
 
 use self::error::refuse;
 pub use self::error::{Error, Fault};
@@ -78,7 +78,7 @@ impl Exit {
 /// write, readv, writev, pread64, pwrite64, lseek, ioctl, epoll_wait, epoll_pwait, epoll_ctl, sendmsg, recvmsg, recvfrom,
 /// sendto, getsockopt, setsockopt, poll, futex, tgkill, getpid, gettid, getrandom, timerfd_settime, timerfd_gettime, mmap,
 /// munmap, mremap, mprotect, madvise, brk, close, fcntl, eventfd2, rt_sigreturn, rt_sigprocmask, sigaltstack, sched_yield,
-/// clock_gettime, clock_nanosleep, restart_syscall, exit, exit_group; sched_setscheduler to SCHED_OTHER.
+/// clock_gettime, clock_nanosleep, restart_syscall, exit, exit_group; sched_setscheduler to SCHED_OTHER or SCHED_IDLE.
 ///
 /// The parent is served by the `control` descriptor (see [`control`]).
 ///
@@ -101,7 +101,7 @@ struct Vm {
     control: Option<Arc<Channel>>,
     devices: Devices,
     /// Guest memory must outlive the threads.
-    _memory: Memory,
+    memory: Memory,
 }
 
 impl Vm {
@@ -115,7 +115,8 @@ impl Vm {
         insert_memory(host.as_ref(), &memory)?;
         let ending = Arc::new(Ending::new().map_err(error::host("eventfd"))?);
         let poller = Arc::new(Poller::new().map_err(error::host("epoll"))?);
-        let control = fds.take("control").map(|fd| Arc::new(Channel::from(fd)));
+        // Without one nothing can be asked of the VM.
+        let control = fds.take("control").ok().map(|fd| Arc::new(Channel::from(fd)));
         let reporter = Reporter::new(control.clone());
         let context = devices::Context {
             vm: &vm,
@@ -126,7 +127,7 @@ impl Vm {
             reporter,
         };
         let (bus, devices) = Devices::build(plan, &mut fds, &context)?;
-        let mut open = |name: &String| take(&mut fds, name).map(File::from);
+        let mut open = |name: &String| fds.take(name).map(File::from);
         let images = Images {
             kernel: open(&plan.boot.kernel)?,
             initrd: plan.boot.initrd.as_ref().map(open).transpose()?,
@@ -145,13 +146,24 @@ impl Vm {
             poller,
             control,
             devices,
-            _memory: memory,
+            memory,
         })
     }
 
     fn run(self, plan: &Plan, lock: impl FnOnce() -> Result<(), String>, started: Instant) -> Result<Exit, Fault> {
         let (ending, poller, devices) = (self.ending, self.poller, self.devices);
-        let threads = Threads::spawn(self.vcpus, plan)?;
+        let mut threads = Threads::spawn(self.vcpus, plan)?;
+        if let Some(later) = self.memory.later.clone() {
+            let (ending, name) = (Arc::clone(&ending), plan.name.clone());
+            let populate = move || {
+                vcpu::release(libc::SCHED_IDLE);
+                if let Err(e) = memory::populate(&later, || ending.is_set()) {
+                    eprintln!("{name}: its memory comes with its first use only: {e}");
+                }
+            };
+            let cpus = plan.service.cpus.clone();
+            threads.add(&Thread { cpus, fifo: None }, format!("{}:memory", plan.name), populate)?;
+        }
         vcpu::place(&plan.service, &format!("{}:service", plan.name))?;
         let watched = poller.add(ending.as_raw_fd(), Arc::new(Woken), 0);
         watched.map_err(error::host("epoll"))?;
@@ -177,7 +189,7 @@ impl Vm {
             }
         }
         threads.join();
-        vcpu::release();
+        vcpu::release(libc::SCHED_OTHER);
         ending.outcome().unwrap_or(Ok(Exit::Stopped))
     }
 }
@@ -242,7 +254,7 @@ const KVM_API: i32 = 12;
 
 fn open_kvm(fds: &mut Fds) -> Result<Kvm, Fault> {
     use std::os::fd::FromRawFd;
-    let fd = take(fds, "kvm")?;
+    let fd = fds.take("kvm")?;
     // SAFETY: the descriptor is ours and is given away.
     let kvm = unsafe { Kvm::from_raw_fd(fd.into_raw_fd()) };
     match kvm.get_api_version() {
@@ -251,12 +263,6 @@ fn open_kvm(fds: &mut Fds) -> Result<Kvm, Fault> {
             "the descriptor \"kvm\" is not /dev/kvm, or KVM isn't usable".to_owned(),
         )),
     }
-}
-
-/// Takes a descriptor that the plan names.
-fn take(fds: &mut Fds, name: &str) -> Result<OwnedFd, Fault> {
-    fds.take(name)
-        .ok_or_else(|| Fault::plan(format!("the descriptor {name:?} was not given")))
 }
 
 fn insert_memory(host: &dyn Host, memory: &Memory) -> Result<(), Fault> {

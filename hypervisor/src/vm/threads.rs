@@ -35,7 +35,8 @@ pub fn spawn(thread: &Thread, name: String, body: impl FnOnce() + Send + 'static
     Ok(handle)
 }
 
-/// The vCPUs' threads, each waiting for its word to start; dropped without it, they end.
+/// The vCPUs' threads and their helpers, each waiting for its word to start; dropped without it, they end.
+#[derive(Default)]
 pub struct Threads(Vec<(JoinHandle<()>, Sender<()>)>);
 
 /// The signal's whole effect is that what it interrupts returns.
@@ -48,21 +49,33 @@ impl Threads {
     /// One can't be made or placed.
     pub fn spawn(vcpus: Vec<Vcpu>, plan: &Plan) -> Result<Self, Fault> {
         register_signal_handler(SIGRTMIN(), called).map_err(host("a signal's handler"))?;
-        let mut handles = Vec::new();
+        let mut threads = Self::default();
         for (index, (vcpu, thread)) in vcpus.into_iter().zip(&plan.vcpus).enumerate() {
-            let (start, wait) = channel();
             let run = move || {
-                if wait.recv().is_ok() {
-                    vcpu.run();
-                    release();
-                }
+                vcpu.run();
+                release(libc::SCHED_OTHER);
             };
-            handles.push((spawn(thread, format!("{}:vcpu{index}", plan.name), run)?, start));
+            threads.add(thread, format!("{}:vcpu{index}", plan.name), run)?;
         }
-        Ok(Self(handles))
+        Ok(threads)
     }
 
-    /// Lets all of them into the guest.
+    /// Adds one that works from the start on, and ends when the ending is set.
+    ///
+    /// # Errors
+    /// It can't be made or placed.
+    pub fn add(&mut self, thread: &Thread, name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Fault> {
+        let (start, wait) = channel();
+        let run = move || {
+            if wait.recv().is_ok() {
+                work();
+            }
+        };
+        self.0.push((spawn(thread, name, run)?, start));
+        Ok(())
+    }
+
+    /// Lets all of them go.
     pub fn start(&self) {
         for (_, start) in &self.0 {
             // The thread waits for nothing else.

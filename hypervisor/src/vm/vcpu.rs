@@ -168,10 +168,10 @@ pub fn place(thread: &Thread, name: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Makes the calling thread an ordinary one: what is left to do is nobody's deadline, and giving a VM back takes milliseconds that
-/// others on its CPUs would miss.
-pub fn release() {
+/// Makes the calling thread an ordinary one (SCHED_OTHER) or one that runs when nobody else wants to (SCHED_IDLE): what is left to do
+/// is nobody's deadline, and giving a VM back takes milliseconds that others on its CPUs would miss.
+pub fn release(policy: libc::c_int) {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the parameters live until the call returns. Less is always allowed.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &parameters) };
+    unsafe { libc::sched_setscheduler(0, policy, &parameters) };
 }

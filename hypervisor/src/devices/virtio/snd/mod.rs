@@ -25,8 +25,8 @@ mod wire;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use vhost_sound::block::QUEUES;
 use vhost_sound::wire::CONFIG_BYTES;
@@ -239,21 +239,15 @@ impl Link {
         }
     }
 
-    fn hold(&self, mut inner: std::sync::MutexGuard<'_, Inner>) {
-        let deadline = Instant::now() + Duration::from_millis(self.options.hold_ms);
-        while matches!(inner.state, State::Held) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                if let Some(session) = &inner.session {
-                    inner.state = State::StandIn(self.stand_in(session));
-                }
-                return;
-            }
-            inner = self
-                .changed
-                .wait_timeout(inner, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+    fn hold(&self, inner: MutexGuard<'_, Inner>) {
+        let is_held = |inner: &mut Inner| matches!(inner.state, State::Held);
+        let most = Duration::from_millis(self.options.hold_ms);
+        let waited = self.changed.wait_timeout_while(inner, most, is_held);
+        let (mut inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if is_held(&mut inner)
+            && let Some(session) = &inner.session
+        {
+            inner.state = State::StandIn(self.stand_in(session));
         }
     }
 
