@@ -163,10 +163,13 @@ fn built(name: &str, kernel: &Kernel, options: &Options, folder: &Path) -> anyho
     Ok(path)
 }
 
+/// Most bytes of the hypervisor's program without symbols (SPECIFICATION.md 9.9).
+const MOST_BYTES: u64 = 3 << 20;
+
 /// Builds the hypervisor for the board.
 ///
 /// # Errors
-/// It does not build.
+/// It does not build, or is larger than promised.
 pub fn build_hypervisor() -> anyhow::Result<()> {
     let status = std::process::Command::new("cargo")
         .args(["build", "--quiet", "--release", "-p", "hypervisor"])
@@ -175,6 +178,27 @@ pub fn build_hypervisor() -> anyhow::Result<()> {
         .context("starting cargo")?;
     if !status.success() {
         bail!("cargo build --release -p hypervisor failed ({status})");
+    }
+    small_enough(&directory().join("../release/hypervisor"), MOST_BYTES)
+}
+
+/// Whether a program has at most so many bytes when its symbols are taken off.
+fn small_enough(program: &Path, most: u64) -> anyhow::Result<()> {
+    let stripped = std::env::temp_dir().join(format!("carillon-stripped-{}", std::process::id()));
+    let mut strip = std::process::Command::new("strip");
+    let status = strip.arg("-o").arg(&stripped).arg(program).status();
+    let status = status.context("starting strip (package binutils)")?;
+    if !status.success() {
+        bail!("strip {} failed ({status})", program.display());
+    }
+    let size = std::fs::metadata(&stripped)?.len();
+    std::fs::remove_file(&stripped)?;
+    if size > most {
+        bail!(
+            "{} has {size} bytes without symbols, {most} are promised (SPECIFICATION.md 9.9): look for what grew with \
+             `git log -p Cargo.lock hypervisor/Cargo.toml`, and turn off features of crates that the hypervisor does without",
+            program.display()
+        );
     }
     Ok(())
 }
@@ -222,4 +246,37 @@ pub fn qemu() -> anyhow::Result<PathBuf> {
         bar.finish_and_clear();
     }
     Ok(found?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_has_grown_too_large_is_told_with_its_size_and_the_most() {
+        let program = std::env::current_exe().unwrap();
+        let with_symbols = std::fs::metadata(&program).unwrap().len();
+
+        let error = small_enough(&program, 1000).unwrap_err().to_string();
+
+        let said: u64 = error
+            .split(" has ")
+            .nth(1)
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!((1001..with_symbols).contains(&said), "{said} of {with_symbols}");
+        assert!(error.contains("1000 are promised"), "{error}");
+        small_enough(&program, said).unwrap();
+        assert!(small_enough(&program, said - 1).is_err());
+    }
+
+    #[test]
+    fn what_is_no_program_is_not_taken_for_a_small_one() {
+        assert!(small_enough(Path::new("/dev/null/none"), MOST_BYTES).is_err());
+    }
 }
