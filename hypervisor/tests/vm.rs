@@ -24,6 +24,14 @@ fn a_guest_speaks_on_its_console_and_powers_off() {
 }
 
 #[test]
+fn a_guest_without_any_device_gets_its_serial_ports_interrupt() {
+    let outcome = Rig::new(&guests::serial()).run(plan());
+
+    assert_eq!(outcome.exit.unwrap(), Exit::PowerOff);
+    assert_eq!(outcome.console, b"y");
+}
+
+#[test]
 fn a_guest_resets_panics_or_lets_its_watchdog_run_out_and_each_is_told_apart() {
     let mut watched = plan();
     watched.devices = vec![Device::Pvpanic, Device::Watchdog];

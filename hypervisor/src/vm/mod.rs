@@ -102,6 +102,8 @@ struct Vm {
     devices: Devices,
     /// Guest memory must outlive the threads.
     memory: Memory,
+    /// When the last descriptor of the VM is closed KVM forgets its irqfds: a VM whose devices keep none would get no interrupts.
+    _kvm: Arc<VmFd>,
 }
 
 impl Vm {
@@ -147,6 +149,7 @@ impl Vm {
             control,
             devices,
             memory,
+            _kvm: vm,
         })
     }
 

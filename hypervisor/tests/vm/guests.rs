@@ -135,6 +135,33 @@ global_asm!(
     "2: hlt",
     "jmp 2b",
     "guest_bell_end:",
+    // Enables COM1's interrupt for room to send: "y" once pin 4 has raised vector 0x40 in the local APIC, "n" if it never does.
+    ".global guest_serial, guest_serial_end",
+    "guest_serial:",
+    "movl $0x1ff, 0xfee000f0",
+    "movl $0x19, 0xfec00000",
+    "movl $0, 0xfec00010",
+    "movl $0x18, 0xfec00000",
+    "movl $0x40, 0xfec00010",
+    "mov $0x3f9, %dx",
+    "mov $2, %al",
+    "out %al, %dx",
+    "mov $1000000, %ecx",
+    "mov $'y', %bl",
+    "2: mov 0xfee00220, %eax",
+    "test $1, %al",
+    "jnz 3f",
+    "loop 2b",
+    "mov $'n', %bl",
+    "3: mov %bl, %al",
+    "mov $0x3f8, %dx",
+    "out %al, %dx",
+    "mov $0x600, %dx",
+    "mov $0x34, %al",
+    "out %al, %dx",
+    "4: hlt",
+    "jmp 4b",
+    "guest_serial_end:",
     ".code64",
     ".popsection",
     options(att_syntax)
@@ -166,6 +193,7 @@ guests! {
     pci guest_pci guest_pci_end;
     tsc guest_tsc guest_tsc_end;
     bell guest_bell guest_bell_end;
+    serial guest_serial guest_serial_end;
 }
 
 /// One segment at 1 MiB, with a stack behind it, and a PVH note.

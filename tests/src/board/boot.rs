@@ -26,7 +26,6 @@ cpus = "0"
 [partitions.guest]
 role = "guest"
 cpus = "1"
-rng = true
 memory = "128M"
 kernel = "/vmlinuz"
 initrd = "/guest.cpio"
@@ -84,7 +83,6 @@ pub fn compare(folder: &Path, hypervisor: &Path) -> Result<Vec<Boot>, GuestError
     std::fs::create_dir_all(folder).map_err(at(folder))?;
     let kernel = nested::kernel()?;
     let guest = Linux {
-        modules: vec!["virtio_pci"],
         scenario: "sleep 60".to_owned(),
         ..Linux::default()
     };
