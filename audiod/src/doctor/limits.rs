@@ -6,7 +6,14 @@ use super::{Finding, Level};
 
 /// All findings about limits, in a fixed order.
 pub fn look() -> Vec<Finding> {
-    vec![realtime(), locked_memory(), throttling(), preemption(), governor()]
+    vec![
+        realtime(),
+        locked_memory(),
+        throttling(),
+        preemption(),
+        huge_pages(),
+        governor(),
+    ]
 }
 
 fn limit(resource: libc::__rlimit_resource_t) -> u64 {
@@ -102,6 +109,18 @@ fn preemption() -> Finding {
         "not PREEMPT_RT: wake-ups may be late by some 100 us".into(),
         "Debian's linux-image-rt flavour, for codec periods of 1 ms and below",
     )
+}
+
+fn huge_pages() -> Finding {
+    match fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled") {
+        Ok(words) if words.contains("[always]") => Finding::new(
+            "huge pages",
+            Level::Warning,
+            "the kernel gathers any process's pages, some 100 us at a time in which nothing else runs".into(),
+            "transparent_hugepage=madvise on the kernel's command line, for codec periods of 1 ms and below",
+        ),
+        _ => Finding::new("huge pages", Level::Good, "not gathered unasked".into(), ""),
+    }
 }
 
 fn governor() -> Finding {

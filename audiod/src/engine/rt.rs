@@ -20,6 +20,9 @@ pub enum Refused {
     /// mlockall.
     #[error("memory is not locked: {0}; give the user memlock (limits.conf) or LimitMEMLOCK=infinity (systemd)")]
     Memory(io::Error),
+    /// PR_SET_THP_DISABLE.
+    #[error("the kernel may still gather this process's pages into huge ones, and hold it up meanwhile: {0}")]
+    HugePages(io::Error),
     /// RLIMIT_RTTIME.
     #[error("no limit on real-time run time: {0}")]
     RunTime(io::Error),
@@ -35,6 +38,11 @@ pub fn enter(priority: i32) -> Vec<Refused> {
     // SAFETY: a plain call. Future mappings too: the helper maps guest memory, which must be resident anyway.
     if unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_ONFAULT) } < 0 {
         refused.push(Refused::Memory(io::Error::last_os_error()));
+    }
+    // khugepaged copies locked memory as well: whoever touches it meanwhile waits, longer than a short period.
+    // SAFETY: no pointers.
+    if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } < 0 {
+        refused.push(Refused::HugePages(io::Error::last_os_error()));
     }
     let limit = libc::rlimit {
         rlim_cur: RUN_TIME_US,
