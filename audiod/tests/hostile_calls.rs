@@ -7,8 +7,6 @@
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-#[path = "../../tests/tests/bus_common/attack.rs"]
-mod attack;
 mod engine_common;
 mod processes_common;
 
@@ -18,7 +16,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
-use attack::{Attack, Kind};
 use audiod::control::bus::Bus;
 use audiod::control::desk::{Desk, REQUESTS_A_TURN};
 use dbus_api::private_bus::PrivateBus;
@@ -31,6 +28,7 @@ use processes_common::Folder;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
+use system_tests::attack::{Attack, Kind};
 
 const PERIODS: u64 = 2000;
 /// The prompt comes and goes.

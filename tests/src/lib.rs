@@ -1,5 +1,6 @@
 //! System tests: vhost-user front end, conformance, guests, faults.
 pub mod am_suite;
+pub mod attack;
 pub mod board;
 pub mod coded;
 pub mod conformance;
@@ -16,5 +17,8 @@ pub mod reference;
 pub mod rig;
 pub mod short_ring;
 pub mod traced;
+pub mod virtual_board;
+pub mod virtual_bus;
+pub mod virtual_rings;
 pub mod windowed;
 pub mod witness;

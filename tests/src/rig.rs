@@ -22,6 +22,8 @@ use crate::{process, witness};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a started stream is held for its decision: frames are judged here, not how soon a busy machine lets control decide.
 const DECISION_LIMIT_MS: u32 = 1000;
+/// Bytes of a WAV file's shortest header.
+const WAV_HEADER: usize = 44;
 /// Bit of S16 in a set of formats, as in SET_PARAMS.
 pub const S16: u8 = 5;
 
@@ -223,7 +225,7 @@ impl Rig {
     /// # Errors
     /// The file can't be read.
     pub fn recorded(&self, guest: usize) -> anyhow::Result<Vec<u8>> {
-        let path = self.folder.path().join("cabin.wav");
+        let path = self.wav();
         let samples = coded::samples(&path).with_context(|| path.display().to_string())?;
         let (pair, frame) = (
             2 * self.car.sample_bytes(),
@@ -234,18 +236,40 @@ impl Rig {
         Ok(frames.flat_map(|frame| frame[at..at + pair].iter().copied()).collect())
     }
 
-    /// Waits until the card has played all that was handed to it by now, and records it.
+    /// The card's file, which grows.
+    #[must_use]
+    pub fn wav(&self) -> PathBuf {
+        self.folder.path().join("cabin.wav")
+    }
+
+    /// Frames that the card has played so far, to within a few (the header's length counts as the shortest one's).
     ///
     /// # Errors
-    /// As [`Rig::recorded`], or the card stands still.
-    pub fn settled(&self, guest: usize) -> anyhow::Result<Vec<u8>> {
-        let frame = 2 * self.car.sample_bytes();
+    /// There is no file.
+    pub fn played(&self) -> anyhow::Result<usize> {
+        let bytes = std::fs::metadata(self.wav())?.len() as usize;
+        Ok(bytes.saturating_sub(WAV_HEADER) / (2 * self.car.sample_bytes() * self.car.zones()))
+    }
+
+    /// Waits until the card has played all that was handed to it by now.
+    ///
+    /// # Errors
+    /// As [`Rig::played`], or the card stands still.
+    pub fn settle(&self) -> anyhow::Result<()> {
         // The lead is two periods; the card process looks every few milliseconds.
-        let more = self.recorded(guest)?.len() / frame + 4800;
-        process::until("the card plays on", PATIENCE, || {
-            self.recorded(guest).ok().filter(|bytes| bytes.len() / frame >= more)
-        })
-        .map_err(Into::into)
+        let more = self.played()? + 4800;
+        let on = || self.played().ok().filter(|frames| *frames >= more);
+        process::until("the card plays on", PATIENCE, on)?;
+        Ok(())
+    }
+
+    /// As [`Rig::settle`], and records it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn settled(&self, guest: usize) -> anyhow::Result<Vec<u8>> {
+        self.settle()?;
+        self.recorded(guest)
     }
 }
 
@@ -353,7 +377,7 @@ impl Player {
         let socket = socket.to_owned();
         let (started, is_started) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let _or_not = witness::real_time(witness::PRIORITY - 1);
+            let _or_not = (witness::real_time(witness::PRIORITY - 1), witness::keep_pages());
             let mut fe = SoundFrontend::connect(&socket, Options::default())?;
             let pcm = Pcm::open(&mut fe, TXQ, 0, take.params())?;
             started.send(()).ok();

@@ -5,11 +5,14 @@
 //!        under Witness::with_diary(slack) ──► Diary ────────────▲
 //! ```
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
 use crate::coded::{self, Report};
+use crate::frontend::pcm::Stats;
+use crate::process;
 use crate::rig::{Car, Player, Rig, Take};
 use crate::witness::{Diary, Priority, STEP, Witness};
 
@@ -20,8 +23,53 @@ const RATE: f64 = 48_000.0;
 const VAGUE: Duration = Duration::from_millis(5);
 /// For the engine's work in a period, the wake-up of the front end and its own work.
 const WORK: Duration = Duration::from_micros(80);
+/// In which the witness was on time or not.
+const WINDOW: Duration = Duration::from_millis(10);
 const ATTEMPTS: u32 = 3;
 const SHOWN: usize = 12;
+
+/// A stretch of silence in a take, frames from its first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Where.
+    pub at: usize,
+    /// How long.
+    pub frames: usize,
+}
+
+/// A take that was played: what its front end saw, and where its samples are.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Taken {
+    /// Of its samples.
+    pub seed: u64,
+    /// Frames the card had played before it.
+    pub from: usize,
+    /// What the front end saw.
+    pub stats: Stats,
+}
+
+impl Taken {
+    /// Holds what was played against what the card played since `from`.
+    ///
+    /// # Errors
+    /// What must not be on any machine: a message with an error or that stays away, a frame lost, changed or heard twice.
+    pub fn silences(&self, take: Take, captured: &[u8]) -> anyhow::Result<Vec<Silence>> {
+        let stats = &self.stats;
+        if stats.lost + stats.errors > 0 {
+            bail!("messages lost or with errors: {stats:?}");
+        }
+        let sent = Take {
+            seed: self.seed,
+            ..take
+        }
+        .bytes();
+        let report = coded::compare(&sent, captured, 4);
+        if !report.is_whole() {
+            bail!("frames lost, repeated or changed on {:?}: {report:?}", take.ring);
+        }
+        Ok(silences(&report))
+    }
+}
 
 /// Something that a busy machine, or we, cost on a short ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +78,16 @@ pub struct Gap {
     pub span: (Instant, Instant),
     /// Frames of silence in the file; 0 for a whole ring that came back between two looks of the front end (EIO in a stock driver).
     pub silence: usize,
+}
+
+impl Gap {
+    fn of(silence: Silence, started: Instant) -> Self {
+        let time = |at: usize| started + Duration::from_secs_f64(at as f64 / RATE);
+        Self {
+            span: (time(silence.at), time(silence.at + silence.frames)),
+            silence: silence.frames,
+        }
+    }
 }
 
 /// A take that is over.
@@ -42,10 +100,14 @@ pub struct Played {
 }
 
 impl Played {
-    /// The gaps that no late witness explains.
+    /// The gaps that no late witness explains: neither one lateness just then, nor two in a row within a ring of `ring`'s length that
+    /// ended in it (the engine's and then the front end's, or the other way round).
     #[must_use]
-    pub fn ours(&self, diary: &Diary) -> Vec<Gap> {
-        let unexplained = |gap: &&Gap| !diary.late_between(gap.span.0 - VAGUE, gap.span.1 + VAGUE);
+    pub fn ours(&self, diary: &Diary, ring: Duration) -> Vec<Gap> {
+        let unexplained = |gap: &&Gap| {
+            let (from, to) = (gap.span.0 - VAGUE, gap.span.1 + VAGUE);
+            !diary.late_between(from, to) && !diary.late_in_a_row(from - ring, to, ring)
+        };
         self.gaps.iter().filter(unexplained).copied().collect()
     }
 }
@@ -86,40 +148,87 @@ impl ShortRing {
         Duration::from_secs_f64(f64::from(self.period) * periods / RATE).saturating_sub(STEP + WORK)
     }
 
+    /// The card's file.
+    #[must_use]
+    pub fn wav(&self) -> PathBuf {
+        self.rig.wav()
+    }
+
+    /// Plays so long, each take other samples, until the card has played it. In its middle the engine's process stands still for
+    /// `halt`.
+    ///
+    /// # Errors
+    /// It does not start, or the card stands still.
+    pub fn take(&mut self, seconds: f64, halt: Duration) -> anyhow::Result<Taken> {
+        self.takes += 1;
+        let (take, from) = (self.samples(seconds), self.rig.played()?);
+        let player = Player::start(&self.rig.socket(0), take)?;
+        if halt > Duration::ZERO {
+            std::thread::sleep(Duration::from_secs_f64(seconds / 2.0));
+            let engine = self.rig.process("engine", None)?;
+            process::signal(engine, libc::SIGSTOP)?;
+            std::thread::sleep(halt);
+            process::signal(engine, libc::SIGCONT)?;
+        }
+        let (_, stats) = player.finish()?;
+        self.rig.settle()?;
+        let seed = take.seed;
+        Ok(Taken { seed, from, stats })
+    }
+
+    fn samples(&self, seconds: f64) -> Take {
+        Take {
+            ring: self.ring,
+            seconds,
+            seed: self.takes,
+            ..Take::default()
+        }
+    }
+
     /// Plays so long, each take other samples; the gaps.
     ///
     /// # Errors
-    /// What must not be on any machine: a message with an error or that stays away, a frame lost, changed or heard twice.
+    /// As [`ShortRing::take`] and [`Taken::silences`].
     pub fn play(&mut self, seconds: f64) -> anyhow::Result<Played> {
-        self.takes += 1;
-        let (ring, seed) = (self.ring, self.takes);
-        let take = Take {
-            ring,
-            seconds,
-            seed,
-            ..Take::default()
-        };
-        let from = self.rig.recorded(0)?.len();
-        let (sent, stats) = Player::start(&self.rig.socket(0), take)?.finish()?;
-        if stats.lost + stats.errors > 0 {
-            bail!("messages lost or with errors: {stats:?}");
-        }
-        let report = coded::compare(&sent, &self.rig.settled(0)?[from..], 4);
-        if !report.is_whole() {
-            bail!("frames lost, repeated or changed on {ring:?}: {report:?}");
-        }
-        let started = stats.started.context("the take was never started")?;
-        let mut gaps = silences(&report, started);
+        let taken = self.take(seconds, Duration::ZERO)?;
+        let silences = taken.silences(self.samples(seconds), &self.rig.recorded(0)?[4 * taken.from..])?;
+        let started = taken.stats.started.context("the take was never started")?;
+        let mut gaps: Vec<_> = silences.into_iter().map(|silence| Gap::of(silence, started)).collect();
         // An XRUN event comes by way of the control process, at no certain time: the silence in the file stands for it.
-        gaps.extend(stats.laps.iter().map(|at| Gap {
+        gaps.extend(taken.stats.laps.iter().map(|at| Gap {
             span: (*at, *at),
             silence: 0,
         }));
-        let end = started + Duration::from_secs_f64(stats.wall_ms / 1e3);
+        let end = started + Duration::from_secs_f64(taken.stats.wall_ms / 1e3);
         Ok(Played {
             span: (started, end),
             gaps,
         })
+    }
+
+    fn length(&self) -> Duration {
+        Duration::from_secs_f64(f64::from(self.ring.0 * self.ring.1) / RATE)
+    }
+
+    /// Plays so long under a witness with a diary; the gaps, and how much of the time the witness was on time, 0 to 1.
+    fn witnessed(&mut self, seconds: f64) -> anyhow::Result<(Played, Diary, f64)> {
+        let witness = Witness::with_diary(Priority::Engine, self.slack());
+        let played = self.play(seconds);
+        let (diary, played) = (witness.diary(), played?);
+        let good = diary.on_time(played.span.0, played.span.1, WINDOW, self.length());
+        Ok((played, diary, good))
+    }
+
+    /// Plays so long; how many gaps there were and how often the witness was on time, in words. Nothing is said of whose the gaps are.
+    ///
+    /// # Errors
+    /// As [`ShortRing::play`].
+    pub fn play_whole(&mut self, seconds: f64) -> anyhow::Result<String> {
+        let (played, _, good) = self.witnessed(seconds)?;
+        let (gaps, share) = (played.gaps.len(), 100.0 * good);
+        Ok(format!(
+            "{seconds} s: no frame lost; {gaps} gaps, the witness on time in {share:.1} % of the windows"
+        ))
     }
 
     /// Plays so long under a witness with a diary, and again where the machine was too busy: more than half of all windows of a
@@ -128,23 +237,20 @@ impl ShortRing {
     /// # Errors
     /// As [`ShortRing::play`]; a gap while the witness was on time; a machine too busy three times.
     pub fn play_without_a_gap_of_ours(&mut self, seconds: f64) -> anyhow::Result<String> {
-        let slack = self.slack();
-        let mut good = 0.0;
+        let (slack, mut good) = (self.slack(), 0.0);
         for _ in 0..ATTEMPTS {
-            let witness = Witness::with_diary(Priority::Engine, slack);
-            let played = self.play(seconds);
-            let (diary, played) = (witness.diary(), played?);
-            good = diary.on_time(played.span.0, played.span.1, Duration::from_millis(10));
+            let (played, diary, on_time) = self.witnessed(seconds)?;
+            good = on_time;
             // A witness that looks eight times a millisecond can't explain each gap on a machine that mostly stands still.
             if good < 0.5 {
                 continue;
             }
-            let ours = played.ours(&diary);
+            let ours = played.ours(&diary, self.length());
             if !ours.is_empty() {
                 let when = |gap: &Gap| (gap.span.0 - played.span.0, gap.silence);
                 let ours: Vec<_> = ours.iter().map(when).collect();
                 bail!(
-                    "{} of {} gaps while the witness was late by at most {slack:?} (on time in {good:.3}): {:?}",
+                    "{} of {} gaps while the witness was late by at most {slack:?}, once or in a row (on time in {good:.3}): {:?}",
                     ours.len(),
                     played.gaps.len(),
                     &ours[..ours.len().min(SHOWN)]
@@ -163,14 +269,13 @@ impl ShortRing {
 }
 
 /// The stretches of silence between the first frame and the last.
-fn silences(report: &Report, started: Instant) -> Vec<Gap> {
+fn silences(report: &Report) -> Vec<Silence> {
     let first = report.runs.first().map_or(0, |run| run.at);
-    let time = |at: usize| started + Duration::from_secs_f64((at - first) as f64 / RATE);
     let between = report.runs.windows(2).filter_map(|pair| {
         let end = pair[0].at + pair[0].frames;
-        (pair[1].at > end).then(|| Gap {
-            span: (time(end), time(pair[1].at)),
-            silence: pair[1].at - end,
+        (pair[1].at > end).then(|| Silence {
+            at: end - first,
+            frames: pair[1].at - end,
         })
     });
     between.collect()
@@ -188,14 +293,28 @@ mod tests {
         let started = Instant::now();
         let played = Played {
             span: (started, started + Duration::from_millis(200)),
-            gaps: silences(&coded::compare(&sent, &captured, 4), started),
+            gaps: silences(&coded::compare(&sent, &captured, 4))
+                .into_iter()
+                .map(|silence| Gap::of(silence, started))
+                .collect(),
         };
 
         assert_eq!(played.gaps.iter().map(|gap| gap.silence).collect::<Vec<_>>(), [16]);
-        assert_eq!(played.ours(&Diary::default()), played.gaps);
-        let late = |ms| Diary::of(started + Duration::from_millis(ms), Duration::from_millis(1));
-        assert_eq!(played.ours(&late(102)), []);
-        assert_eq!(played.ours(&late(110)), played.gaps);
-        assert_eq!(played.ours(&late(90)), played.gaps);
+        let (ms, us) = (Duration::from_millis, Duration::from_micros);
+        let ours = |late: &[(Duration, Duration)]| {
+            let late: Vec<_> = late.iter().map(|(at, length)| (started + *at, *length)).collect();
+            played.ours(&Diary::of(us(670), &late), ms(2))
+        };
+        assert_eq!(ours(&[]), played.gaps);
+        assert_eq!(ours(&[(ms(102), ms(1))]), []);
+        assert_eq!(ours(&[(ms(110), ms(1))]), played.gaps);
+        assert_eq!(ours(&[(ms(90), ms(1))]), played.gaps);
+        assert_eq!(ours(&[(ms(94), us(400)), (ms(95), us(400))]), [], "in a row, before it");
+        assert_eq!(
+            ours(&[(ms(94), us(400)), (ms(97), us(400))]),
+            played.gaps,
+            "not in a row"
+        );
+        assert_eq!(ours(&[(ms(106), us(400)), (ms(107), us(400))]), played.gaps, "after it");
     }
 }

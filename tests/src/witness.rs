@@ -36,6 +36,18 @@ pub fn real_time(priority: i32) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Keeps this process's pages where they are: the kernel's gathering of pages into huge ones holds up whoever touches them.
+///
+/// # Errors
+/// The system has no such thing.
+pub fn keep_pages() -> std::io::Result<()> {
+    // SAFETY: no pointers.
+    if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 fn pin(core: usize) {
     // SAFETY: an all-zero set is valid; the core is below the set's size; 0 is the calling thread.
     unsafe {
@@ -52,37 +64,72 @@ pub struct Late {
     pub span: (Instant, Instant),
 }
 
-/// When the witness was late by more than its limit, while it watched.
+impl Late {
+    fn length(&self) -> Duration {
+        self.span.1.saturating_duration_since(self.span.0)
+    }
+}
+
+/// When the witness was late, while it watched: by more than its limit, and by less down to a quarter of it.
 #[derive(Clone, Debug, Default)]
 pub struct Diary {
+    limit: Duration,
+    /// By the time at which it was to wake up.
     late: Vec<Late>,
+    longest: Duration,
 }
 
 impl Diary {
-    /// One lateness, for tests of those who read diaries.
-    #[cfg(test)]
-    pub(crate) fn of(at: Instant, length: Duration) -> Self {
-        Self {
-            late: vec![Late {
-                span: (at, at + length),
-            }],
-        }
+    fn new(limit: Duration, mut late: Vec<Late>) -> Self {
+        late.sort_by_key(|late| late.span.0);
+        let longest = late.iter().map(Late::length).max().unwrap_or_default();
+        Self { limit, late, longest }
     }
 
-    /// Whether it was late at some time between these two.
+    /// Latenesses from these times on, for tests of those who read diaries.
+    #[cfg(test)]
+    pub(crate) fn of(limit: Duration, late: &[(Instant, Duration)]) -> Self {
+        let spans = late.iter().map(|(at, length)| Late {
+            span: (*at, *at + *length),
+        });
+        Self::new(limit, spans.collect())
+    }
+
+    fn between(&self, from: Instant, to: Instant) -> impl Iterator<Item = &Late> + Clone {
+        let first = self.late.partition_point(|late| late.span.0 + self.longest < from);
+        let some = self.late[first..].iter().take_while(move |late| late.span.0 <= to);
+        some.filter(move |late| from <= late.span.1)
+    }
+
+    /// Whether it was late by more than its limit at some time between these two.
     #[must_use]
     pub fn late_between(&self, from: Instant, to: Instant) -> bool {
-        self.late.iter().any(|late| late.span.0 <= to && from <= late.span.1)
+        self.between(from, to).any(|late| late.length() > self.limit)
     }
 
-    /// Share of the windows of this length between two times in which it was on time, 0 to 1.
+    /// Whether it was late twice between these two times, the second time beginning within `span` of the first's begin, together by
+    /// more than its limit: one after the other on any cores; what two cores lost at the same time counts once. A halt is seen shorter by
+    /// up to a [`STEP`]; the limit allows for one such step, so this for another.
     #[must_use]
-    pub fn on_time(&self, from: Instant, to: Instant, window: Duration) -> f64 {
+    pub fn late_in_a_row(&self, from: Instant, to: Instant, span: Duration) -> bool {
+        let limit = self.limit.saturating_sub(STEP);
+        let both = |a: &Late, b: &Late| a.length() + b.span.1.saturating_duration_since(b.span.0.max(a.span.1));
+        let mut late = self.between(from, to);
+        std::iter::from_fn(|| late.next().map(|first| (first, late.clone()))).any(|(first, others)| {
+            let mut near = others.take_while(|other| other.span.0 <= first.span.0 + span);
+            near.any(|other| both(first, other) > limit)
+        })
+    }
+
+    /// Share of the windows of this length between two times in which it was on time, in a row as well, 0 to 1.
+    #[must_use]
+    pub fn on_time(&self, from: Instant, to: Instant, window: Duration, span: Duration) -> f64 {
         let starts = std::iter::successors(Some(from), |at| Some(*at + window)).take_while(|at| *at < to);
         let (mut all, mut good) = (0u32, 0u32);
         for at in starts {
+            let end = at + window;
             all += 1;
-            good += u32::from(!self.late_between(at, at + window));
+            good += u32::from(!self.late_between(at, end) && !self.late_in_a_row(at, end, span));
         }
         f64::from(good) / f64::from(all.max(1))
     }
@@ -99,6 +146,7 @@ pub enum Priority {
 
 /// Running witness threads.
 pub struct Witness {
+    limit: Duration,
     stop: Arc<AtomicBool>,
     worst_ns: Arc<AtomicU64>,
     threads: Vec<JoinHandle<Vec<Late>>>,
@@ -111,7 +159,7 @@ impl Witness {
         Self::watching(priority, PERIOD, Duration::MAX)
     }
 
-    /// As [`Witness::start`]; wakes up every [`STEP`] and keeps a diary of when it was late by more than `limit`.
+    /// As [`Witness::start`]; wakes up every [`STEP`] and keeps a diary of when it was late, with this limit.
     #[must_use]
     pub fn with_diary(priority: Priority, limit: Duration) -> Self {
         Self::watching(priority, STEP, limit)
@@ -128,11 +176,12 @@ impl Witness {
                     if priority == Priority::Engine {
                         let _as_good_as_the_engine_gets = real_time(PRIORITY);
                     }
-                    watch(step, limit, &stop, &worst)
+                    watch(step, limit / 4, &stop, &worst)
                 })
             })
             .collect();
         Self {
+            limit,
             stop,
             worst_ns,
             threads,
@@ -148,7 +197,8 @@ impl Witness {
     /// Ends it; its diary.
     #[must_use]
     pub fn diary(self) -> Diary {
-        Diary { late: self.end().1 }
+        let limit = self.limit;
+        Diary::new(limit, self.end().1)
     }
 
     fn end(mut self) -> (Duration, Vec<Late>) {
@@ -159,7 +209,7 @@ impl Witness {
     }
 }
 
-fn watch(step: Duration, limit: Duration, stop: &AtomicBool, worst: &AtomicU64) -> Vec<Late> {
+fn watch(step: Duration, least: Duration, stop: &AtomicBool, worst: &AtomicU64) -> Vec<Late> {
     let mut diary = Vec::with_capacity(DIARY);
     let mut due = Instant::now() + step;
     while !stop.load(Ordering::Acquire) {
@@ -167,7 +217,7 @@ fn watch(step: Duration, limit: Duration, stop: &AtomicBool, worst: &AtomicU64) 
         let now = Instant::now();
         let late = now.saturating_duration_since(due);
         worst.fetch_max(late.as_nanos() as u64, Ordering::AcqRel);
-        if late > limit {
+        if late > least {
             diary.push(Late { span: (due, now) });
         }
         due = Instant::now() + step;
@@ -245,12 +295,39 @@ mod tests {
     #[test]
     fn a_diary_tells_when_the_witness_was_late_and_when_it_was_not() {
         let (start, ms) = (Instant::now(), Duration::from_millis);
-        let diary = Diary::of(start + ms(12), ms(2));
+        let diary = Diary::of(ms(1), &[(start + ms(12), ms(2)), (start + ms(70), ms(1))]);
 
         assert!(diary.late_between(start + ms(13), start + ms(13)));
         assert!(diary.late_between(start, start + ms(12)));
         assert!(!diary.late_between(start, start + ms(11)));
         assert!(!diary.late_between(start + ms(15), start + ms(90)));
-        assert!((diary.on_time(start, start + ms(100), ms(10)) - 0.9).abs() < 1e-9);
+        assert!((diary.on_time(start, start + ms(100), ms(10), ms(2)) - 0.9).abs() < 1e-9);
+    }
+
+    #[test]
+    fn two_latenesses_count_together_when_they_come_one_after_the_other_and_soon() {
+        let (start, us) = (Instant::now(), Duration::from_micros);
+        let (limit, span) = (us(670), us(2000));
+        let in_a_row = |late: &[(u64, u64)]| {
+            let late: Vec<_> = late.iter().map(|(at, length)| (start + us(*at), us(*length))).collect();
+            let diary = Diary::of(limit, &late);
+            assert!(!diary.late_between(start, start + us(9000)));
+            diary.late_in_a_row(start, start + us(9000), span)
+        };
+
+        assert!(in_a_row(&[(1000, 300), (1900, 300)]));
+        assert!(
+            in_a_row(&[(1000, 300), (1100, 200), (1200, 500)]),
+            "not only neighbours"
+        );
+        assert!(!in_a_row(&[(1000, 300), (3100, 300)]), "too far apart");
+        assert!(!in_a_row(&[(1000, 200), (1900, 300)]), "too short");
+        assert!(
+            !in_a_row(&[(1000, 500), (1010, 500)]),
+            "the same halt seen on two cores"
+        );
+        assert!(!in_a_row(&[(1000, 200), (1500, 200), (1900, 200)]), "three of them");
+        assert!(!in_a_row(&[(1000, 600)]), "one");
+        assert!(!in_a_row(&[(9500, 300), (9900, 300)]), "later");
     }
 }

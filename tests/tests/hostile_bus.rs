@@ -3,13 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "bus_common/attack.rs"]
-mod attack;
-
 use std::time::{Duration, Instant};
 
-use attack::{Attack, Kind};
 use std::sync::atomic::Ordering::Relaxed;
+use system_tests::attack::{Attack, Kind};
 use system_tests::coded::compare;
 use system_tests::process::{self, SystemCalls};
 use system_tests::rig::{Car, Player, Rig, Take};

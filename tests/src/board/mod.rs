@@ -28,6 +28,7 @@ pub use log::Log;
 pub use machine::{Board, Clock, Codec};
 pub use running::{Outcome, Running};
 pub use system::System;
+pub(crate) use system::UNBRAKED;
 
 use std::path::PathBuf;
 

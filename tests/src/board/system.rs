@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 use super::{Board, CODEC, Contents, Image};
 use crate::guest::{GuestError, Kernel};
 
-/// In front of the script: takes the kernel's brakes off real-time threads, as `hypervisor check` advises, starts everything, and
-/// gives it `until_line CONSOLE TEXT` (waits for a line), `stop` (ends all; its status is the hypervisor's).
-const START: &str = r#"
+/// Takes the kernel's brakes off real-time threads, as `hypervisor check` advises.
+pub(crate) const UNBRAKED: &str = r#"
 echo -1 > /proc/sys/kernel/sched_rt_runtime_us
 for runtime in /sys/kernel/debug/sched/fair_server/cpu*/runtime; do echo 0 > "$runtime"; done
+"#;
+/// In front of the script: starts everything, and gives it `until_line CONSOLE TEXT` (waits for a line), `stop` (ends all; its status is
+/// the hypervisor's).
+const START: &str = r#"
 [ -n "$codec" ] && { vfio "$codec" || return 1; }
 run=/run/board
 mkdir -p -m 700 "$run"
@@ -66,7 +69,7 @@ impl System {
         let consoles = self.consoles.join(" ");
         let codec = if self.codec { CODEC } else { "" };
         let scenario = format!(
-            "codec={codec}\nconsoles='{consoles}'\nhypervisor_options='{}'\n{START}{}{END}",
+            "codec={codec}\nconsoles='{consoles}'\nhypervisor_options='{}'\n{UNBRAKED}{START}{}{END}",
             self.options, self.script
         );
         let images = self

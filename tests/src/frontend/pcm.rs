@@ -10,7 +10,7 @@ use super::proto::{Params, RXQ, S_OK, TXQ, code};
 use super::{FrontendError, Slot, SoundFrontend};
 
 /// What a run showed.
-#[derive(Clone, Debug, Default, serde::Serialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Stats {
     /// Messages that came back with OK.
     pub completions: u64,

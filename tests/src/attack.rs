@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::am_suite::members::{MEMBERS, Side};
 use dbus_api::names::{BUS_NAME, COMMAND_PATH, OWN_PATH, ROUTING_PATH};
-use system_tests::am_suite::members::{MEMBERS, Side};
 use zbus::connection::{Builder, Connection};
 use zbus::export::futures_core::Stream;
 use zbus::message::{Flags, Type};
