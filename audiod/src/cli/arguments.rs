@@ -107,7 +107,13 @@ pub(crate) enum Import {
         domains: Vec<String>,
     },
     /// Android Automotive: car_audio_configuration.xml, versions 1 to 4
-    Aaos(ImportArguments),
+    Aaos {
+        #[command(flatten)]
+        arguments: ImportArguments,
+        /// Also read the fades that its zones apply: car_audio_fade_configuration.xml, version 1
+        #[arg(long, value_name = "FILE")]
+        fades: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]

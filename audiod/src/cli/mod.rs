@@ -52,11 +52,11 @@ pub fn main() -> ExitCode {
         Command::Simulate { scenario, json, svg } => simulate::run(&scenario, json, svg.as_deref()),
         Command::Init { guests, card, output } => init::run(&guests, card.as_deref(), output.as_deref()),
         Command::Import { of } => {
-            let (format, arguments) = match of {
-                Import::AudioManager { arguments, domains } => (Format::AudioManager(domains), arguments),
-                Import::Aaos(arguments) => (Format::Aaos, arguments),
+            let (format, fades, arguments) = match of {
+                Import::AudioManager { arguments, domains } => (Format::AudioManager(domains), None, arguments),
+                Import::Aaos { arguments, fades } => (Format::Aaos(None), fades, arguments),
             };
-            import::run(&format, &arguments.file, arguments.output.as_deref(), arguments.json)
+            import::run(format, fades.as_deref(), &arguments)
         }
         Command::Doctor { codec, json } => doctor(codec, json),
     };

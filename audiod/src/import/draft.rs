@@ -36,8 +36,8 @@ pub(super) struct Class {
 pub(super) struct Cells {
     pub holders: Vec<String>,
     pub newcomers: Vec<String>,
-    /// `action = "duck"`, or what else stands in it.
-    pub says: &'static str,
+    /// `action = "duck"`, or what else stands in it: whole lines.
+    pub says: String,
 }
 
 /// A stream.

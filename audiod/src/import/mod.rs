@@ -9,7 +9,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`audiomanager`] | GENIVI AudioManager's generic controller (`generic.xml`) |
-//! | [`aaos`] | Android Automotive's `car_audio_configuration.xml`, versions 1 to 4 |
+//! | [`aaos`] | Android Automotive's `car_audio_configuration.xml`, versions 1 to 4, and `car_audio_fade_configuration.xml` |
 //! | `xml`, `ledger`, [`listing`] | input with places, fates, the list |
 //! | `draft`, `names` | the policy before it is TOML |
 //!
@@ -24,7 +24,7 @@ pub mod listing;
 mod names;
 mod xml;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use policy::file::code;
 use policy::report::{Diagnostic, Report, Severity, Span};
@@ -42,6 +42,17 @@ pub struct Imported {
     pub policy: String,
     /// The list.
     pub listing: Listing,
+    /// The list of the second file, if there was one.
+    pub beside: Option<Listing>,
+}
+
+/// A second file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// Its text.
+    pub text: String,
+    /// Its name.
+    pub path: PathBuf,
 }
 
 /// What importers read.
@@ -50,22 +61,22 @@ pub enum Format {
     /// GENIVI AudioManager's generic controller. These of its domains stay processes of their own on the bus; the others become
     /// guests and zones.
     AudioManager(Vec<String>),
-    /// Android Automotive's car audio.
-    Aaos,
+    /// Android Automotive's car audio, and its fades if they are given.
+    Aaos(Option<Beside>),
 }
 
 /// Why there is no policy.
 #[derive(Clone, Debug)]
 pub enum Failed {
-    /// The input's mistakes, all of them.
-    Input(Report),
+    /// The input's mistakes, all of them, by file.
+    Input(Vec<Report>),
     /// The importer's: something has no fate, or its policy has mistakes.
     Own(String),
 }
 
 impl From<Report> for Failed {
     fn from(report: Report) -> Self {
-        Self::Input(report)
+        Self::Input(vec![report])
     }
 }
 
@@ -80,27 +91,83 @@ impl From<Unaccounted> for Failed {
 /// # Errors
 /// See [`Failed`].
 pub fn import(format: &Format, text: &str, path: &Path) -> Result<Imported, Failed> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let document = xml::parse(text, path)?;
+    let second = match format {
+        Format::Aaos(Some(beside)) => Some((beside.text.as_str(), beside.path.as_path())),
+        Format::Aaos(None) | Format::AudioManager(_) => None,
+    };
+    let files: Vec<File<'_>> = std::iter::once((text, path)).chain(second).map(File::new).collect();
+    let documents = parsed(&files)?;
+    let inputs = files.iter().zip(&documents);
+    let inputs: Vec<Input<'_>> = inputs
+        .map(|(file, document)| Input::new(document, file.text, &file.name))
+        .collect();
+    let roots = inputs.iter().zip(&documents);
+    let mut roots = roots.map(|(input, document)| input.element(document.root_element()));
+    let own = || Failed::Own("there is neither a policy nor a mistake".to_owned());
+    let (root, input) = roots.next().zip(inputs.first()).ok_or_else(own)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let file = path.display().to_string();
-    let input = Input::new(&document, text, &file);
-    let root = input.element(document.root_element());
     let draft = match format {
         Format::AudioManager(domains) => audiomanager::read(root, &name, domains),
-        Format::Aaos => aaos::read(root, &name),
+        Format::Aaos(_) => aaos::read(root, roots.next(), &name),
     };
     if let Some(draft) = draft.as_ref().filter(|_| input.report().errors() == 0) {
         playable(draft, root);
     }
-    let report = input.report();
-    if report.errors() > 0 {
-        return Err(report.into());
+    let mut reports: Vec<Report> = inputs.iter().map(Input::report).collect();
+    reports.retain(|report| report.errors() > 0);
+    if !reports.is_empty() {
+        return Err(Failed::Input(reports));
     }
-    let draft = draft.ok_or_else(|| Failed::Own("there is neither a policy nor a mistake".to_owned()))?;
-    let policy = settled(draft, &input)?;
-    let listing = Listing::new(input.ledger(), count(&document), text)?;
-    Ok(Imported { policy, listing })
+    let policy = settled(draft.ok_or_else(own)?, input)?;
+    let listings = inputs.iter().zip(&documents).zip(&files);
+    let listings: Result<Vec<Listing>, Unaccounted> = listings
+        .map(|((input, document), file)| Listing::new(input.ledger(), count(document), file.text))
+        .collect();
+    let mut listings = listings?.into_iter();
+    Ok(Imported {
+        policy,
+        listing: listings.next().ok_or_else(own)?,
+        beside: listings.next(),
+    })
+}
+
+/// The words that the generic controller's policies may use, by kind: what the importer's own tables have.
+pub fn vocabulary() -> Vec<(&'static str, Vec<&'static str>)> {
+    audiomanager::vocabulary()
+}
+
+/// A file to be read.
+struct File<'a> {
+    /// Without a byte order mark.
+    text: &'a str,
+    path: &'a Path,
+    name: String,
+}
+
+impl<'a> File<'a> {
+    fn new((text, path): (&'a str, &'a Path)) -> Self {
+        Self {
+            text: text.strip_prefix('\u{feff}').unwrap_or(text),
+            path,
+            name: path.display().to_string(),
+        }
+    }
+}
+
+/// All files as XML; what isn't, is said of all of them.
+fn parsed<'a>(files: &'a [File<'a>]) -> Result<Vec<roxmltree::Document<'a>>, Failed> {
+    let mut documents = Vec::new();
+    let mut reports = Vec::new();
+    for file in files {
+        match xml::parse(file.text, file.path) {
+            Ok(document) => documents.push(document),
+            Err(report) => reports.push(report),
+        }
+    }
+    match reports.is_empty() {
+        true => Ok(documents),
+        false => Err(Failed::Input(reports)),
+    }
 }
 
 /// Without a zone and a stream that plays there is no policy.

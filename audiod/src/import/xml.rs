@@ -188,6 +188,11 @@ impl<'a> Input<'a> {
         self.ledger.borrow().clone()
     }
 
+    /// Its name.
+    pub fn file(&self) -> &'a str {
+        self.file
+    }
+
     /// A place for people: `generic.xml:12`.
     pub fn place(&self, span: Span) -> String {
         format!("{}:{}", self.file, self.line(span))

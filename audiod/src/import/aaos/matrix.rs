@@ -3,9 +3,10 @@
 //! A request is granted, granted while the holder loses focus, or rejected, by the contexts of both; of those that hold focus
 //! together some duck others, whoever came first. Both tables as of AAOS 15 (the service's focus interaction and ducking).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::draft::Cells;
+use super::fades::{Ramps, Times};
 
 /// The contexts, in the order of the tables.
 pub(super) const CONTEXTS: [&str; 12] = [
@@ -100,38 +101,53 @@ pub(super) fn outcome(holder: &Contexts, newcomer: &Contexts) -> Outcome {
         .unwrap_or(Outcome::Mix)
 }
 
-/// The cells of all pairs of classes, and those pairs (holder, newcomer) whose duck our matrix can't say: the newcomer would be
+/// What a cell says, in the order it is written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Row {
+    Mix,
+    Duck,
+    Pause(Option<Times>),
+    Reject,
+}
+
+impl Row {
+    fn says(self) -> String {
+        match self {
+            Self::Mix => "action = \"mix\"".to_owned(),
+            Self::Duck => "action = \"duck\"".to_owned(),
+            Self::Pause(None) => "action = \"pause\"".to_owned(),
+            Self::Pause(Some((out, back))) => format!("action = \"pause\"\nattack_ms = {out}\nrelease_ms = {back}"),
+            Self::Reject => "newcomer_action = \"reject\"".to_owned(),
+        }
+    }
+}
+
+/// The cells of all pairs of classes, pauses with these ramps, and those pairs (holder, newcomer) whose duck our matrix can't say: the newcomer would be
 /// ducked, but the same pair the other way round is no duck.
-pub(super) fn cells(classes: &[(String, Contexts)]) -> (Vec<Cells>, Vec<(String, String)>) {
+pub(super) fn cells(classes: &[(String, Contexts)], ramps: &Ramps) -> (Vec<Cells>, Vec<(String, String)>) {
     let mut cells = Vec::new();
     let mut unducked = Vec::new();
     for (holder, held) in classes {
-        let mut rows: [(&'static str, Vec<String>); 4] = [
-            ("action = \"mix\"", Vec::new()),
-            ("action = \"duck\"", Vec::new()),
-            ("action = \"pause\"", Vec::new()),
-            ("newcomer_action = \"reject\"", Vec::new()),
-        ];
+        let mut rows: BTreeMap<Row, Vec<String>> = BTreeMap::new();
         for (newcomer, coming) in classes {
             let row = match outcome(held, coming) {
                 // Unwritten: our matrix takes the pair the other way round.
                 Outcome::DuckNewcomer if outcome(coming, held) == Outcome::DuckHolder => continue,
                 Outcome::DuckNewcomer => {
                     unducked.push((holder.clone(), newcomer.clone()));
-                    0
+                    Row::Mix
                 }
-                Outcome::Mix => 0,
-                Outcome::DuckHolder => 1,
-                Outcome::Pause => 2,
-                Outcome::Reject => 3,
+                Outcome::Mix => Row::Mix,
+                Outcome::DuckHolder => Row::Duck,
+                Outcome::Pause => Row::Pause(ramps.get(&(holder.clone(), newcomer.clone())).copied()),
+                Outcome::Reject => Row::Reject,
             };
-            rows[row].1.push(newcomer.clone());
+            rows.entry(row).or_default().push(newcomer.clone());
         }
-        let filled = rows.into_iter().filter(|(_, newcomers)| !newcomers.is_empty());
-        cells.extend(filled.map(|(says, newcomers)| Cells {
+        cells.extend(rows.into_iter().map(|(row, newcomers)| Cells {
             holders: vec![holder.clone()],
             newcomers,
-            says,
+            says: row.says(),
         }));
     }
     (cells, unducked)
@@ -231,7 +247,7 @@ mod tests {
     fn three_ducks_of_newcomers_are_left_to_rules() {
         let classes: Vec<(String, Contexts)> = CONTEXTS.map(|name| (name.to_owned(), one(name))).to_vec();
 
-        let (_, unducked) = cells(&classes);
+        let (_, unducked) = cells(&classes, &Ramps::new());
 
         let expected = [("call", "alarm"), ("call", "notification"), ("alarm", "music")];
         assert_eq!(

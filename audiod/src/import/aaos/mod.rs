@@ -3,13 +3,15 @@
 //! ```text
 //! zone ▶ zoneConfig ▶ group ▶ device ▶ context        [zones] ◀─ [guests.android] streams ─▶ [classes]
 //!   │                            └──────────── a stream ───┘            └── its contexts ──┘
-//!   └──────────────────────────── a zone ──────────────┘        [[matrix]] from the service's tables
+//!   └──────────────────────────── a zone ──────────────┘        [[matrix]] from the service's tables, its pauses' ramps from
+//!                                                               the fades of a second file
 //! ```
 //!
 //! Android is one guest: each output device (a bus of its audio HAL) is a stream, its contexts are the stream's class, its zone
 //! the stream's zone. The interaction of contexts stands in the service, not in the file: [`matrix`] writes it out.
 
 mod devices;
+mod fades;
 mod matrix;
 mod parts;
 mod zones;
@@ -23,6 +25,7 @@ use super::draft::{Class, Draft, Rule, Stream};
 use super::names::Names;
 use super::wrong_root;
 use super::xml::El;
+use fades::{Applied, Fades};
 use matrix::{CONTEXTS, Contexts};
 use parts::Window;
 
@@ -42,11 +45,16 @@ struct Reader<'a> {
     classes: Vec<(String, Contexts)>,
     class_names: Names,
     class_places: Vec<String>,
+    /// The second file, if there is one.
+    fades: Option<Fades<'a>>,
+    /// What zones apply of it, in their order.
+    applied: Vec<Applied<'a>>,
     root: El<'a>,
 }
 
-/// Reads a file; without a draft there is at least one mistake.
-pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
+/// Reads a file, and the second one with its fades; without a draft there is at least one mistake.
+pub(super) fn read<'a>(root: El<'a>, fades: Option<El<'a>>, name: &str) -> Option<Draft> {
+    let fades = fades.and_then(fades::read);
     if root.name() != "carAudioConfiguration" {
         wrong_root(root, "carAudioConfiguration", "car audio configuration");
         return None;
@@ -75,6 +83,8 @@ pub(super) fn read(root: El<'_>, name: &str) -> Option<Draft> {
         classes: Vec::new(),
         class_names: Names::default(),
         class_places: Vec::new(),
+        fades,
+        applied: Vec::new(),
         root,
     };
     for child in root.children() {
@@ -163,7 +173,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Classes and the matrix.
-    fn roles(&self, draft: &mut Draft) {
+    fn roles(&mut self, draft: &mut Draft) {
+        let ramps = self.ramps();
         let classes = self.classes.iter().zip(&self.class_places);
         draft.classes = classes
             .map(|((name, _), from)| Class {
@@ -172,7 +183,7 @@ impl<'a> Reader<'a> {
                 ..Class::default()
             })
             .collect();
-        let (cells, unducked) = matrix::cells(&self.classes);
+        let (cells, unducked) = matrix::cells(&self.classes, &ramps);
         draft.cells = cells;
         draft.matrix_about = vec![
             "What Android's car audio service decides by its own tables, as of AAOS 15: a rejected request fails, an".to_owned(),

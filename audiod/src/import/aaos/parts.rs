@@ -264,7 +264,8 @@ pub(super) fn usages(of: El<'_>) -> Contexts {
     contexts
 }
 
-fn usage(attr: &Attr<'_>) -> Option<usize> {
+/// The context that a usage belongs to; one that is none is a mistake.
+pub(super) fn usage(attr: &Attr<'_>) -> Option<usize> {
     match matrix::of_usage(attr.value) {
         Some(context) => {
             attr.mapped(format!("context `{}`", matrix::CONTEXTS.get(context).unwrap_or(&"?")));

@@ -1,6 +1,6 @@
 //! Zones, their configurations and what they record. What sounds in them: [`devices`](super::devices).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::file::code;
 use policy::report::{Diagnostic, Span};
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    fn zone(&mut self, zone: El<'_>, seen: &mut Seen, draft: &mut Draft) {
+    fn zone(&mut self, zone: El<'a>, seen: &mut Seen, draft: &mut Draft) {
         zone.known(
             &["name", "isPrimary", "audioZoneId", "occupantZoneId"],
             &["volumeGroups", "zoneConfigs", "inputDevices", "displays"],
@@ -102,6 +102,7 @@ impl<'a> Reader<'a> {
         let wanted = zone.attr("name").map_or("", |attr| attr.value);
         let room = draft.zones.len() < MAX_ZONES;
         let (streams, groups, windows) = (seen.made.len(), seen.groups.len(), seen.windows.len());
+        let applied = self.applied.len();
         let name = match room {
             true => seen.zones.take(wanted, "zone"),
             false => String::new(),
@@ -127,6 +128,7 @@ impl<'a> Reader<'a> {
             seen.made.truncate(streams);
             seen.groups.truncate(groups);
             seen.windows.truncate(windows);
+            self.applied.truncate(applied);
             return;
         }
         zone.mapped(format!("[zones.{name}]"));
@@ -199,18 +201,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn configs(&mut self, zone: El<'_>, sections: &[El<'_>], name: &str, seen: &mut Seen) {
-        let configs: Vec<El<'_>> = sections.iter().flat_map(|section| section.all("zoneConfig")).collect();
+    fn configs(&mut self, zone: El<'a>, sections: &[El<'a>], name: &str, seen: &mut Seen) {
+        let configs: Vec<El<'a>> = sections.iter().flat_map(|section| section.all("zoneConfig")).collect();
         for section in sections {
             section.known(&[], &["zoneConfig"]);
             section.mapped("the default one is the zone");
         }
-        let is_default = |config: &&El<'_>| {
+        let is_default = |config: &&El<'a>| {
             config
                 .attr("isDefault")
                 .is_some_and(|attr| attr.value.eq_ignore_ascii_case("true"))
         };
-        let defaults: Vec<&El<'_>> = configs.iter().filter(is_default).collect();
+        let defaults: Vec<&El<'a>> = configs.iter().filter(is_default).collect();
         match defaults.as_slice() {
             [_] => {}
             [first, second, ..] => {
@@ -238,13 +240,13 @@ impl<'a> Reader<'a> {
                     .help("write `version=\"4\"`, or take it out"),
             );
         }
-        let (first, others): (Vec<El<'_>>, Vec<El<'_>>) = configs.iter().partition(|config| is_default(config));
+        let (first, others): (Vec<El<'a>>, Vec<El<'a>>) = configs.iter().partition(|config| is_default(config));
         for config in first.into_iter().chain(others) {
             self.config(config, name, seen);
         }
     }
 
-    fn config(&mut self, config: El<'_>, zone: &str, seen: &mut Seen) {
+    fn config(&mut self, config: El<'a>, zone: &str, seen: &mut Seen) {
         config.known(&["name", "isDefault"], &["volumeGroups", "applyFadeConfigs"]);
         let is_default = config.attr("isDefault").is_some_and(|attr| {
             attr.mapped("decides whether its streams sound in the zone of their own accord");
@@ -271,27 +273,9 @@ impl<'a> Reader<'a> {
             self.groups(groups, &mut read, seen);
         }
         for fades in config.all("applyFadeConfigs") {
-            self.fades(fades);
+            let classes = read.classes(seen);
+            self.apply(fades, &classes);
         }
-    }
-
-    fn fades(&self, fades: El<'_>) {
-        if self.too_early("<applyFadeConfigs>", fades.span(), 4) {
-            return;
-        }
-        fades.known(&[], &["fadeConfig"]);
-        for fade in fades.all("fadeConfig") {
-            fade.known(&["name", "isDefault"], &["audioAttributes"]);
-            let _ = fade.need("name", "name one of car_audio_fade_configuration.xml");
-            let default = fade.attr("isDefault").is_some_and(|attr| attr.boolean() == Some(true));
-            if !default && fade.all("audioAttributes").is_empty() {
-                let message = "this fade is neither the default nor for some attributes";
-                let found = Diagnostic::error(code::MISSING_KEY, fade.span(), message).label("is for nothing");
-                fade.input
-                    .push(found.help("write `isDefault=\"true\"`, or add <audioAttributes>"));
-            }
-        }
-        fades.rest_lost("its times stand in another file: set `fade_in_ms` and `fade_out_ms` of the classes");
     }
 
     fn inputs(&self, inputs: El<'_>, seen: &mut Seen) {
@@ -332,6 +316,13 @@ impl<'a> Reader<'a> {
 }
 
 impl<'n> Config<'n> {
+    /// The classes that sound in it.
+    fn classes(&self, seen: &Seen) -> BTreeSet<String> {
+        let streams = self.devices.keys().filter_map(|address| seen.addresses.get(address));
+        let made = streams.filter_map(|(name, ..)| seen.made.iter().find(|it| it.name == *name));
+        made.filter_map(|stream| stream.class.clone()).collect()
+    }
+
     fn new(zone: &'n str, is_default: bool) -> Self {
         Self {
             zone,

@@ -75,13 +75,17 @@ const ACTIONS: [(&str, &str, &[&str]); 20] = [
         "set_property",
         &["propertyType", "propertyValue"],
     ),
-    ("ACTION_SET_PROPERTIES", "", &[]),
+    ("ACTION_SET_PROPERTIES", "set_properties", &["listMainSoundProperties"]),
     (
         "ACTION_SET_SYSTEM_PROPERTY",
         "set_system_property",
         &["propertyType", "propertyValue"],
     ),
-    ("ACTION_SET_SYSTEM_PROPERTIES", "", &[]),
+    (
+        "ACTION_SET_SYSTEM_PROPERTIES",
+        "set_system_properties",
+        &["listSystemProperties"],
+    ),
     ("ACTION_DEBUG", "", &[]),
     (
         "ACTION_SET_NOTIFICATION_CONFIGURATION",
@@ -96,6 +100,19 @@ const ACTIONS: [(&str, &str, &[&str]); 20] = [
     ("ACTION_TRANSFER", "", &[]),
     ("ACTION_UNKNOWN", "", &[]),
 ];
+
+/// Attributes that say what is set to what.
+const VALUES: [&str; 4] = [
+    "propertyType",
+    "propertyValue",
+    "listMainSoundProperties",
+    "listSystemProperties",
+];
+
+/// Every action, as it is called there.
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    ACTIONS.iter().map(|(kind, ..)| *kind)
+}
 
 /// One action of ours, an inline table.
 pub(super) struct Step(pub String);
@@ -195,6 +212,14 @@ impl Reading<'_, '_, '_> {
         attributes.iter().any(|it| self.element.attr(it).is_some())
     }
 
+    /// It sets something else than what was asked for.
+    fn sets_its_own(&self) -> bool {
+        let given = VALUES.iter().filter_map(|it| self.element.attr(it));
+        given
+            .map(|attr| attr.value.trim())
+            .any(|value| value != "REQUESTING" && words::field(value).is_none())
+    }
+
     /// What our machine does without a rule.
     fn is_built_in(&self, kinds: &[&str]) -> Option<&'static str> {
         let triggers = self.scope.triggers;
@@ -227,12 +252,12 @@ impl Reading<'_, '_, '_> {
             "ACTION_SET_PROPERTY" | "ACTION_SET_PROPERTIES" | "ACTION_SET_NOTIFICATION_CONFIGURATION"
                 if triggers.iter().all(|it| it.starts_with("USER_SET_"))
                     && (sink || source)
-                    && !self.has(&["propertyType"]) =>
+                    && !self.sets_its_own() =>
             {
                 Some("what is asked for is set before rules are")
             }
             "ACTION_SET_SYSTEM_PROPERTY" | "ACTION_SET_SYSTEM_PROPERTIES"
-                if triggers.iter().all(|it| it.starts_with("USER_SET_SYSTEM_")) =>
+                if triggers.iter().all(|it| it.starts_with("USER_SET_SYSTEM_")) && !self.sets_its_own() =>
             {
                 Some("what is asked for is set before rules are")
             }
@@ -266,15 +291,15 @@ impl Reading<'_, '_, '_> {
                 "ACTION_REGISTER" => "everything of the file is registered from the start",
                 "ACTION_UNKNOWN" => "does nothing there either",
                 "ACTION_TRANSFER" => "no policy reaches it there either",
-                "ACTION_SET_PROPERTIES" => {
-                    "its list can't be read here: write `set_properties`, a pair of type and value each"
-                }
-                "ACTION_SET_SYSTEM_PROPERTIES" => {
-                    "its list can't be read here: write `set_system_properties`, a pair of type and value each"
-                }
                 _ => "there is nothing in this machine that it could change",
             }
             .to_owned());
+        }
+        let list = VALUES
+            .iter()
+            .find(|it| it.starts_with("list") && self.extra.contains(it));
+        if let Some(list) = list.filter(|list| self.element.attr(list).is_none()) {
+            return Err(format!("has no `{list}`: it sets nothing there either"));
         }
         let mut keys = Vec::new();
         self.targets(&mut keys)?;

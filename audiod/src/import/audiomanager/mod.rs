@@ -92,6 +92,19 @@ struct Reader<'a> {
     draft: Draft,
 }
 
+/// The words of its policies, by kind.
+pub(super) fn vocabulary() -> Vec<(&'static str, Vec<&'static str>)> {
+    vec![
+        ("actions", action::all().collect()),
+        ("conditions: functions", translate::functions().collect()),
+        (
+            "conditions: operators",
+            condition::OPS.iter().map(|op| op.theirs).collect(),
+        ),
+        ("triggers", words::TRIGGERS.to_vec()),
+    ]
+}
+
 /// Reads a file; without a draft there is at least one mistake.
 pub(super) fn read(root: El<'_>, name: &str, kept: &[String]) -> Option<Draft> {
     if root.name() != "generic" {
@@ -291,7 +304,7 @@ impl<'a> Reader<'a> {
         let mix = |holder: &str, newcomer: &str| Cells {
             holders: vec![holder.to_owned()],
             newcomers: vec![newcomer.to_owned()],
-            says: "action = \"mix\"",
+            says: "action = \"mix\"".to_owned(),
         };
         self.draft.cells = names.iter().map(|name| mix(name, name)).collect();
         if names.len() > 1 {

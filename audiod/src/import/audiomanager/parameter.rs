@@ -23,6 +23,7 @@ pub(super) fn ours(attribute: &str, attr: &Attr<'_>, action: &str) -> Result<Opt
         "volumeStep" => ("gain_step_db", decibels(tenths(attr)?)),
         "propertyType" => ("property_type", number(attr)?),
         "propertyValue" => ("property_value", number(attr)?),
+        "listMainSoundProperties" | "listSystemProperties" => ("properties", pairs(attr)?),
         "notificationConfigurationType" => ("notification_type", number(attr)?),
         "notificationConfigurationStatus" => ("status", number(attr)?),
         "notificationConfigurationParam" => ("param", number(attr)?),
@@ -57,6 +58,31 @@ fn number(attr: &Attr<'_>) -> Result<String, String> {
         false => Err(format!(
             "`{value}` is a project's own word: its number stands in its own schema"
         )),
+    }
+}
+
+/// `(1:5)(2:-3)`, types and values, as `[[1, 5], [2, -3]]`. The quotes around it there keep it from being taken for a function.
+fn pairs(attr: &Attr<'_>) -> Result<String, String> {
+    let value = attr.value.trim();
+    if value == "REQUESTING" {
+        return Err("only a client's request for several properties has such a list, and that is built in".to_owned());
+    }
+    let pair = |text: &str| {
+        let (kind, value) = text.trim().strip_suffix(')')?.split_once(':')?;
+        let (kind, value) = (kind.trim().parse::<u16>().ok()?, value.trim().parse::<i16>().ok()?);
+        Some(format!("[{kind}, {value}]"))
+    };
+    let inner = value.trim_matches(['"', '\'']).trim();
+    let items = inner.strip_prefix('(').unwrap_or_default().split('(');
+    let pairs: Option<Vec<String>> = items.map(pair).collect();
+    match pairs {
+        Some(pairs) => Ok(format!("[{}]", pairs.join(", "))),
+        None => {
+            let message = format!("`{value}` is no list of properties");
+            let label = "types and values, as `(1:5)(2:-3)`";
+            attr.wrong(code::WRONG_TYPE, message.clone(), label, None);
+            Err(message)
+        }
     }
 }
 

@@ -118,6 +118,11 @@ const FUNCTIONS: [&str; 32] = [
     "scale",
 ];
 
+/// Every function, as it is called there.
+pub(super) fn functions() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.into_iter()
+}
+
 /// A condition of ours, and what it says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Said {
