@@ -575,3 +575,19 @@ fn a_wish_is_acknowledged_only_once_the_memory_it_needs_is_mapped() {
     assert_eq!(block.ack_seq.load(Acquire), block.cmd_seq.load(Acquire));
     assert_eq!(block.queues[TXQ].actual.load(Acquire), ring_state::RUNNING);
 }
+
+/// The engine may be held up between the two, and the driver counts on the answer to a RELEASE or SET_PARAMS.
+#[test]
+fn messages_a_stream_does_not_take_are_back_before_the_request_after_them_is_acknowledged() {
+    let (guest, block) = (FakeGuest::new(GUEST_LEN), device());
+    let mut tx = FakeDriver::new(&guest, TXQ, 64);
+    let mut rings = engine(&block, &guest, &[&tx], stream_state::PARAMS);
+    tx.send(0, &bytes(1, 192), &Shape::linux()).unwrap();
+    command(&block);
+
+    rings.begin_period();
+
+    assert_eq!(block.ack_seq.load(Acquire), block.cmd_seq.load(Acquire));
+    let back = tx.collect();
+    assert_eq!(back.iter().map(|message| message.status).collect::<Vec<_>>(), [IO_ERR]);
+}

@@ -167,6 +167,9 @@ impl<'a> DeviceRings<'a> {
             settled &= self.release(way, caught_up);
         }
         if settled && self.block.ack_seq.load(Acquire) != seq {
+            // The guest's request is answered from here on: what it had made available before is back by then, if it goes back.
+            self.publish(0);
+            self.publish(1);
             put32(&self.block.ack_seq, seq);
         }
     }
