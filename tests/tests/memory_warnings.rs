@@ -1,4 +1,6 @@
 //! `Status` says what is doubtful about a guest's memory, for as long as the guest is there.
+//!
+//! Seen to fail: with `Session::memory_warnings` saying nothing of mapped memory, no warning is shown where two are due.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
