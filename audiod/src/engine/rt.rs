@@ -20,9 +20,6 @@ pub enum Refused {
     /// mlockall.
     #[error("memory is not locked: {0}; give the user memlock (limits.conf) or LimitMEMLOCK=infinity (systemd)")]
     Memory(io::Error),
-    /// PR_SET_THP_DISABLE.
-    #[error("the kernel may still gather this process's pages into huge ones, and hold it up meanwhile: {0}")]
-    HugePages(io::Error),
     /// RLIMIT_RTTIME.
     #[error("no limit on real-time run time: {0}")]
     RunTime(io::Error),
@@ -35,15 +32,12 @@ const RUN_TIME_US: u64 = 200_000;
 pub fn enter(priority: i32) -> Vec<Refused> {
     flush_denormals();
     let mut refused = Vec::new();
-    // SAFETY: a plain call. Future mappings too: the helper maps guest memory, which must be resident anyway.
+    // SAFETY: a plain call. Guest memory, mapped later, is its owner's to lock.
     if unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_ONFAULT) } < 0 {
         refused.push(Refused::Memory(io::Error::last_os_error()));
     }
-    // khugepaged copies locked memory as well: whoever touches it meanwhile waits, longer than a short period.
-    // SAFETY: no pointers.
-    if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } < 0 {
-        refused.push(Refused::HugePages(io::Error::last_os_error()));
-    }
+    // khugepaged copies locked memory as well, and holds up whoever touches it: `audiod doctor` warns. PR_SET_THP_DISABLE would spare
+    // this process, but takes its windows away: a page of /dev/dax is a huge one or SIGBUS.
     let limit = libc::rlimit {
         rlim_cur: RUN_TIME_US,
         rlim_max: RUN_TIME_US,
