@@ -11,6 +11,14 @@ fn a_minute(period: u32, ring: (u32, u32)) {
     println!("{ring:?}: {}", short.play_without_a_gap_of_ours(60.0).unwrap());
 }
 
+/// A hundred takes: the first frames after START are judged as often.
+fn a_hundred_starts(period: u32, ring: (u32, u32), play: fn(&mut ShortRing, f64) -> anyhow::Result<String>) {
+    let mut short = ShortRing::start(period, ring).unwrap();
+    for take in 0..100 {
+        play(&mut short, 0.1).unwrap_or_else(|error| panic!("take {take}: {error:#}"));
+    }
+}
+
 #[test]
 fn a_minute_on_2_x_10_ms() {
     a_minute(48, (480, 2));
@@ -28,18 +36,10 @@ fn a_minute_on_2_x_16_frames_loses_nothing() {
 
 #[test]
 fn a_hundred_starts_on_2_x_48_frames() {
-    let mut short = ShortRing::start(48, (48, 2)).unwrap();
-    for take in 0..100 {
-        let outcome = short.play_without_a_gap_of_ours(0.1);
-        outcome.unwrap_or_else(|error| panic!("take {take}: {error:#}"));
-    }
+    a_hundred_starts(48, (48, 2), ShortRing::play_without_a_gap_of_ours);
 }
 
 #[test]
 fn a_hundred_starts_on_2_x_16_frames_lose_nothing() {
-    let mut short = ShortRing::start(16, (16, 2)).unwrap();
-    for take in 0..100 {
-        let outcome = short.play_whole(0.1);
-        outcome.unwrap_or_else(|error| panic!("take {take}: {error:#}"));
-    }
+    a_hundred_starts(16, (16, 2), ShortRing::play_whole);
 }

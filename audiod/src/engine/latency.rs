@@ -111,4 +111,17 @@ mod tests {
         assert_eq!(pending.now(4, 0), 6);
         assert_eq!(pending.now(10, 0), 0);
     }
+
+    #[test]
+    fn what_was_played_long_ago_may_be_left_out_of_the_sum() {
+        let mut pending = Pending::default();
+        for nth in 0..3 * PERIODS as u64 {
+            let start = nth * 48 + nth / 5 * 7;
+            pending.add(start, 48, nth % 49, 48);
+            for played in [start.saturating_sub(200), start - start.min(1), start + 20, start + 48] {
+                let all = pending.pulls.iter().map(|pull| pull.left(played)).sum::<u64>();
+                assert_eq!(pending.now(played, 0), all, "{nth} at {played}");
+            }
+        }
+    }
 }
