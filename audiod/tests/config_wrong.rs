@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use audiod::config;
 use policy::file::code;
 use policy::report::Report;
+use system_tests::golden;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config")
@@ -42,19 +43,11 @@ fn said(path: &Path) -> Report {
 
 #[test]
 fn each_wrong_or_suspicious_file_gets_the_words_beside_it() {
-    let mut wrong = Vec::new();
-    for path in files() {
-        let said = said(&path).to_string();
-        let beside = path.with_extension("txt");
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&beside, &said).unwrap();
-        }
-        let expected = std::fs::read_to_string(&beside).unwrap_or_default();
-        if said.is_empty() || said != expected {
-            wrong.push(format!("{}:\n{said}", path.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let said_of = |path: &PathBuf| (path.with_extension("txt"), said(path).to_string());
+
+    let differences = golden::differences(files().iter().map(said_of));
+
+    assert!(differences.is_empty(), "{differences}");
     let wrong = files().iter().filter(|path| said(path).errors() > 0).count();
     assert!(wrong >= 40, "{wrong}");
 }

@@ -13,6 +13,7 @@ use import_common::{Folder, audiod, examples, files, folder, format, imported, i
 use policy::file::code;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use system_tests::golden;
 
 #[test]
 fn every_item_of_a_file_is_mapped_approximated_or_lost() {
@@ -57,23 +58,14 @@ fn the_policies_have_no_mistakes_and_nothing_in_them_goes_unused() {
 
 #[test]
 fn the_policies_are_word_for_word_those_kept() {
-    let mut wrong = Vec::new();
     let fades = (PathBuf::from("car_audio_configuration.fades.xml"), with_fades());
-    for (path, made) in inputs()
-        .into_iter()
-        .map(|path| (path.clone(), imported(&path)))
-        .chain([fades])
-    {
-        let policy = made.policy;
-        let beside = folder().join(path.with_extension("toml").file_name().unwrap());
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&beside, &policy).unwrap();
-        }
-        if std::fs::read_to_string(&beside).unwrap_or_default() != policy {
-            wrong.push(format!("{}:\n{policy}", path.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let of_file = |path: PathBuf| (path.clone(), imported(&path));
+    let all = inputs().into_iter().map(of_file).chain([fades]);
+    let beside = |path: &Path| folder().join(path.with_extension("toml").file_name().unwrap());
+
+    let differences = golden::differences(all.map(|(path, made)| (beside(&path), made.policy)));
+
+    assert!(differences.is_empty(), "{differences}");
 }
 
 #[test]

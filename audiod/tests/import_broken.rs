@@ -4,28 +4,21 @@
 mod import_common;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use audiod::import::{Failed, Format, import};
 use import_common::{files, folder, refusal};
+use system_tests::golden;
 
 #[test]
 fn each_broken_file_gets_the_words_beside_it() {
     let broken = files(&folder().join("wrong"), "xml");
     assert!(broken.len() >= 30, "{}", broken.len());
-    let mut wrong = Vec::new();
-    for path in broken {
-        let said = refusal(&path).to_string();
-        let beside = path.with_extension("txt");
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&beside, &said).unwrap();
-        }
-        let expected = std::fs::read_to_string(&beside).unwrap_or_default();
-        if said.is_empty() || said != expected {
-            wrong.push(format!("{}:\n{said}", path.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let said_of = |path: &PathBuf| (path.with_extension("txt"), refusal(path).to_string());
+
+    let differences = golden::differences(broken.iter().map(said_of));
+
+    assert!(differences.is_empty(), "{differences}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod coded;
 pub mod conformance;
 pub mod daemon;
 pub mod frontend;
+pub mod golden;
 pub mod guest;
 pub mod harness;
 pub mod hostile;

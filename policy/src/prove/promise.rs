@@ -367,14 +367,14 @@ fn lives(machine: &Machine, (source, sink): (usize, usize), cause: &Cause) -> bo
 
 fn answered(machine: &Machine) -> Option<String> {
     for (source, row) in machine.heard().sources.iter().enumerate() {
-        if machine
-            .state_of(source)
-            .is_some_and(|it| it.running != (it.start_gen == row.decided))
-        {
-            return Some(format!(
-                "the start of {} is not decided",
-                machine.source_name(source).unwrap_or("?")
-            ));
+        let name = || machine.source_name(source).unwrap_or("?");
+        let Some(state) = machine.state_of(source) else {
+            continue;
+        };
+        match (state.running, state.start_gen == row.decided) {
+            (true, false) => return Some(format!("the start of {} is not decided", name())),
+            (false, true) => return Some(format!("the start of {} is decided before it", name())),
+            _ => {}
         }
     }
     for it in machine.connections() {
