@@ -18,7 +18,7 @@ fn every_integer_format_up_to_24_bits_reaches_a_24_bit_codec_bit_for_bit() {
         let values = noise(u64::from(number), 20 * PERIOD * 2);
         let samples: Vec<f32> = values.iter().map(|&v| quantised(v, format.bits())).collect();
         let mut bytes = vec![0; samples.len() * format.bytes()];
-        format.encode(&samples, 1, 0, &mut bytes);
+        format.encode(&samples, 1, &mut bytes);
         let mut bench = Bench::new(vec![FakeStream::playing(number, 2, 7, bytes)]);
         bench.publish(&[heard(1.0)]);
 
@@ -267,7 +267,7 @@ fn quantised(value: f32, bits: u32) -> f32 {
 
 fn s16(samples: &[f32]) -> Vec<u8> {
     let mut bytes = vec![0; samples.len() * 2];
-    Format::S16.encode(samples, 1, 0, &mut bytes);
+    Format::S16.encode(samples, 1, &mut bytes);
     bytes
 }
 

@@ -41,7 +41,7 @@ impl<'g> Side<'g> {
         driver.set_up(block);
         let samples: Vec<f32> = noise(seed, 10 * MESSAGE / 2).iter().map(|x| x * 0.49).collect();
         let mut payload = vec![0; 10 * MESSAGE];
-        Format::S16.encode(&samples, 1, 0, &mut payload);
+        Format::S16.encode(&samples, 1, &mut payload);
         Self {
             block,
             driver,
@@ -69,7 +69,7 @@ impl<'g> Side<'g> {
 
     fn samples(&self) -> Vec<f32> {
         let mut samples = vec![0.0; self.payload.len() / 2];
-        Format::S16.decode(&self.payload, 1, 0, &mut samples, &mut Faults::default());
+        Format::S16.decode(&self.payload, 1, &mut samples, &mut Faults::default());
         samples
     }
 }
@@ -98,7 +98,7 @@ fn played(engine: &Engine<'_, DeviceRings<'_>, Offline>) -> Vec<f32> {
         .codec()
         .shape()
         .format
-        .decode(bytes, 1, 0, &mut samples, &mut Faults::default());
+        .decode(bytes, 1, &mut samples, &mut Faults::default());
     samples
 }
 

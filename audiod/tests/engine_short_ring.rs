@@ -42,7 +42,7 @@ impl<'g> Player<'g> {
             .map(|x| x.abs().mul_add(0.4, 0.1))
             .collect();
         let mut take = vec![0; frames * periods * FRAME];
-        Format::S16.encode(&samples, 1, 0, &mut take);
+        Format::S16.encode(&samples, 1, &mut take);
         Self {
             driver,
             take,
@@ -91,7 +91,7 @@ fn play(frames: usize, periods: usize, late: &[usize]) -> (Vec<f32>, Vec<f32>) {
 
     let decoded = |format: Format, bytes: &[u8], samples: usize| {
         let mut out = vec![0.0; samples];
-        format.decode(bytes, 1, 0, &mut out, &mut Faults::default());
+        format.decode(bytes, 1, &mut out, &mut Faults::default());
         out
     };
     let played = engine.codec().played();

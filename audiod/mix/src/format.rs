@@ -39,7 +39,7 @@ pub enum Format {
     Float64,
 }
 
-/// Adding and taking away this much rounds an `f64` to the nearest integer, ties to even.
+/// Adding this much rounds an `f64` to the nearest integer, ties to even: 1.5 * 2^52, whose last bit counts ones.
 const ROUNDING: f64 = 6_755_399_441_055_744.0;
 
 impl Format {
@@ -110,24 +110,23 @@ impl Format {
         }
     }
 
-    /// Takes channel `channel` of interleaved frames of `channels` out of `bytes`. Stops at the shorter of both.
-    pub fn decode(self, bytes: &[u8], channels: usize, channel: usize, out: &mut [f32], faults: &mut Faults) {
+    /// Takes interleaved frames of `channels` apart into `planar`, `channels` slices of one length, one behind the other. Stops
+    /// at the shorter of both and leaves the rest as it is.
+    pub fn decode(self, bytes: &[u8], channels: usize, planar: &mut [f32], faults: &mut Faults) {
         match self {
-            Self::S8 | Self::U8 => self.decode_integer::<1>(bytes, channels, channel, out),
-            Self::S16 | Self::U16 => self.decode_integer::<2>(bytes, channels, channel, out),
-            Self::Float => each::<4>(bytes, channels, channel, out, |b| taken(f32::from_le_bytes(b), faults)),
-            Self::Float64 => each::<8>(bytes, channels, channel, out, |b| {
-                taken(f64::from_le_bytes(b) as f32, faults)
-            }),
-            _ if self.bytes() == 3 => self.decode_integer::<3>(bytes, channels, channel, out),
-            _ => self.decode_integer::<4>(bytes, channels, channel, out),
+            Self::S8 | Self::U8 => self.decode_integer::<1>(bytes, channels, planar),
+            Self::S16 | Self::U16 => self.decode_integer::<2>(bytes, channels, planar),
+            Self::Float => take(bytes, channels, planar, |b| taken(f32::from_le_bytes(b), faults)),
+            Self::Float64 => take(bytes, channels, planar, |b| taken(f64::from_le_bytes(b) as f32, faults)),
+            _ if self.bytes() == 3 => self.decode_integer::<3>(bytes, channels, planar),
+            _ => self.decode_integer::<4>(bytes, channels, planar),
         }
     }
 
-    fn decode_integer<const N: usize>(self, bytes: &[u8], channels: usize, channel: usize, out: &mut [f32]) {
+    fn decode_integer<const N: usize>(self, bytes: &[u8], channels: usize, planar: &mut [f32]) {
         let shift = 32 - self.bits();
         let flip = if self.unsigned() { 1u32 << 31 } else { 0 };
-        each::<N>(bytes, channels, channel, out, |sample| {
+        take(bytes, channels, planar, |sample: [u8; N]| {
             let mut word = [0; 4];
             word[..N].copy_from_slice(&sample);
             // Left-justified, so that bits above the significant ones (which a guest may leave dirty) fall away.
@@ -136,21 +135,19 @@ impl Format {
         });
     }
 
-    /// Puts `samples` into channel `channel` of interleaved frames of `channels`. Stops at the shorter of both. NaN becomes 0.
-    pub fn encode(self, samples: &[f32], channels: usize, channel: usize, bytes: &mut [u8]) {
+    /// Puts `planar`, `channels` slices of one length, together to interleaved frames. Stops at the shorter of both. NaN becomes 0.
+    pub fn encode(self, planar: &[f32], channels: usize, bytes: &mut [u8]) {
         match self {
-            Self::S8 | Self::U8 => self.encode_integer::<1>(samples, channels, channel, bytes),
-            Self::S16 | Self::U16 => self.encode_integer::<2>(samples, channels, channel, bytes),
-            Self::Float => put::<4>(samples, channels, channel, bytes, |x| finite(x).to_le_bytes()),
-            Self::Float64 => put::<8>(samples, channels, channel, bytes, |x| {
-                f64::from(finite(x)).to_le_bytes()
-            }),
-            _ if self.bytes() == 3 => self.encode_integer::<3>(samples, channels, channel, bytes),
-            _ => self.encode_integer::<4>(samples, channels, channel, bytes),
+            Self::S8 | Self::U8 => self.encode_integer::<1>(planar, channels, bytes),
+            Self::S16 | Self::U16 => self.encode_integer::<2>(planar, channels, bytes),
+            Self::Float => put(planar, channels, bytes, |x| finite(x).to_le_bytes()),
+            Self::Float64 => put(planar, channels, bytes, |x| f64::from(finite(x)).to_le_bytes()),
+            _ if self.bytes() == 3 => self.encode_integer::<3>(planar, channels, bytes),
+            _ => self.encode_integer::<4>(planar, channels, bytes),
         }
     }
 
-    fn encode_integer<const N: usize>(self, samples: &[f32], channels: usize, channel: usize, bytes: &mut [u8]) {
+    fn encode_integer<const N: usize>(self, planar: &[f32], channels: usize, bytes: &mut [u8]) {
         let scale = (1u64 << (self.bits() - 1)) as f64;
         let flip = if self.unsigned() { 1u32 << (self.bits() - 1) } else { 0 };
         // Unsigned values have no sign to extend into the bits above the significant ones.
@@ -159,10 +156,11 @@ impl Format {
         } else {
             u32::MAX
         };
-        put::<N>(samples, channels, channel, bytes, |x| {
+        put(planar, channels, bytes, |x| {
             let wanted = (f64::from(finite(x)) * scale).clamp(-scale, scale - 1.0);
-            let rounded = (wanted + ROUNDING) - ROUNDING;
-            let word = ((rounded as i32).cast_unsigned() ^ flip) & mask;
+            // The integer is then the low half of the mantissa, in two's complement.
+            let rounded = (wanted + ROUNDING).to_bits() as u32;
+            let word = (rounded ^ flip) & mask;
             let mut sample = [0; N];
             sample.copy_from_slice(&word.to_le_bytes()[..N]);
             sample
@@ -170,31 +168,53 @@ impl Format {
     }
 }
 
-fn each<const N: usize>(
-    bytes: &[u8],
-    channels: usize,
-    channel: usize,
-    out: &mut [f32],
-    mut read: impl FnMut([u8; N]) -> f32,
-) {
+// One and two channels have loops of their own, which the compiler can make vectors of: nearly all streams and codecs are that.
+
+fn take<const N: usize>(bytes: &[u8], channels: usize, planar: &mut [f32], mut read: impl FnMut([u8; N]) -> f32) {
     let (samples, _) = bytes.as_chunks::<N>();
-    let mine = samples.iter().skip(channel).step_by(channels.max(1));
-    for (out, sample) in out.iter_mut().zip(mine) {
-        *out = read(*sample);
+    let frames = planar.len() / channels.max(1);
+    match channels {
+        1 => planar
+            .iter_mut()
+            .zip(samples)
+            .for_each(|(out, sample)| *out = read(*sample)),
+        2 => {
+            let (left, right) = planar.split_at_mut(frames);
+            let (pairs, _) = samples.as_chunks::<2>();
+            for ((left, right), pair) in left.iter_mut().zip(right).zip(pairs) {
+                (*left, *right) = (read(pair[0]), read(pair[1]));
+            }
+        }
+        _ => {
+            for (channel, out) in planar.chunks_exact_mut(frames.max(1)).take(channels).enumerate() {
+                let mine = samples.iter().skip(channel).step_by(channels);
+                out.iter_mut().zip(mine).for_each(|(out, sample)| *out = read(*sample));
+            }
+        }
     }
 }
 
-fn put<const N: usize>(
-    samples: &[f32],
-    channels: usize,
-    channel: usize,
-    bytes: &mut [u8],
-    write: impl Fn(f32) -> [u8; N],
-) {
+fn put<const N: usize>(planar: &[f32], channels: usize, bytes: &mut [u8], write: impl Fn(f32) -> [u8; N]) {
     let (slots, _) = bytes.as_chunks_mut::<N>();
-    let mine = slots.iter_mut().skip(channel).step_by(channels.max(1));
-    for (slot, sample) in mine.zip(samples) {
-        *slot = write(*sample);
+    let frames = planar.len() / channels.max(1);
+    match channels {
+        1 => slots
+            .iter_mut()
+            .zip(planar)
+            .for_each(|(slot, sample)| *slot = write(*sample)),
+        2 => {
+            let (left, right) = planar.split_at(frames);
+            let (pairs, _) = slots.as_chunks_mut::<2>();
+            for (pair, (left, right)) in pairs.iter_mut().zip(left.iter().zip(right)) {
+                *pair = [write(*left), write(*right)];
+            }
+        }
+        _ => {
+            for (channel, samples) in planar.chunks_exact(frames.max(1)).take(channels).enumerate() {
+                let mine = slots.iter_mut().skip(channel).step_by(channels);
+                mine.zip(samples).for_each(|(slot, sample)| *slot = write(*sample));
+            }
+        }
     }
 }
 

@@ -7,7 +7,6 @@
 //! ```
 //! No frame leaves over the ceiling, and the gain is a number between 0 and 1 whatever came in.
 
-use crate::MAX_CHANNELS;
 use crate::meter;
 
 /// See the module.
@@ -15,6 +14,15 @@ use crate::meter;
 pub struct Limiter {
     gain: f32,
     step: f32,
+}
+
+/// What [`Limiter::run`] found and did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limited {
+    /// Highest magnitude before it.
+    pub peak: f32,
+    /// Lowest gain used.
+    pub gain: f32,
 }
 
 impl Limiter {
@@ -32,25 +40,26 @@ impl Limiter {
         self.gain
     }
 
-    /// Limits `bus` (planar; every channel at least `frames` long) to `ceiling` and returns the lowest gain used.
-    pub fn run(&mut self, bus: &mut [&mut [f32]], frames: usize, ceiling: f32) -> f32 {
+    /// Limits `planar` (`channels` slices of one length, one behind the other) to `ceiling`.
+    pub fn run(&mut self, planar: &mut [f32], channels: usize, ceiling: f32) -> Limited {
         let ceiling = if ceiling.is_finite() { ceiling.max(0.0) } else { 0.0 };
-        let channels = bus.len().min(MAX_CHANNELS);
-        if self.gain >= 1.0 && calm(&bus[..channels], frames, ceiling) {
-            return 1.0;
+        let peak = meter::peak(planar);
+        // Not where a sample is NaN.
+        if self.gain >= 1.0 && peak <= ceiling {
+            return Limited { peak, gain: 1.0 };
         }
+        let frames = planar.len() / channels.max(1);
         let mut lowest = 1.0f32;
-        for frame in 0..frames {
-            self.frame(&mut bus[..channels], frame, ceiling);
+        for at in 0..frames {
+            self.frame(planar, at, frames, ceiling);
             lowest = lowest.min(self.gain);
         }
-        lowest
+        Limited { peak, gain: lowest }
     }
 
-    fn frame(&mut self, bus: &mut [&mut [f32]], frame: usize, ceiling: f32) {
+    fn frame(&mut self, planar: &mut [f32], at: usize, frames: usize, ceiling: f32) {
         let mut peak = 0f32;
-        for channel in bus.iter_mut() {
-            let Some(sample) = channel.get_mut(frame) else { continue };
+        for sample in planar.iter_mut().skip(at).step_by(frames) {
             if !sample.is_finite() {
                 *sample = 0.0;
             }
@@ -63,19 +72,9 @@ impl Limiter {
         if self.gain >= 1.0 {
             return;
         }
-        for channel in bus.iter_mut() {
-            if let Some(sample) = channel.get_mut(frame) {
-                // Rounding of the product may pass the ceiling by its last bit.
-                *sample = (*sample * self.gain).clamp(-ceiling, ceiling);
-            }
+        for sample in planar.iter_mut().skip(at).step_by(frames) {
+            // Rounding of the product may pass the ceiling by its last bit.
+            *sample = (*sample * self.gain).clamp(-ceiling, ceiling);
         }
     }
-}
-
-/// Every sample is a number and under the ceiling. (`max` passes over NaN, the sum doesn't.)
-fn calm(bus: &[&mut [f32]], frames: usize, ceiling: f32) -> bool {
-    bus.iter().all(|channel| {
-        let samples = &channel[..frames.min(channel.len())];
-        meter::peak(samples) <= ceiling && !meter::squares(samples).is_nan()
-    })
 }

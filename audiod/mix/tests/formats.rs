@@ -36,8 +36,8 @@ fn integers_up_to_24_bits_come_back_as_they_went() {
         let mut samples = vec![0.0; sent.len() / format.bytes()];
         let mut back = vec![0; sent.len()];
 
-        format.decode(&sent, 1, 0, &mut samples, &mut Faults::default());
-        format.encode(&samples, 1, 0, &mut back);
+        format.decode(&sent, 1, &mut samples, &mut Faults::default());
+        format.encode(&samples, 1, &mut back);
 
         assert_eq!(back, sent, "{format:?}");
     }
@@ -56,7 +56,7 @@ fn a_value_is_its_share_of_full_scale() {
             .collect();
         let mut samples = [9.0; 3];
 
-        format.decode(&sent, 1, 0, &mut samples, &mut Faults::default());
+        format.decode(&sent, 1, &mut samples, &mut Faults::default());
 
         assert_eq!(samples, [-0.5, 0.25, 0.0], "{format:?}");
     }
@@ -69,8 +69,8 @@ fn wider_formats_keep_24_bits() {
         let mut bytes = vec![0; samples.len() * format.bytes()];
         let mut back = vec![9.0; samples.len()];
 
-        format.encode(&samples, 1, 0, &mut bytes);
-        format.decode(&bytes, 1, 0, &mut back, &mut Faults::default());
+        format.encode(&samples, 1, &mut bytes);
+        format.decode(&bytes, 1, &mut back, &mut Faults::default());
 
         assert_eq!(back, samples, "{format:?}");
     }
@@ -92,7 +92,7 @@ fn what_is_too_loud_saturates_and_what_is_between_rounds_to_the_nearest() {
     ];
     let mut bytes = [0; 18];
 
-    Format::S16.encode(&samples, 1, 0, &mut bytes);
+    Format::S16.encode(&samples, 1, &mut bytes);
 
     let (chunks, _) = bytes.as_chunks::<2>();
     let got: Vec<i16> = chunks.iter().map(|&c| i16::from_le_bytes(c)).collect();
@@ -102,9 +102,9 @@ fn what_is_too_loud_saturates_and_what_is_between_rounds_to_the_nearest() {
 #[test]
 fn dirty_bits_above_the_significant_ones_are_ignored() {
     let mut samples = [0.0; 1];
-    Format::S24.decode(&[0, 0, 0x40, 0xff], 1, 0, &mut samples, &mut Faults::default());
+    Format::S24.decode(&[0, 0, 0x40, 0xff], 1, &mut samples, &mut Faults::default());
     assert_eq!(samples, [0.5]);
-    Format::U20In3.decode(&[0, 0, 0xf4], 1, 0, &mut samples, &mut Faults::default());
+    Format::U20In3.decode(&[0, 0, 0xf4], 1, &mut samples, &mut Faults::default());
     assert_eq!(samples, [-0.5]);
 }
 
@@ -117,7 +117,7 @@ fn floats_that_are_no_samples_are_counted_and_tamed() {
     let mut samples = [9.0; 4];
     let mut faults = Faults::default();
 
-    Format::Float.decode(&sent, 1, 0, &mut samples, &mut faults);
+    Format::Float.decode(&sent, 1, &mut samples, &mut faults);
 
     assert_eq!(samples, [0.0, LOUDEST, -LOUDEST, LOUDEST]);
     assert_eq!(
@@ -131,12 +131,43 @@ fn floats_that_are_no_samples_are_counted_and_tamed() {
 
 #[test]
 fn channels_are_taken_apart_and_put_together() {
-    let sent: Vec<u8> = (0..12).collect();
-    let mut back = [0; 12];
-    for channel in 0..3 {
-        let mut samples = [0.0; 4];
-        Format::S8.decode(&sent, 3, channel, &mut samples, &mut Faults::default());
-        Format::S8.encode(&samples, 3, channel, &mut back);
+    for channels in 1..=8 {
+        for format in Format::ALL.into_iter().filter(|f| f.bits() <= 24) {
+            let sent: Vec<u8> = (0..9 * channels)
+                .flat_map(|n| match format {
+                    Format::Float => (n as f32 / 128.0).to_le_bytes().to_vec(),
+                    _ => bytes_of(format, n as i64),
+                })
+                .collect();
+            let (mut planar, mut back) = (vec![9.0; 9 * channels], vec![0; sent.len()]);
+
+            format.decode(&sent, channels, &mut planar, &mut Faults::default());
+            format.encode(&planar, channels, &mut back);
+
+            let grain = planar[9 * (channels - 1)] / (channels - 1).max(1) as f32;
+            for (channel, samples) in planar.chunks(9).enumerate() {
+                let wanted: Vec<f32> = (0..9).map(|n| (n * channels + channel) as f32 * grain).collect();
+                assert!(
+                    channels == 1 || samples == wanted,
+                    "{format:?} {channel} of {channels}: {samples:?}"
+                );
+            }
+            assert_eq!(back, sent, "{format:?} {channels}");
+        }
     }
-    assert_eq!(back[..], sent[..]);
+}
+
+#[test]
+fn the_shorter_of_samples_and_bytes_ends_it() {
+    for channels in 1..=3 {
+        let mut planar = vec![9.0; 4 * channels];
+        Format::S8.decode(&vec![64; 3 * channels], channels, &mut planar, &mut Faults::default());
+        let mut bytes = vec![1; 6 * channels];
+        Format::S8.encode(&planar, channels, &mut bytes);
+
+        assert!(planar.chunks(4).all(|one| *one == [0.5, 0.5, 0.5, 9.0]), "{planar:?}");
+        let (filled, rest) = bytes.split_at(4 * channels);
+        assert!(filled[..3 * channels].iter().all(|&b| b == 64) && filled[3 * channels..].iter().all(|&b| b == 127));
+        assert!(rest.iter().all(|&b| b == 1));
+    }
 }

@@ -1,14 +1,14 @@
 //! Ramps, matrix and limiter: what they promise, over hostile numbers too.
 #![allow(missing_docs)]
 
+use mix::limiter::Limited;
 use mix::matrix::{position::*, usual};
-use mix::{Limiter, Matrix, Ramp, Segment, gain};
+use mix::{Limiter, Matrix, Ramp, Segment, gain, meter};
 use proptest::prelude::*;
 
 fn limited(limiter: &mut Limiter, samples: &[f32], ceiling: f32) -> Vec<f32> {
     let mut out = samples.to_vec();
-    let frames = out.len();
-    limiter.run(&mut [&mut out], frames, ceiling);
+    limiter.run(&mut out, 1, ceiling);
     out
 }
 
@@ -99,6 +99,34 @@ fn surround_folds_into_stereo_without_its_lfe() {
     let matrix = Matrix::between(&[FL, FR, RL, RR, FC, LFE], &[FL, FR]);
     assert_eq!(matrix.gains[0][..6], [1.0, 0.0, h, 0.0, h, 0.0]);
     assert_eq!(matrix.gains[1][..6], [0.0, 1.0, 0.0, h, h, 0.0]);
+}
+
+#[test]
+fn the_channels_of_a_frame_are_limited_alike() {
+    let mut limiter = Limiter::new(4800);
+    let mut planar = [0.5, 0.5, 0.5, 0.5, 4.0, 0.5];
+
+    let limited = limiter.run(&mut planar, 2, 1.0);
+
+    assert_eq!(limited, Limited { peak: 4.0, gain: 0.25 });
+    assert_eq!((planar[0], planar[3]), (0.5, 0.5));
+    assert_eq!((planar[1], planar[4]), (0.125, 1.0));
+    assert!(planar[2] == planar[5] && (0.125..0.13).contains(&planar[2]));
+}
+
+#[test]
+fn a_peak_is_the_highest_magnitude_and_no_number_where_one_is_none() {
+    let mut samples: Vec<f32> = (0..21).map(|n| n as f32 / 32.0).collect();
+    samples[20] = -0.75;
+    assert_eq!(meter::peak(&[]), 0.0);
+    assert_eq!(meter::peak(&samples), 0.75);
+    let squares: f32 = samples.iter().map(|sample| sample * sample).sum();
+    assert_eq!(meter::level(&samples), (0.75, squares));
+    for at in [3, 20] {
+        let kept = std::mem::replace(&mut samples[at], -f32::NAN);
+        assert!(meter::peak(&samples).is_nan() && meter::level(&samples).0.is_nan());
+        samples[at] = kept;
+    }
 }
 
 proptest! {

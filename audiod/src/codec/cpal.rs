@@ -160,7 +160,7 @@ impl Codec for Cpal {
         for (index, frame) in bytes.chunks_exact(self.shape.frame_bytes()).enumerate() {
             let mut samples = [0.0; MAX_CHANNELS];
             let mine = &mut samples[..self.shape.channels];
-            Format::Float.decode(frame, 1, 0, mine, &mut Faults::default());
+            Format::Float.decode(frame, 1, mine, &mut Faults::default());
             let at = at + index as u64;
             if self.frames.push(Frame { at, samples }).is_err() {
                 break;

@@ -222,11 +222,8 @@ impl Receiver {
             self.flowing = false;
             self.keep_newest();
         }
-        let planar = (heard && self.flowing).then_some(Planar {
-            samples: &self.output,
-            frames: now.period,
-            channels: self.shown,
-        });
+        let heard = heard && self.flowing;
+        let planar = heard.then(|| Planar::new(&self.output, now.period, self.shown));
         self.taps.run(planar, now.period, zones, meters);
         let frames = self.taken - self.pending.now(now.played, 0).min(self.taken);
         let since = u128::from(frames) * NS / u128::from(self.control.rate);

@@ -66,9 +66,7 @@ impl Intake {
             }
             let mut faults = Faults::default();
             let (format, channels) = (self.shape.format, self.shape.capture_channels);
-            for (channel, samples) in self.planar.chunks_exact_mut(self.period).enumerate() {
-                format.decode(&self.bytes, channels, channel, samples, &mut faults);
-            }
+            format.decode(&self.bytes, channels, &mut self.planar, &mut faults);
         }
         self.next += period;
         Some(recorded - self.next)
@@ -211,11 +209,10 @@ impl Capture {
         let (frames, delay) = self.convert(intake.period);
         let planar = if self.converting { &self.converted } else { &self.mixed };
         let frame_bytes = format.bytes() * self.channels;
+        let planar = &planar[..frames * self.channels];
         let bytes = &mut self.bytes[..frames * frame_bytes];
-        for (channel, samples) in planar.chunks_exact(frames.max(1)).take(self.channels).enumerate() {
-            format.encode(samples, self.channels, channel, bytes);
-        }
-        raise_peak(&meters.peak_out, meter::peak(&planar[..frames * self.channels]));
+        format.encode(planar, self.channels, bytes);
+        raise_peak(&meters.peak_out, meter::peak(planar));
         let behind = behind * u64::from(self.stream_rate) / u64::from(intake.shape.rate.max(1)) + delay;
         let latency_bytes = u32::try_from(behind * frame_bytes as u64).unwrap_or(u32::MAX);
         // A frame that was cut off goes on with the same byte of the next one, so that no channel shifts.

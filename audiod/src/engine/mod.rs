@@ -347,9 +347,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
             return;
         }
         let bytes = &mut self.bytes[..self.shape.frame_bytes() * self.period];
-        for (channel, samples) in self.planar.chunks_exact(self.period).enumerate() {
-            self.shape.format.encode(samples, self.shape.channels, channel, bytes);
-        }
+        self.shape.format.encode(&self.planar, self.shape.channels, bytes);
         let placed = self.codec.write(self.written, bytes);
         let late = placed.saturating_sub(self.written);
         self.written = placed + self.period as u64;

@@ -81,6 +81,8 @@ pub(super) struct Source {
     samples: Vec<f32>,
     converted: Vec<f32>,
     pending: Pending,
+    /// Of `samples`.
+    peak: f32,
     square: (f32, u32),
 }
 
@@ -119,6 +121,7 @@ impl Source {
             samples: vec![0.0; period * MAX_CHANNELS],
             converted: vec![0.0; period * MAX_CHANNELS],
             pending: Pending::default(),
+            peak: 0.0,
             square: (0.0, 0),
         }
     }
@@ -214,19 +217,21 @@ impl Source {
         }
         let heard = self.doing == Doing::Playing || self.tail > 0;
         self.tail = self.tail.saturating_sub(1);
-        let planar = Planar {
-            samples: if self.converting {
-                &self.converted
-            } else {
-                &self.samples
+        let planar = heard.then(|| match self.converting {
+            true => Planar::new(&self.converted, period.frames, self.channels),
+            false => Planar {
+                samples: &self.samples,
+                frames: period.frames,
+                channels: self.channels,
+                peak: self.peak,
             },
-            frames: period.frames,
-            channels: self.channels,
-        };
-        for sender in self.bridges.iter_mut().filter(|_| heard) {
-            sender.send(planar, self.start_gen, period.now_ns);
+        });
+        for sender in &mut self.bridges {
+            if let Some(planar) = planar {
+                sender.send(planar, self.start_gen, period.now_ns);
+            }
         }
-        self.taps.run(heard.then_some(planar), period.frames, zones, meters);
+        self.taps.run(planar, period.frames, zones, meters);
     }
 
     /// Periods of silence that push the last frame of a stopped stream through its converter.
@@ -337,20 +342,18 @@ impl Source {
     fn decode(&mut self, format: Format, needs: usize, have: usize, meters: &SourceMeter) {
         let bytes = &self.bytes[..have * format.bytes() * self.channels];
         let mut faults = Faults::default();
-        for (channel, samples) in self
-            .samples
-            .chunks_exact_mut(needs.max(1))
-            .take(self.channels)
-            .enumerate()
-        {
-            format.decode(bytes, self.channels, channel, &mut samples[..have], &mut faults);
-            samples[have..].fill(0.0);
+        let end = (needs * self.channels).min(self.samples.len());
+        let all = &mut self.samples[..end];
+        if have < needs {
+            all.fill(0.0);
         }
-        let all = &self.samples[..(needs * self.channels).min(self.samples.len())];
-        raise_peak(&meters.peak_in, meter::peak(all));
+        format.decode(bytes, self.channels, all, &mut faults);
+        let (peak, squares) = meter::level(all);
+        self.peak = peak;
+        raise_peak(&meters.peak_in, peak);
         count(&meters.not_a_number, faults.not_a_number);
         count(&meters.clamped, faults.clamped);
-        self.square.0 += meter::squares(all);
+        self.square.0 += squares;
         self.square.1 += all.len() as u32;
         if self.square.1 >= self.stream_rate / 10 * self.channels as u32 {
             let mean = self.square.0 / self.square.1 as f32;

@@ -31,6 +31,8 @@ pub(super) struct Planar<'a> {
     pub samples: &'a [f32],
     pub frames: usize,
     pub channels: usize,
+    /// Highest magnitude in it.
+    pub peak: f32,
 }
 
 impl Taps {
@@ -81,34 +83,41 @@ impl Taps {
             let gain = tap.ramp.advance(frames);
             let Some(planar) = planar else { continue };
             if self.safety && tap.safety {
-                raise_peak(&meters.peak_out, add_safety(planar, tap, zone));
+                raise_peak(&meters.peak_out, planar.peak);
+                add_safety(planar, tap, zone);
             } else if !self.safety && !gain.silent() {
-                raise_peak(&meters.peak_out, add(planar, tap, &gain, zone));
+                raise_peak(&meters.peak_out, planar.peak * gain.loudest());
+                add(planar, tap, &gain, zone);
             }
         }
     }
 }
 
-fn add(planar: Planar<'_>, tap: &Tap, gain: &Segment, zone: &mut Zone) -> f32 {
-    let mut loudest = 0f32;
+fn add(planar: Planar<'_>, tap: &Tap, gain: &Segment, zone: &mut Zone) {
     for (channel, samples) in planar.channels() {
-        loudest = loudest.max(meter::peak(samples));
         zone.add(&tap.matrix, channel, samples, gain);
     }
-    loudest * gain.loudest()
 }
 
-fn add_safety(planar: Planar<'_>, tap: &Tap, zone: &mut Zone) -> f32 {
+fn add_safety(planar: Planar<'_>, tap: &Tap, zone: &mut Zone) {
     let unity = Segment::steady(1.0);
-    let mut loudest = 0f32;
     for (channel, samples) in planar.channels() {
-        loudest = loudest.max(meter::peak(samples));
         zone.add_safety(&tap.matrix, channel, samples, &unity);
     }
-    loudest
 }
 
 impl<'a> Planar<'a> {
+    /// The first `channels` of `samples`, measured.
+    pub fn new(samples: &'a [f32], frames: usize, channels: usize) -> Self {
+        let samples = &samples[..(frames * channels).min(samples.len())];
+        Self {
+            samples,
+            frames,
+            channels,
+            peak: meter::peak(samples),
+        }
+    }
+
     fn channels(self) -> impl Iterator<Item = (usize, &'a [f32])> {
         self.samples
             .chunks_exact(self.frames.max(1))

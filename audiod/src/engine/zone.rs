@@ -47,8 +47,9 @@ impl Zone {
 
     pub fn clear(&mut self) {
         self.bus.fill(0.0);
-        self.safety.fill(0.0);
-        self.safety_used = false;
+        if std::mem::take(&mut self.safety_used) {
+            self.safety.fill(0.0);
+        }
     }
 
     /// Adds one channel of a stream below the limiter.
@@ -68,7 +69,6 @@ impl Zone {
 
     /// Limits the bus to what the safety slots leave, and adds both to the codec's channels.
     pub fn finish(&mut self, output: &mut [f32], meters: &ZoneMeter) {
-        raise_peak(&meters.peak, meter::peak(&self.bus));
         let need = if self.safety_used {
             meter::peak(&self.safety)
         } else {
@@ -76,12 +76,9 @@ impl Zone {
         };
         // Without safety sound the codec's own format is the ceiling: a sample of exactly -1.0 has to pass.
         let ceiling = if need > 0.0 { self.full_scale - need } else { 1.0 };
-        let mut rest = self.bus.chunks_exact_mut(self.period);
-        let mut channels: [&mut [f32]; MAX_CHANNELS] = std::array::from_fn(|_| rest.next().unwrap_or_default());
-        let lowest = self
-            .limiter
-            .run(&mut channels[..self.outputs.len()], self.period, ceiling);
-        lower_floor(&meters.limiter, lowest);
+        let limited = self.limiter.run(&mut self.bus, self.outputs.len(), ceiling);
+        raise_peak(&meters.peak, limited.peak);
+        lower_floor(&meters.limiter, limited.gain);
         for (zone_channel, &codec_channel) in self.outputs.iter().enumerate() {
             let here = zone_channel * self.period..(zone_channel + 1) * self.period;
             let there = codec_channel * self.period..(codec_channel + 1) * self.period;

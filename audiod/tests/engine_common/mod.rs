@@ -208,7 +208,7 @@ impl Bench {
             .codec()
             .shape()
             .format
-            .decode(bytes, 1, 0, &mut samples, &mut mix::Faults::default());
+            .decode(bytes, 1, &mut samples, &mut mix::Faults::default());
         samples
     }
 
