@@ -103,7 +103,7 @@ realtime = { vcpus = [0], priority = 50 }
 memory = "256M"
 kernel = "images/vmlinuz"
 initrd = "images/audio.cpio"
-cmdline = "console=ttyS0 quiet panic=-1"
+cmdline = "console=ttyS0 quiet panic=-1 transparent_hugepage=madvise"
 vsock_cid = 3
 passthrough = [{ device = "0000:00:03.0", codec = true }]
 "#;
