@@ -146,7 +146,11 @@ fn alive(pid: u64) -> bool {
 }
 
 fn kill(pid: u64) {
-    let status = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    signal("-9", pid);
+}
+
+fn signal(which: &str, pid: u64) {
+    let status = Command::new("kill").args([which, &pid.to_string()]).status().unwrap();
     assert!(status.success());
 }
 
@@ -228,6 +232,19 @@ fn stop_without_a_parent_ends_what_is_left() {
     assert!(!alive(running[0]) && alive(running[1]));
     assert_eq!(system.output(&["stop"]).status.code(), Some(0));
     assert!(!alive(running[1]));
+}
+
+#[test]
+fn a_vm_that_hangs_is_gone_when_stop_returns_without_a_parent_too() {
+    let mut system = System::new("stop-hung", &[partition("one", guests::spin())]);
+    system.run();
+    let running = system.all_running();
+    system.kill_parent();
+    signal("-STOP", running[0]);
+
+    assert_eq!(system.output(&["stop"]).status.code(), Some(0));
+
+    assert!(!alive(running[0]));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use system_tests::board::{self, Board, Clock, Codec, Contents, Image, qemu};
 use system_tests::coded;
 use system_tests::guest::Kernel;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(240);
 const S16: u8 = 5;
 /// What HDA's DMA hasn't fetched when `aplay` stops it is lost: silence, here.
 const TAIL: usize = 9_600;

@@ -10,7 +10,7 @@ use system_tests::coded;
 use system_tests::daemon::program;
 use system_tests::guest::Kernel;
 
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(400);
 const S16: u8 = 5;
 const FRAMES: usize = 24_000;
 /// Free-running, the emulated codec wants a long lead.

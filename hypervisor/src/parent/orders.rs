@@ -145,12 +145,14 @@ pub fn stop(folder: &Folder, only: Option<&str>) {
             let _ = Channel::from(fd).send(&Request::Stop, None);
         }
     }
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let begun = Instant::now();
     for partition in &partitions {
         while let Some(process) = folder.process(partition) {
-            if Instant::now() >= deadline {
-                process.kill();
-                break;
+            match begun.elapsed().as_secs() {
+                0..2 => {}
+                // A killed one gives its memory back before it is gone.
+                2..10 => process.kill(),
+                _ => break,
             }
             std::thread::sleep(Duration::from_millis(5));
         }
