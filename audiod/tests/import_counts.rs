@@ -46,13 +46,13 @@ const CONDITIONS: [&str; 32] = [
     "mainNotificationConfigurationParam(SINK, 'Cabin', 1) EQ 1",
     "error(USER) EQ E_OK",
     "count(elements(CLASS, 'ENTERTAINMENT', SOURCE)) GT 1",
-    "scale(USER, mainVolume, 'a') EQ 1",
+    "scale(SYSTEM, REQ_MAIN_VOL, 'Steps') LT -100",
 ];
 
 /// A trigger whose request has what a function asks for.
 fn trigger_of(function: &str) -> &'static str {
     match function {
-        "isMainVolumeStep" => "USER_SET_VOLUME",
+        "isMainVolumeStep" | "scale" => "USER_SET_VOLUME",
         "mainSoundPropertyType" => "USER_SET_SINK_MAIN_SOUND_PROPERTY",
         "systemPropertyType" => "USER_SET_SYSTEM_PROPERTY",
         "notificationDataType" | "notificationDataValue" => "SYSTEM_SINK_NOTIFICATION_DATA_CHANGED",

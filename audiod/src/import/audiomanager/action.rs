@@ -86,7 +86,7 @@ const ACTIONS: [(&str, &str, &[&str]); 20] = [
         "set_system_properties",
         &["listSystemProperties"],
     ),
-    ("ACTION_DEBUG", "", &[]),
+    ("ACTION_DEBUG", "set_debug", &["debugType", "debugValue"]),
     (
         "ACTION_SET_NOTIFICATION_CONFIGURATION",
         "set_notification_configuration",
@@ -97,7 +97,7 @@ const ACTIONS: [(&str, &str, &[&str]); 20] = [
         ],
     ),
     ("ACTION_REGISTER", "register", &[]),
-    ("ACTION_TRANSFER", "", &[]),
+    ("ACTION_TRANSFER", "transfer", &[]),
     ("ACTION_UNKNOWN", "", &[]),
 ];
 
@@ -290,7 +290,6 @@ impl Reading<'_, '_, '_> {
             return Err(match self.kind {
                 "ACTION_REGISTER" => "everything of the file is registered from the start",
                 "ACTION_UNKNOWN" => "does nothing there either",
-                "ACTION_TRANSFER" => "no policy reaches it there either",
                 _ => "there is nothing in this machine that it could change",
             }
             .to_owned());
@@ -313,6 +312,10 @@ impl Reading<'_, '_, '_> {
             }
         }
         self.held(&mut keys);
+        if self.kind == "ACTION_TRANSFER" {
+            self.element
+                .approximated("`transfer`: there no policy reaches it, here connections are handed over");
+        }
         self.element.mapped(format!("`{}`", self.ours));
         self.left_over();
         let mut text = format!("{{ {} = {{ ", self.ours);

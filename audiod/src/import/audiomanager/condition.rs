@@ -33,6 +33,22 @@ impl fmt::Display for Term {
     }
 }
 
+/// How [`Term::scaled`] is only roughly the same.
+pub(super) const SCALED: &str = "by the curve of the request's sink, not by a map of its own";
+
+impl Term {
+    /// Of `scale(SYSTEM, volume, 'a map')` the volume.
+    pub fn scaled(&self) -> Option<&Self> {
+        match self {
+            Self::Call(name, operands) if name == "scale" => match operands.as_slice() {
+                [Self::Word(of), volume, Self::Text(_)] if of == "SYSTEM" || of == "USER" => Some(volume),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 /// An operator, and ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Op {

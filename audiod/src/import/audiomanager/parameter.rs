@@ -4,6 +4,7 @@ use policy::file::code;
 
 use super::super::draft::{decibels, quoted};
 use super::super::xml::Attr;
+use super::condition::{self, SCALED, Term};
 use super::words;
 
 const ORDERS: [&str; 4] = ["O_HIGH_PRIORITY", "O_LOW_PRIORITY", "O_NEWEST", "O_OLDEST"];
@@ -18,11 +19,11 @@ pub(super) fn ours(attribute: &str, attr: &Attr<'_>, action: &str) -> Result<Opt
         "rampTime" => ("ramp_ms", number(attr)?),
         "mainVolume" => ("main_volume", number(attr)?),
         "mainVolumeStep" => ("main_volume_step", number(attr)?),
-        "volume" => ("gain_db", gain(attr)?),
+        "volume" => ("gain_db", scaled(attr).map_or_else(|| gain(attr), Ok)?),
         "volumeStep" if action == "limit" => ("below_db", gain(attr)?),
         "volumeStep" => ("gain_step_db", decibels(tenths(attr)?)),
-        "propertyType" => ("property_type", number(attr)?),
-        "propertyValue" => ("property_value", number(attr)?),
+        "propertyType" | "debugType" => ("property_type", number(attr)?),
+        "propertyValue" | "debugValue" => ("property_value", number(attr)?),
         "listMainSoundProperties" | "listSystemProperties" => ("properties", pairs(attr)?),
         "notificationConfigurationType" => ("notification_type", number(attr)?),
         "notificationConfigurationStatus" => ("status", number(attr)?),
@@ -91,6 +92,18 @@ fn tenths(attr: &Attr<'_>) -> Result<i64, String> {
         .trim()
         .parse::<i64>()
         .map_err(|_| "a gain here is a number".to_owned())
+}
+
+/// `scale(SYSTEM, REQ_MAIN_VOL, 'a map')`: what the mainVolume asked for means.
+fn scaled(attr: &Attr<'_>) -> Option<String> {
+    let term = condition::term(attr.value.trim()).ok()?;
+    let volume = term.scaled().and_then(|volume| match volume {
+        Term::Word(word) => words::field(word).map(str::to_owned),
+        Term::Number(number) => number.parse::<i16>().ok().map(|number| number.to_string()),
+        _ => None,
+    })?;
+    attr.approximated(SCALED);
+    Some(quoted(&format!("scale({volume}, request.sink)")))
 }
 
 /// A gain of at most 0 dB.

@@ -2,7 +2,7 @@
 
 use policy::file::did_you_mean;
 
-use super::condition::{Condition, Op, Term};
+use super::condition::{Condition, Op, SCALED, Term};
 use super::{Reader, words};
 
 /// Why something can't be said.
@@ -148,9 +148,10 @@ impl Scope<'_, '_> {
             Gives::Priority => turned(condition.op),
             _ => condition.op.ours,
         };
+        let scales = condition.left.scaled().or(condition.right.scaled()).is_some();
         Ok(Said {
             text: format!("{} {op} {right}", left.text),
-            note: None,
+            note: scales.then_some(SCALED),
         })
     }
 
@@ -310,7 +311,14 @@ impl Scope<'_, '_> {
                 }
                 None => Value::new("is_registration_complete()", Gives::Bool),
             },
-            "scale" => lost(format!("`{name}` is not among our functions")),
+            "scale" => match term.scaled() {
+                Some(volume) => {
+                    let volume = self.right(volume, Gives::Number)?;
+                    let sink = self.requesting(Of::Sink)?;
+                    Value::new(format!("scale({volume}, {sink})"), Gives::Gain)
+                }
+                None => wrong("scale", "it takes SYSTEM, a volume and the name of a map"),
+            },
             _ => self.plain(name, first, rest),
         }
     }
