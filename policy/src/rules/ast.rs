@@ -87,6 +87,10 @@ pub enum Join {
 pub enum Expr {
     /// As it stands.
     Value(Value),
+    /// The domains' source of this name, if it is registered.
+    Source(String),
+    /// The domains' sink of this name, if it is registered.
+    Sink(String),
     /// The domain of this name, if it is registered.
     Domain(String),
     /// The gateway of this name, if it is registered.

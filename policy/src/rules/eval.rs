@@ -61,6 +61,8 @@ impl<'a> Eval<'a> {
     pub fn value(&self, expr: &Expr) -> Value {
         match expr {
             Expr::Value(value) => value.clone(),
+            Expr::Source(name) => self.view.find_source(name).map(source).into(),
+            Expr::Sink(name) => self.view.find_sink(name).map(sink).into(),
             Expr::Domain(name) => self
                 .view
                 .find_domain(name)

@@ -48,6 +48,10 @@ pub trait View {
     fn gateways(&self) -> Vec<u16>;
     /// All main connections, the pushed ones too, by ID.
     fn links(&self) -> Vec<Link>;
+    /// The domains' source of this name.
+    fn find_source(&self, name: &str) -> Option<usize>;
+    /// The domains' sink of this name.
+    fn find_sink(&self, name: &str) -> Option<usize>;
     /// The domain of this name.
     fn find_domain(&self, name: &str) -> Option<u16>;
     /// The gateway of this name.

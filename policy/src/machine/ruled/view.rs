@@ -139,6 +139,20 @@ impl View for Machine {
         links
     }
 
+    fn find_source(&self, name: &str) -> Option<usize> {
+        let mut sources = self.state.routing.registry.sources.iter();
+        sources
+            .find(|(_, it)| it.name == name)
+            .map(|(id, _)| EXTERNAL + usize::from(*id))
+    }
+
+    fn find_sink(&self, name: &str) -> Option<usize> {
+        let mut sinks = self.state.routing.registry.sinks.iter();
+        sinks
+            .find(|(_, it)| it.name == name)
+            .map(|(id, _)| EXTERNAL + usize::from(*id))
+    }
+
     fn find_domain(&self, name: &str) -> Option<u16> {
         let mut domains = self.state.routing.registry.domains.iter();
         domains.find(|(_, it)| it.name == name).map(|(id, _)| *id)

@@ -49,11 +49,18 @@ pub(crate) fn name(text: &str, kind: Kind, model: &Model) -> Option<Expr> {
     resolve(text, kind, model)
 }
 
-/// Names of a kind.
+/// Names of a kind: of sources and sinks the model's first, then those that the file describes in domains.
 pub(crate) fn names(kind: Kind, model: &Model) -> Vec<&str> {
+    let known = &model.routing.known;
     match kind {
-        Kind::Source => model.sources.iter().map(|it| it.name.as_str()).collect(),
-        Kind::Sink => model.sinks.iter().map(|it| it.name.as_str()).collect(),
+        Kind::Source => {
+            let own = model.sources.iter().map(|it| it.name.as_str());
+            own.chain(known.sources.keys().map(String::as_str)).collect()
+        }
+        Kind::Sink => {
+            let own = model.sinks.iter().map(|it| it.name.as_str());
+            own.chain(known.sinks.keys().map(String::as_str)).collect()
+        }
         Kind::Class => model.classes.iter().map(|it| it.name.as_str()).collect(),
         Kind::Trigger => Trigger::ALL.iter().map(|it| it.name()).collect(),
         _ => Vec::new(),
@@ -62,6 +69,11 @@ pub(crate) fn names(kind: Kind, model: &Model) -> Vec<&str> {
 
 fn resolve(text: &str, kind: Kind, model: &Model) -> Option<Expr> {
     let index = names(kind, model).iter().position(|name| *name == text);
+    match (kind, index) {
+        (Kind::Source, Some(index)) if index >= model.sources.len() => return Some(Expr::Source(text.to_owned())),
+        (Kind::Sink, Some(index)) if index >= model.sinks.len() => return Some(Expr::Sink(text.to_owned())),
+        _ => {}
+    }
     let value = match kind {
         Kind::Text => Value::Text(text.to_owned()),
         Kind::Source => Value::Element(Element::Source(index?)),

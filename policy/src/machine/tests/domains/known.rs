@@ -383,3 +383,65 @@ fn a_start_up_connection_over_a_domain_waits_for_it() {
     rig.ack_all();
     assert_eq!(rig.state(1), Some(crate::command::ConnectionState::Connected));
 }
+
+const RULE: &str = r#"
+[[rules]]
+name = "radio-in-the-speakers"
+on = "system.register_source"
+when = ['request.source == "fm"', 'is_registered("speakers") && main_volume(sink("speakers")) < 70']
+do = [{ set_volume = { sink = "speakers", main_volume = 70 } }, { limit = { source = "fm", sink = ["cabin", "speakers"], gain_db = -20, cause = "am" } }]
+"#;
+
+#[test]
+fn rules_name_what_the_file_describes_in_domains() {
+    let mut rig = Rig::new(model(RULE));
+    let (_, speakers) = amplifier_of(&mut rig);
+    let tuner = rig.domain(":1.2", "tuner");
+    rig.ack_all();
+    assert_eq!(rig.machine.registry().sinks[&speakers].main_volume, 40);
+
+    rig.registered(":1.2", RoutingCall::RegisterSource(source(tuner, "am", 102)));
+    assert_eq!(
+        rig.machine.registry().sinks[&speakers].main_volume,
+        40,
+        "another source"
+    );
+    rig.registered(":1.2", RoutingCall::RegisterSource(source(tuner, "fm", 102)));
+
+    assert_eq!(rig.machine.registry().sinks[&speakers].main_volume, 70);
+}
+
+#[test]
+fn what_a_rule_names_in_a_domain_is_nothing_while_it_is_not_registered() {
+    let mut rig = Rig::new(model(RULE));
+    let tuner = rig.domain(":1.2", "tuner");
+    rig.registered(":1.2", RoutingCall::RegisterSource(source(tuner, "fm", 102)));
+
+    let (_, speakers) = amplifier_of(&mut rig);
+    rig.ack_all();
+
+    assert_eq!(rig.machine.registry().sinks[&speakers].main_volume, 40);
+}
+
+#[test]
+fn a_name_that_no_domain_has_is_an_error_where_it_stands() {
+    for (wrong, cure) in [("\"speakers\"", "\"speakres\""), ("\"fm\"", "\"fn\"")] {
+        let text = format!("{CAR}{}", RULE.replace(wrong, cure));
+        let doc = Document::parse(&text);
+        read(&doc);
+        let report = doc.finish("car.toml");
+
+        let unknown: Vec<_> = report
+            .findings()
+            .iter()
+            .filter(|it| it.code == "unknown-name")
+            .collect();
+        assert!(!unknown.is_empty(), "{report}");
+        for found in unknown {
+            let said = cure.trim_matches('"');
+            assert!(text[found.span.start..found.span.end].contains(said), "{report}");
+            let help = format!("did you mean `{}`?", wrong.trim_matches('"'));
+            assert_eq!(found.help.as_deref(), Some(help.as_str()), "{report}");
+        }
+    }
+}
