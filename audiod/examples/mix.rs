@@ -92,6 +92,7 @@ fn system(streams: usize, codecs: usize) -> System {
         codec: n,
         channels: vec![0, 1],
         positions: vec![3, 4],
+        groups: Vec::new(),
     };
     let guest = |n: usize| GuestConfig {
         name: format!("g{n}"),

@@ -87,6 +87,39 @@ pub struct ZoneConfig {
     pub channels: Vec<u32>,
     /// `VIRTIO_SND_CHMAP_*` of each zone channel.
     pub positions: Vec<u8>,
+    /// Channel groups: those of its channels that the policy can duck by depths of their own.
+    #[serde(default)]
+    pub groups: Vec<ChannelGroup>,
+}
+
+impl ZoneConfig {
+    /// The channels that are in a group, bit by index.
+    pub fn grouped(&self) -> u8 {
+        self.groups.iter().fold(0, |all, group| all | group.channels)
+    }
+
+    /// Each of its channels is in a group.
+    pub fn is_all_groups(&self) -> bool {
+        self.grouped().count_ones() as usize == self.channels.len()
+    }
+}
+
+/// Some of a zone's channels.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ChannelGroup {
+    /// Name.
+    pub name: String,
+    /// Zone channels, bit by index. No two groups of a zone have one in common.
+    pub channels: u8,
+}
+
+/// A column of the gain table: what has a gain of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Index in `System::zones`.
+    pub zone: usize,
+    /// The channel group, by its place in the zone; without: channels of no group.
+    pub group: Option<usize>,
 }
 
 /// One guest.
@@ -187,4 +220,17 @@ pub struct System {
     pub decision_limit_ms: u32,
     /// User to become after set-up, if started as root.
     pub user: Option<String>,
+}
+
+impl System {
+    /// The gain table's columns: a zone's has its own index, those of channel groups follow. At most `blocks::MAX_ZONES`.
+    pub fn columns(&self) -> impl Iterator<Item = Column> + '_ {
+        let column = |zone, group| Column { zone, group };
+        let zones = (0..self.zones.len()).map(move |zone| column(zone, None));
+        let groups = self.zones.iter().enumerate().flat_map(move |(zone, config)| {
+            let places = 0..config.groups.len();
+            places.map(move |group| column(zone, Some(group)))
+        });
+        zones.chain(groups)
+    }
 }

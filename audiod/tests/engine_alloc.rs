@@ -12,7 +12,7 @@ use audiod::codec::offline::Offline;
 use audiod::codec::sim::{self, SimBlock, SimCard};
 use audiod::codec::{Shape, now_ns};
 use audiod::engine::{Engine, bridge};
-use audiod::system::{Backend, ZoneConfig};
+use audiod::system::{Backend, ChannelGroup, ZoneConfig};
 use engine_common::{Bench, FakeStream, codec_config, heard, recording_system, system};
 use vhost_sound::shared::Shared;
 
@@ -101,6 +101,10 @@ fn no_period_of_a_bridge_allocates_or_frees() {
     system.codecs[1].rate = 44_100;
     system.zones.push(ZoneConfig {
         codec: 1,
+        groups: vec![ChannelGroup {
+            name: "left".to_owned(),
+            channels: 1,
+        }],
         ..system.zones[0].clone()
     });
     let streams = vec![
@@ -109,6 +113,7 @@ fn no_period_of_a_bridge_allocates_or_frees() {
     ];
     let mut row = heard(1.0);
     row.taps[1] = row.taps[0];
+    row.taps[2] = row.taps[0];
     let block = Shared::<EngineBlock>::private().unwrap();
     block.gains.publish(&[row, row]);
     let [home, sink] = [0, 1].map(|n| Offline::new(Shape::of(&system.codecs[n]), 100));

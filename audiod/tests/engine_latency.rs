@@ -265,6 +265,7 @@ fn two_codecs(rates: (u32, u32)) -> System {
         codec: 1,
         channels: vec![0, 1],
         positions: vec![3, 4],
+        groups: Vec::new(),
     });
     system
 }

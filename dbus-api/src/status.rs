@@ -217,6 +217,10 @@ pub struct Tap {
     pub gain_db: Option<f32>,
     /// Why, strongest first; empty at 0 dB.
     pub reasons: Vec<Reason>,
+    /// The same of each of the zone's channel groups, whose name is `zone` there. What is above is of the channels of no group, or,
+    /// where there are none, of the group where it is loudest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Tap>,
 }
 
 /// One stream.

@@ -21,6 +21,7 @@ fn tap(gain_db: Option<f32>, reasons: Vec<Reason>) -> Tap {
         zone: "cabin".into(),
         gain_db,
         reasons,
+        groups: Vec::new(),
     }
 }
 
@@ -230,6 +231,27 @@ fn ducked() {
 }
 
 #[test]
+fn ducked_in_a_channel_group_apart_is_said_of_the_group() {
+    let ducked = |gain| vec![reason("ducked", "cluster.prompt", Some(gain))];
+    let front = Tap {
+        zone: "front".into(),
+        ..tap(Some(-12.0), ducked(-12.0))
+    };
+
+    let why = media(|it| {
+        it.taps = vec![Tap {
+            groups: vec![front.clone()],
+            ..tap(Some(0.0), Vec::new())
+        }]
+    });
+
+    assert!(
+        why.contains("at cabin.front: ducked by 12.0 dB by cluster.prompt (line 21 of the file)\n"),
+        "{why}"
+    );
+}
+
+#[test]
 fn ducked_to_silence_is_not_heard() {
     let why = ask(
         |car| car.streams[0].taps = vec![tap(None, vec![reason("ducked", "cluster.prompt", None)])],
@@ -327,6 +349,7 @@ fn each_zone_of_a_source_has_its_own_answer() {
                 zone: "rear".into(),
                 gain_db: None,
                 reasons: Vec::new(),
+                groups: Vec::new(),
             });
         },
         "ivi.media",

@@ -85,6 +85,21 @@ pub struct Tap {
     pub ramp_ms: u32,
     /// Why it is not 0 dB, strongest first; for a silent tap why it is silent.
     pub causes: Vec<Cause>,
+    /// The same for each of the sink's channel groups ([`crate::model::Sink::groups`]), in their order; all of the above is of the
+    /// channels of no group then. Without groups of their own.
+    pub groups: Vec<Tap>,
+}
+
+impl Tap {
+    /// Channels of no group, then each group.
+    pub fn parts(&self) -> impl Iterator<Item = &Tap> {
+        std::iter::once(self).chain(&self.groups)
+    }
+
+    /// The gain where it is heard most, 0.1 dB.
+    pub fn loudest(&self) -> Db10 {
+        self.parts().map(|part| part.gain).max().unwrap_or(self.gain)
+    }
 }
 
 /// One reason for a gain.

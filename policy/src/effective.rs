@@ -6,6 +6,8 @@
 //! navigation  media       plays      ducked       -14.0 dB  50 ms   500 ms   line 20, the other way round
 //! ```
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::Model;
@@ -77,6 +79,9 @@ pub struct Effective {
     pub newcomer_is: Fate,
     /// Attenuation of whoever is ducked, 0.1 dB; `None` where nobody is.
     pub depth_tenths_db: Option<i16>,
+    /// Where it is another in a channel group, by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups_tenths_db: BTreeMap<String, i16>,
     /// Ramp down, ms; `None` where nothing is changed.
     pub attack_ms: Option<u32>,
     /// Ramp up, ms.
@@ -143,9 +148,11 @@ fn cell(model: &Model, (holder, newcomer): (usize, usize)) -> Effective {
     let ramps = ducks || fates.iter().any(|fate| matches!(fate, Fate::Paused | Fate::Stopped));
     let Duck {
         depth,
+        groups,
         attack_ms,
         release_ms,
     } = duck;
+    let groups = model.groups.iter().zip(groups).filter(|_| ducks);
     let class = |index: usize| model.classes.get(index).map_or("?", |class| &class.name);
     Effective {
         holder: class(holder).to_owned(),
@@ -153,6 +160,9 @@ fn cell(model: &Model, (holder, newcomer): (usize, usize)) -> Effective {
         holder_is,
         newcomer_is,
         depth_tenths_db: ducks.then_some(depth),
+        groups_tenths_db: groups
+            .filter_map(|(name, depth)| Some((name.clone(), depth?)))
+            .collect(),
         attack_ms: ramps.then_some(attack_ms),
         release_ms: ramps.then_some(release_ms),
         origin,
@@ -218,6 +228,17 @@ pub fn rules(model: &Model) -> Option<String> {
     (!rows.is_empty()).then(|| crate::text::aligned(head, rows))
 }
 
+impl Effective {
+    fn depth(&self) -> String {
+        let Some(depth) = self.depth_tenths_db else {
+            return "-".to_owned();
+        };
+        let groups = self.groups_tenths_db.iter();
+        let groups = groups.map(|(name, depth)| format!(", {name} {}", crate::text::decibels(*depth)));
+        crate::text::decibels(depth) + &groups.collect::<String>()
+    }
+}
+
 /// As a table.
 pub fn table(cells: &[Effective]) -> String {
     let head = [
@@ -237,8 +258,7 @@ pub fn table(cells: &[Effective]) -> String {
             cell.newcomer.clone(),
             cell.holder_is.word().to_owned(),
             cell.newcomer_is.word().to_owned(),
-            cell.depth_tenths_db
-                .map_or_else(|| "-".to_owned(), crate::text::decibels),
+            cell.depth(),
             ms(cell.attack_ms),
             ms(cell.release_ms),
             cell.from.clone(),

@@ -51,15 +51,38 @@ pub enum Newcomer {
     Reject,
 }
 
+/// Names of channel groups in one file at most.
+pub const MAX_GROUPS: usize = 4;
+
 /// How far and how fast a holder is ducked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duck {
     /// Attenuation, 0.1 dB, at most 0.
     pub depth: Db10,
+    /// Where it is another in a channel group, by index in [`Model::groups`].
+    pub groups: [Option<Db10>; MAX_GROUPS],
     /// Ramp down, ms.
     pub attack_ms: u32,
     /// Ramp up, ms.
     pub release_ms: u32,
+}
+
+impl Duck {
+    /// The same with the depth that it has in a channel group, which then is that everywhere; `None`: in channels of no group.
+    #[must_use]
+    pub fn within(self, group: Option<usize>) -> Self {
+        let own = group.and_then(|group| self.groups.get(group).copied().flatten());
+        Self {
+            depth: own.unwrap_or(self.depth),
+            groups: [None; MAX_GROUPS],
+            ..self
+        }
+    }
+
+    /// The least that it takes anywhere, 0.1 dB.
+    pub fn shallowest(&self) -> Db10 {
+        self.groups.iter().flatten().copied().fold(self.depth, Db10::max)
+    }
 }
 
 /// One cell of the matrix.
@@ -120,6 +143,8 @@ pub struct Sink {
     pub visible: bool,
     /// Ramp of volume and mute changes, ms.
     pub ramp_ms: u32,
+    /// Its channel groups, indices in [`Model::groups`].
+    pub groups: Vec<usize>,
     /// Line of the file.
     pub line: u32,
 }
@@ -167,6 +192,8 @@ pub struct Model {
     pub sources: Vec<Source>,
     /// Sinks, in the order of `system::System::zones`.
     pub sinks: Vec<Sink>,
+    /// Names of channel groups: several sinks may have one of the same name. At most [`MAX_GROUPS`].
+    pub groups: Vec<String>,
     /// Written cells, by (holder's class, newcomer's class).
     pub cells: BTreeMap<(usize, usize), Cell>,
     /// Duck of unwritten cells.
@@ -185,6 +212,7 @@ impl Default for Duck {
     fn default() -> Self {
         Self {
             depth: -140,
+            groups: [None; MAX_GROUPS],
             attack_ms: 50,
             release_ms: 500,
         }
@@ -192,6 +220,13 @@ impl Default for Duck {
 }
 
 impl Model {
+    /// Names of a sink's channel groups.
+    pub fn groups_of<'m>(&'m self, sink: &'m Sink) -> impl Iterator<Item = &'m str> {
+        sink.groups
+            .iter()
+            .filter_map(|group| self.groups.get(*group).map(String::as_str))
+    }
+
     /// The cell for a pair. Unwritten: a newcomer of higher priority ducks the holder and plays; of equal priority both are
     /// mixed (of the same class: the newest wins, the older is paused); of lower priority it plays, ducked while the holder
     /// is there (the same duck, the other way round). Where the cell of the reversed pair is written, an unwritten newcomer of

@@ -78,6 +78,17 @@ impl Matrix {
         matrix
     }
 
+    /// Of the zone's channels only these, bit by index.
+    #[must_use]
+    pub fn only(mut self, channels: u8) -> Self {
+        for (channel, row) in self.gains.iter_mut().enumerate() {
+            if channels >> channel & 1 == 0 {
+                *row = [0.0; MAX_CHANNELS];
+            }
+        }
+        self
+    }
+
     fn place(&mut self, from: usize, wanted: u8, zone: &[u8]) {
         if let Some(to) = zone.iter().position(|&at| at == wanted) {
             self.gains[to][from] = 1.0;

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use mix::MAX_CHANNELS;
-use policy::file::{Entry, Found, Table, code};
+use policy::file::{Entry, Found, Item, Table, code};
 use policy::report::{Diagnostic, Span};
 
 use super::{Context, at_most, twice, words};
 use crate::blocks::MAX_ZONES;
 use crate::codec::sim;
-use crate::system::{Backend, CaptureSource, CodecConfig, CodecFormat, ZoneConfig};
+use crate::system::{Backend, CaptureSource, ChannelGroup, CodecConfig, CodecFormat, ZoneConfig};
 
 /// Codecs in a system: one engine, and so one real-time thread, each.
 pub const MAX_CODECS: usize = 4;
@@ -172,9 +172,22 @@ pub(super) fn zones(root: &Table<'_>, codecs: &[CodecConfig]) -> Vec<ZoneConfig>
     at_most(&entries, MAX_ZONES, "zones");
     let names: Vec<&str> = codecs.iter().map(|codec| codec.name.as_str()).collect();
     let mut taken: Vec<(usize, u32, Span)> = Vec::new();
-    (entries.iter())
+    let zones: Vec<ZoneConfig> = (entries.iter())
         .map(|entry| zone(entry, codecs, &names, &mut taken))
-        .collect()
+        .collect();
+    let groups: usize = zones.iter().map(|zone| zone.groups.len()).sum();
+    if let Some(entry) = entries.iter().rfind(|entry| entry.table.key_span("groups").is_some())
+        && zones.len() + groups > MAX_ZONES
+    {
+        let message = format!(
+            "{} zones and {groups} channel groups: there is room for {MAX_ZONES} together",
+            zones.len()
+        );
+        let span = entry.table.key_span("groups").unwrap_or(entry.span);
+        root.doc()
+            .push(Diagnostic::error(code::TOO_MANY, span, message).label("the last of them"));
+    }
+    zones
 }
 
 fn zone(entry: &Entry<'_>, codecs: &[CodecConfig], names: &[&str], taken: &mut Vec<(usize, u32, Span)>) -> ZoneConfig {
@@ -196,8 +209,54 @@ fn zone(entry: &Entry<'_>, codecs: &[CodecConfig], names: &[&str], taken: &mut V
         name: entry.name.to_owned(),
         codec: codec.map_or(0, |found| found.value),
         positions: positions(table, channels.len()),
+        groups: groups(table, &channels),
         channels: channels.iter().map(|found| found.value).collect(),
     }
+}
+
+/// The channel groups of a zone: each channel is in one at most.
+fn groups(table: &Table<'_>, channels: &[Found<u32>]) -> Vec<ChannelGroup> {
+    let mut taken: Vec<(u32, Span)> = Vec::new();
+    let group = |item: &Item<'_>| {
+        let listed = item.value.list("a list of the zone's channels, as `[0, 1]`");
+        if listed.as_ref().is_some_and(Vec::is_empty) {
+            let found = Diagnostic::error(code::OUT_OF_RANGE, item.span, "there is nothing in this channel group");
+            table.doc().push(found.label("names no channel"));
+        }
+        let listed = listed.unwrap_or_default();
+        let mut bits = 0;
+        for value in &listed {
+            let Some(found) = value.integer(0..=MAX_CHANNELS as i64 - 1) else {
+                continue;
+            };
+            match channels.iter().position(|it| i64::from(it.value) == found.value) {
+                Some(place) => bits |= 1 << place,
+                None => not_in_zone(table, found, channels),
+            }
+            let channel = found.value as u32;
+            match taken.iter().find(|(other, _)| *other == channel) {
+                Some((_, first)) => {
+                    let message = format!("channel {channel} is in a group already");
+                    twice(table, found.span, *first, message);
+                }
+                None => taken.push((channel, found.span)),
+            }
+        }
+        ChannelGroup {
+            name: item.name.to_owned(),
+            channels: bits,
+        }
+    };
+    table.values("groups").iter().map(group).collect()
+}
+
+fn not_in_zone(table: &Table<'_>, channel: Found<i64>, channels: &[Found<u32>]) {
+    let message = format!("channel {} is none of this zone's", channel.value);
+    let own: Vec<String> = channels.iter().map(|it| it.value.to_string()).collect();
+    let found = Diagnostic::error(code::UNKNOWN_NAME, channel.span, message);
+    table
+        .doc()
+        .push(found.label(format!("its channels: {}", own.join(", "))));
 }
 
 /// The codec's channels of a zone; all of them if it doesn't say.

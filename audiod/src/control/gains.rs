@@ -7,8 +7,8 @@ use std::sync::atomic::fence;
 use policy::effect::{Heard, Mode as PolicyMode, SourceHeard, Tap as PolicyTap};
 
 use crate::blocks::gains::{Mode, Row, Tap};
-use crate::blocks::{EngineBlock, MAX_SOURCES, MAX_ZONES};
-use crate::system::System;
+use crate::blocks::{EngineBlock, MAX_SOURCES};
+use crate::system::{Column, System};
 
 /// What became of a batch, by engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub struct Published {
 /// See the module.
 pub struct Gains {
     blocks: Vec<&'static EngineBlock>,
-    zone_rates: Vec<u32>,
+    /// With the rate of its codec, by column.
+    columns: Vec<(Column, u32)>,
     rows: Vec<Row>,
 }
 
@@ -39,7 +40,10 @@ impl Gains {
         }
         Self {
             blocks: blocks.to_vec(),
-            zone_rates: system.zones.iter().map(|zone| rate(zone.codec)).collect(),
+            columns: system
+                .columns()
+                .map(|column| (column, rate(system.zones[column.zone].codec)))
+                .collect(),
             rows: rows[..system.sources.len().min(MAX_SOURCES)].to_vec(),
         }
     }
@@ -48,7 +52,7 @@ impl Gains {
     /// than what it had begun by then.
     pub fn publish(&mut self, heard: &Heard) -> Published {
         for (row, source) in self.rows.iter_mut().zip(&heard.sources) {
-            head_for(row, source, &self.zone_rates);
+            head_for(row, source, &self.columns);
         }
         let batches = self
             .blocks
@@ -62,15 +66,22 @@ impl Gains {
     }
 }
 
-fn head_for(row: &mut Row, source: &SourceHeard, zone_rates: &[u32]) {
+fn head_for(row: &mut Row, source: &SourceHeard, columns: &[(Column, u32)]) {
     row.mode = match source.mode {
         PolicyMode::Discard => Mode::Discard,
         PolicyMode::Play => Mode::Play,
         PolicyMode::Stall => Mode::Stall,
     };
     row.decided = source.decided;
-    for ((tap, wanted), &rate) in row.taps.iter_mut().zip(&source.taps).zip(zone_rates).take(MAX_ZONES) {
-        turn(tap, wanted, rate);
+    for (tap, (column, rate)) in row.taps.iter_mut().zip(columns) {
+        let zone = source.taps.get(column.zone);
+        let wanted = match column.group {
+            None => zone,
+            Some(group) => zone.and_then(|zone| zone.groups.get(group)),
+        };
+        if let Some(wanted) = wanted {
+            turn(tap, wanted, *rate);
+        }
     }
 }
 
@@ -104,6 +115,7 @@ mod tests {
             gain,
             ramp_ms,
             causes: Vec::new(),
+            groups: Vec::new(),
         }
     }
 
@@ -115,18 +127,19 @@ mod tests {
 
     #[test]
     fn only_a_tap_with_a_new_target_gets_a_new_generation() {
+        let columns = [(0, 48_000), (1, 8_000)].map(|(zone, rate)| (Column { zone, group: None }, rate));
         let mut row = Row::SILENT;
         let mut heard = SourceHeard {
             mode: PolicyMode::Play,
             decided: 1,
             taps: vec![tap(0, 10), tap(-3000, 10)],
         };
-        head_for(&mut row, &heard, &[48_000, 8_000]);
+        head_for(&mut row, &heard, &columns);
         assert_eq!([row.taps[0].generation, row.taps[1].generation], [1, 0]);
         assert_eq!((row.taps[0].gain, row.taps[0].ramp), (1.0, 480));
 
         heard.taps = vec![tap(0, 99), tap(-100, 20)];
-        head_for(&mut row, &heard, &[48_000, 8_000]);
+        head_for(&mut row, &heard, &columns);
 
         assert_eq!((row.taps[0].generation, row.taps[0].ramp), (1, 480));
         assert_eq!((row.taps[1].generation, row.taps[1].ramp), (1, 160));

@@ -121,10 +121,12 @@ pub fn differences(before: &Heard, after: &Heard, names: &Names) -> Vec<Happenin
 }
 
 fn duck(tap: Option<&Tap>) -> Option<(usize, policy::Db10, Option<u32>)> {
-    tap?.causes.iter().find_map(|cause| match cause.kind {
+    let causes = tap?.parts().flat_map(|part| &part.causes);
+    let mut ducks = causes.filter_map(|cause| match cause.kind {
         CauseKind::Ducked { by } => Some((by, cause.gain, cause.line)),
         _ => None,
-    })
+    });
+    ducks.next()
 }
 
 fn ducks(old: Option<&Tap>, new: &Tap, names: &Names) -> Vec<Happening> {
@@ -145,10 +147,10 @@ fn ducks(old: Option<&Tap>, new: &Tap, names: &Names) -> Vec<Happening> {
 }
 
 fn audibility(old: Option<&Tap>, new: &Tap, names: &Names) -> Option<Happening> {
-    let audible = |tap: &Tap| tap.gain > policy::MUTE;
+    let audible = |tap: &Tap| tap.loudest() > policy::MUTE;
     let was = old.is_some_and(audible);
     match (was, audible(new)) {
-        (false, true) => Some(Happening::new("heard").with("gain_db", decibels(new.gain))),
+        (false, true) => Some(Happening::new("heard").with("gain_db", decibels(new.loudest()))),
         (true, false) => Some(silent(new.causes.first(), names)),
         (false, false) => {
             let held = held_up(new).filter(|held| old.and_then(held_up).map(|it| it.kind) != Some(held.kind));
@@ -232,6 +234,7 @@ mod tests {
                     gain,
                     ramp_ms: 50,
                     causes: causes.collect(),
+                    groups: Vec::new(),
                 }],
             }],
         }

@@ -228,18 +228,36 @@ impl Control {
             .flatten()
             .enumerate();
         let routed = taps.filter(|(_, tap)| tap.causes.iter().all(|cause| cause.kind != CauseKind::NoRoute));
+        let shown = |name: &str, tap: &PolicyTap| Tap {
+            zone: name.to_owned(),
+            gain_db: decibels(tap.gain),
+            reasons: tap.causes.iter().map(reason).collect(),
+            groups: Vec::new(),
+        };
         routed
             .map(|(sink, tap)| Tap {
-                zone: self.names.sink(sink).to_owned(),
-                gain_db: decibels(tap.gain),
-                reasons: tap.causes.iter().map(reason).collect(),
+                groups: (self.system.zones.get(sink).into_iter())
+                    .flat_map(|zone| &zone.groups)
+                    .zip(&tap.groups)
+                    .map(|(group, tap)| shown(&group.name, tap))
+                    .collect(),
+                ..shown(self.names.sink(sink), self.of_zone(sink, tap))
             })
             .collect()
     }
 
+    /// The part of a tap that stands for the zone: channels of no group, or else the group where it is loudest.
+    fn of_zone<'t>(&self, sink: usize, tap: &'t PolicyTap) -> &'t PolicyTap {
+        let zone = self.system.zones.get(sink).filter(|zone| zone.is_all_groups());
+        let loudest = tap.groups.iter().max_by_key(|group| group.gain);
+        zone.and(loudest).unwrap_or(tap)
+    }
+
     /// The tap where the source is heard most.
     fn loudest(&self, source: usize) -> Option<&PolicyTap> {
-        self.heard.sources.get(source)?.taps.iter().max_by_key(|tap| tap.gain)
+        let taps = self.heard.sources.get(source)?.taps.iter().enumerate();
+        taps.map(|(sink, tap)| self.of_zone(sink, tap))
+            .max_by_key(|tap| tap.gain)
     }
 
     fn cause(&self, tap: &PolicyTap) -> String {

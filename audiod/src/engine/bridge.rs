@@ -27,7 +27,6 @@ use crate::system::{CodecConfig, System};
 
 use super::latency::Pending;
 use super::levels::count;
-use super::maps::Maps;
 use super::resample::{Steer, bridge_converter};
 use super::tap::{Planar, Taps};
 use super::zone::Zone;
@@ -122,8 +121,7 @@ pub fn build(system: &System) -> Vec<Bridges> {
 fn pair(system: &System, index: usize, sink: usize) -> Option<(Sender, Receiver)> {
     let source = &system.sources[index];
     let (from, to) = (system.codecs.get(source.codec)?, &system.codecs[sink]);
-    let zones = || system.zones.iter().enumerate().filter(|(_, zone)| zone.codec == sink);
-    if zones().next().is_none() || from.rate == 0 || to.rate == 0 {
+    if system.zones.iter().all(|zone| zone.codec != sink) || from.rate == 0 || to.rate == 0 {
         return None;
     }
     let stream = system
@@ -138,12 +136,11 @@ fn pair(system: &System, index: usize, sink: usize) -> Option<(Sender, Receiver)
     let control = Control::new(from, to);
     let (producer, consumer) = RingBuffer::new(control.target as usize * ROOM);
     let link = Arc::<Link>::default();
-    let safety_zones: Vec<bool> = zones().map(|(at, _)| source.safety_zones.contains(&at)).collect();
     let receiver = Receiver {
         source: index,
         frames: consumer,
         link: Arc::clone(&link),
-        taps: Taps::new(source.safety, &safety_zones, Maps::of(system, source)),
+        taps: Taps::new(system, source, sink),
         input: vec![0.0; resampler.needs_at_most() * channels],
         output: vec![0.0; period * channels],
         resampler,
@@ -209,8 +206,8 @@ pub(super) struct Now {
 
 impl Receiver {
     /// A batch of gains arrived.
-    pub fn take_row(&mut self, row: &Row, zones: &[Zone]) {
-        self.taps.take_row(row, zones);
+    pub fn take_row(&mut self, row: &Row) {
+        self.taps.take_row(row);
     }
 
     /// One period.

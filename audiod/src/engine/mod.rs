@@ -49,6 +49,7 @@ use maps::Maps;
 use resample::Convert;
 pub use source::hertz;
 use source::{Period, Place, Source};
+use tap::Taps;
 use zone::Zone;
 
 /// Bytes of the widest sample.
@@ -110,7 +111,7 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
             .filter(|(_, zone)| zone.codec == index)
             .map(|(at, zone)| Zone::new(at, zone, period, shape.rate, shape.format))
             .collect();
-        let sources = sources(system, index, &guests, &zones, period);
+        let sources = sources(system, index, &guests, period);
         let captures = captures(system, index, &guests, period);
         let players = bank
             .as_ref()
@@ -261,10 +262,10 @@ impl<'a, G: Guest, C: Codec> Engine<'a, G, C> {
         self.batch = Some(batch);
         std::mem::swap(&mut self.rows, &mut self.spare_rows);
         for source in &mut self.sources {
-            source.taps.take_row(&self.rows[source.index], &self.zones);
+            source.taps.take_row(&self.rows[source.index]);
         }
         for receiver in &mut self.receivers {
-            receiver.take_row(&self.rows[receiver.source], &self.zones);
+            receiver.take_row(&self.rows[receiver.source]);
         }
         self.record(Kind::Gains, batch, period);
     }
@@ -443,7 +444,7 @@ fn find<G>(guests: &mut [(usize, G)], guest: usize) -> Option<&mut G> {
         .map(|(_, rings)| rings)
 }
 
-fn sources<G>(system: &System, codec: usize, guests: &[(usize, G)], zones: &[Zone], period: usize) -> Vec<Source> {
+fn sources<G>(system: &System, codec: usize, guests: &[(usize, G)], period: usize) -> Vec<Source> {
     let mine = system
         .sources
         .iter()
@@ -452,17 +453,11 @@ fn sources<G>(system: &System, codec: usize, guests: &[(usize, G)], zones: &[Zon
         .filter(|(_, source)| source.codec == codec && !records(system, source));
     mine.filter_map(|(index, source)| {
         let guest = guests.iter().position(|(guest, _)| *guest == source.guest)?;
-        let safety_zones = zones
-            .iter()
-            .map(|zone| source.safety_zones.contains(&zone.index))
-            .collect();
         let place = Place {
             index,
             guest,
             stream: source.stream,
-            safety: source.safety,
-            safety_zones,
-            maps: Maps::of(system, source),
+            taps: Taps::new(system, source, codec),
         };
         Some(Source::new(place, period, WIDEST))
     })

@@ -21,7 +21,6 @@ use super::guest::Guest;
 use super::helper::{Return, Wanted};
 use super::latency::Pending;
 use super::levels::{count, raise_peak};
-use super::maps::Maps;
 use super::resample::Convert;
 use super::tap::{Planar, Taps};
 use super::zone::Zone;
@@ -91,10 +90,7 @@ pub(super) struct Place {
     pub index: usize,
     pub guest: usize,
     pub stream: usize,
-    pub safety: bool,
-    /// One a zone of this codec.
-    pub safety_zones: Vec<bool>,
-    pub maps: Maps,
+    pub taps: Taps,
 }
 
 impl Source {
@@ -103,7 +99,7 @@ impl Source {
             index: place.index,
             guest: place.guest,
             stream: place.stream,
-            taps: Taps::new(place.safety, &place.safety_zones, place.maps),
+            taps: place.taps,
             bridges: Vec::new(),
             doing: Doing::Idle,
             format: None,

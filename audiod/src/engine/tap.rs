@@ -1,4 +1,5 @@
-//! Where a source goes: one tap a zone of the engine's codec, each with its moving gain and its channel matrix.
+//! Where a source goes: one tap a zone of the engine's codec, and one a channel group there, each with its moving gain and its channel
+//! matrix. A zone's own tap has the channels of no group. A safety source has one a zone, with all channels.
 
 use mix::{Matrix, Ramp, Segment, meter};
 
@@ -8,11 +9,25 @@ use crate::blocks::gains::Row;
 use super::levels::raise_peak;
 use super::maps::Maps;
 use super::zone::Zone;
+use crate::blocks::MAX_ZONES;
+use crate::system::{Column, SourceConfig, System};
 
 struct Tap {
     ramp: Ramp,
     generation: u32,
     matrix: Matrix,
+    place: Spot,
+}
+
+/// Of which channels a tap is.
+#[derive(Clone, Copy)]
+struct Spot {
+    /// Place among the codec's zones.
+    zone: usize,
+    /// In the gain table.
+    column: usize,
+    /// Channels of the zone, bit by index.
+    channels: u8,
     /// A safety source sounds in this zone.
     safety: bool,
 }
@@ -36,25 +51,25 @@ pub(super) struct Planar<'a> {
 }
 
 impl Taps {
-    /// `safety_zones`: one a zone of this codec.
-    pub fn new(safety: bool, safety_zones: &[bool], maps: Maps) -> Self {
-        let tap = |&safety: &bool| Tap {
+    /// Those of a source at a codec.
+    pub fn new(system: &System, source: &SourceConfig, codec: usize) -> Self {
+        let tap = |place: Spot| Tap {
             ramp: Ramp::at(0.0),
             generation: 0,
             matrix: Matrix::SILENT,
-            safety,
+            place,
         };
         Self {
-            taps: safety_zones.iter().map(tap).collect(),
-            maps,
-            safety,
+            taps: spots(system, source, codec).into_iter().map(tap).collect(),
+            maps: Maps::of(system, source),
+            safety: source.safety,
         }
     }
 
-    /// A batch of gains arrived: taps with a new target head for it. `zones` are indices in the table.
-    pub fn take_row(&mut self, row: &Row, zones: &[Zone]) {
-        for (tap, zone) in self.taps.iter_mut().zip(zones) {
-            let wanted = &row.taps[zone.index];
+    /// A batch of gains arrived: taps with a new target head for it.
+    pub fn take_row(&mut self, row: &Row) {
+        for tap in &mut self.taps {
+            let wanted = &row.taps[tap.place.column];
             if wanted.generation != tap.generation {
                 tap.generation = wanted.generation;
                 tap.ramp.head_for(wanted.gain.clamp(0.0, 1.0), wanted.ramp);
@@ -65,24 +80,32 @@ impl Taps {
     /// A stream of `channels` comes from now on.
     pub fn take_channels(&mut self, channels: usize, zones: &[Zone]) {
         let positions = self.maps.positions(channels);
-        for (tap, zone) in self.taps.iter_mut().zip(zones) {
-            tap.matrix = Matrix::between(positions, &zone.positions);
+        for tap in &mut self.taps {
+            if let Some(zone) = zones.get(tap.place.zone) {
+                tap.matrix = Matrix::between(positions, &zone.positions).only(tap.place.channels);
+            }
         }
     }
 
     /// Something of the source is heard in one of these zones.
     pub fn audible(&self) -> bool {
-        self.taps
-            .iter()
-            .any(|tap| if self.safety { tap.safety } else { !tap.ramp.silent() })
+        self.taps.iter().any(|tap| {
+            if self.safety {
+                tap.place.safety
+            } else {
+                !tap.ramp.silent()
+            }
+        })
     }
 
     /// One period. Ramps run on also without samples: what a duck does to a paused stream is over when it comes back.
     pub fn run(&mut self, planar: Option<Planar<'_>>, frames: usize, zones: &mut [Zone], meters: &SourceMeter) {
-        for (tap, zone) in self.taps.iter_mut().zip(zones) {
+        for tap in &mut self.taps {
             let gain = tap.ramp.advance(frames);
-            let Some(planar) = planar else { continue };
-            if self.safety && tap.safety {
+            let Some((planar, zone)) = planar.zip(zones.get_mut(tap.place.zone)) else {
+                continue;
+            };
+            if self.safety && tap.place.safety {
                 raise_peak(&meters.peak_out, planar.peak);
                 add_safety(planar, tap, zone);
             } else if !self.safety && !gain.silent() {
@@ -91,6 +114,30 @@ impl Taps {
             }
         }
     }
+}
+
+/// Where a source has taps at a codec: one a column of its zones that has a channel.
+fn spots(system: &System, source: &SourceConfig, codec: usize) -> Vec<Spot> {
+    let here = |column: &Column| system.zones[column.zone].codec == codec;
+    let here = system.columns().take(MAX_ZONES).enumerate().filter(|it| here(&it.1));
+    let spot = |(column, at): (usize, Column)| {
+        let zone = &system.zones[at.zone];
+        let channels = match at.group {
+            Some(_) if source.safety => 0,
+            Some(place) => zone.groups[place].channels,
+            None if source.safety => u8::MAX,
+            None if zone.is_all_groups() => 0,
+            None => !zone.grouped(),
+        };
+        let before = system.zones[..at.zone].iter().filter(|zone| zone.codec == codec);
+        Spot {
+            zone: before.count(),
+            column,
+            channels,
+            safety: source.safety_zones.contains(&at.zone),
+        }
+    };
+    here.map(spot).filter(|spot| spot.channels != 0).collect()
 }
 
 fn add(planar: Planar<'_>, tap: &Tap, gain: &Segment, zone: &mut Zone) {

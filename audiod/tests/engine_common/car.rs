@@ -169,6 +169,12 @@ impl Car {
         self.policy.started(source);
     }
 
+    /// A guest stops its stream.
+    pub fn stop(&mut self, source: usize) {
+        self.bench.stream(source).view.running = false;
+        self.policy.step(Event::StreamStopped { source });
+    }
+
     /// Periods pass.
     pub fn run(&mut self, periods: u64) {
         for _ in 0..periods {

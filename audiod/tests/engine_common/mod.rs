@@ -322,6 +322,7 @@ pub fn system(sources: usize, safety: bool) -> System {
             codec: 0,
             channels: vec![0, 1],
             positions: vec![3, 4],
+            groups: Vec::new(),
         }],
         guests: (0..sources).map(guest).collect(),
         sources: (0..sources).map(source).collect(),

@@ -409,6 +409,11 @@ impl<'s> Looks<'s> {
             .iter()
             .filter_map(|reason| quieter(reason, &tap.zone))
             .collect();
+        for group in &tap.groups {
+            let place = format!("{}.{}", tap.zone, group.zone);
+            let own = group.reasons.iter().filter(|reason| !tap.reasons.contains(reason));
+            links.extend(own.filter_map(|reason| quieter(reason, &place)));
+        }
         if tap.gain_db.is_none() && links.is_empty() {
             // A reason that this version doesn't know.
             let text = tap
@@ -424,7 +429,8 @@ impl<'s> Looks<'s> {
             );
             links.push(Link::new("limited", text, "fewer or quieter sources are heard there").at(&zone.name));
         }
-        (tap.gain_db.is_some(), links)
+        let heard = tap.gain_db.is_some() || tap.groups.iter().any(|group| group.gain_db.is_some());
+        (heard, links)
     }
 
     /// A codec whose clock stands still, or that plays nothing.

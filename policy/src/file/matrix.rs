@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::model::{MAX_RAMP_MS, Names};
-use super::{Found, Table, code, listed};
-use crate::model::{Cell, Duck, Holder, Model, Newcomer};
+use super::{Found, Item, Table, code, did_you_mean, listed};
+use crate::model::{Cell, Duck, Holder, MAX_GROUPS, Model, Newcomer};
 use crate::report::{Diagnostic, Span};
 
 type Cells = BTreeMap<(usize, usize), Written>;
@@ -35,19 +35,40 @@ struct Side {
 }
 
 /// `[defaults]`: the duck of cells that don't say.
-pub(super) fn defaults(root: &Table<'_>) -> Duck {
+pub(super) fn defaults(root: &Table<'_>, groups: &[String]) -> Duck {
     match root.get("defaults").and_then(|value| value.table()) {
-        Some(table) => duck(&table, Duck::default()),
+        Some(table) => duck(&table, Duck::default(), groups),
         None => Duck::default(),
     }
 }
 
-fn duck(table: &Table<'_>, default: Duck) -> Duck {
+fn duck(table: &Table<'_>, default: Duck, groups: &[String]) -> Duck {
+    let own = table.key_span("depth_db").or(table.key_span("group_depth_db"));
+    let mut depths = own.map_or(default.groups, |_| [None; MAX_GROUPS]);
+    for item in table.values("group_depth_db") {
+        let depth = item.value.gain().map(|found| found.value);
+        match groups.iter().position(|name| name == item.name) {
+            Some(group) => depths[group] = depth,
+            None => unknown_group(table, &item, groups),
+        }
+    }
     Duck {
         depth: table.gain_or("depth_db", default.depth),
+        groups: depths,
         attack_ms: table.u32_or("attack_ms", 0..=MAX_RAMP_MS, default.attack_ms),
         release_ms: table.u32_or("release_ms", 0..=MAX_RAMP_MS, default.release_ms),
     }
+}
+
+fn unknown_group(table: &Table<'_>, item: &Item<'_>, groups: &[String]) {
+    let known = || groups.iter().map(String::as_str);
+    let message = format!("there is no channel group `{}`", item.name);
+    let label = match groups {
+        [] => "no zone has `groups`".to_owned(),
+        _ => format!("channel groups: {}", listed(known())),
+    };
+    let found = Diagnostic::error(code::UNKNOWN_NAME, item.span, message).label(label);
+    table.doc().push(found.maybe_help(did_you_mean(item.name, known())));
 }
 
 /// All written cells.
@@ -89,7 +110,7 @@ fn rule<'d>(table: Table<'d>, names: &Names<'_>, model: &Model) -> Option<Rule<'
     let cell = Cell {
         holder: action.unwrap_or(Holder::Mix),
         newcomer: newcomer.unwrap_or(Newcomer::Play),
-        duck: duck(&table, model.default_duck),
+        duck: duck(&table, model.default_duck, &model.groups),
         line: Some(table.doc().line(table.span())),
     };
     without_effect(&table, cell.holder);
@@ -104,8 +125,8 @@ fn rule<'d>(table: Table<'d>, names: &Names<'_>, model: &Model) -> Option<Rule<'
 fn without_effect(table: &Table<'_>, action: Holder) {
     let useless: &[&str] = match action {
         Holder::Duck => &[],
-        Holder::Pause | Holder::Stop => &["depth_db"],
-        Holder::Mix => &["depth_db", "attack_ms", "release_ms"],
+        Holder::Pause | Holder::Stop => &["depth_db", "group_depth_db"],
+        Holder::Mix => &["depth_db", "group_depth_db", "attack_ms", "release_ms"],
     };
     for (key, span) in useless.iter().filter_map(|key| Some((key, table.key_span(key)?))) {
         let found = Diagnostic::warning(code::NO_EFFECT, span, format!("`{key}` has no effect here"));

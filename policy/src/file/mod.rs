@@ -33,7 +33,7 @@ pub use model::{is_capture, read};
 pub(crate) use rules::read as read_rules;
 use schema::{Naming, Seen, Shape};
 pub use suggest::{closest, did_you_mean, listed};
-pub use table::{Entry, Found, Table, Value};
+pub use table::{Entry, Found, Item, Table, Value};
 
 /// Kinds of findings; stable, for scripts.
 pub mod code {

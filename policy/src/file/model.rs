@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Document, Entry, Found, Table, Value, code, domains, matrix, properties, rules, suspicious, usage};
-use crate::model::{Class, Model, Sink, Source, Unrouted};
+use crate::model::{Class, MAX_GROUPS, Model, Sink, Source, Unrouted};
 use crate::report::Diagnostic;
 use crate::{Db10, MUTE, curve};
 
@@ -38,10 +38,13 @@ pub fn read(doc: &Document<'_>) -> Model {
         classes: classes.iter().map(|class| class.name).collect(),
         zones: zones.iter().map(|zone| zone.name).collect(),
     };
+    let mut groups = Vec::new();
+    let sinks = zones.iter().map(|entry| sink(doc, entry, &mut groups)).collect();
     let mut model = Model {
         classes: classes.iter().map(|entry| class(doc, entry)).collect(),
-        sinks: zones.iter().map(|entry| sink(doc, entry)).collect(),
-        default_duck: matrix::defaults(&root),
+        sinks,
+        default_duck: matrix::defaults(&root, &groups),
+        groups,
         ..Model::default()
     };
     for guest in root.entries("guests") {
@@ -134,7 +137,25 @@ fn others_at_most(entry: &Entry<'_>, safety: bool) -> Option<Db10> {
     gain.map(|found| found.value)
 }
 
-fn sink(doc: &Document<'_>, entry: &Entry<'_>) -> Sink {
+/// The channel groups of a zone; `known` are the names of all zones so far.
+fn groups(doc: &Document<'_>, entry: &Entry<'_>, known: &mut Vec<String>) -> Vec<usize> {
+    let mut own = Vec::new();
+    for item in entry.table.values("groups") {
+        let place = known.iter().position(|name| name == item.name);
+        if place.is_none() && known.len() == MAX_GROUPS {
+            let message = format!("there is room for {MAX_GROUPS} names of channel groups");
+            doc.push(Diagnostic::error(code::TOO_MANY, item.span, message).label("one too many"));
+            continue;
+        }
+        own.push(place.unwrap_or_else(|| {
+            known.push(item.name.to_owned());
+            known.len() - 1
+        }));
+    }
+    own
+}
+
+fn sink(doc: &Document<'_>, entry: &Entry<'_>, known_groups: &mut Vec<String>) -> Sink {
     let curve = entry.table.get("curve").and_then(|value| curve(doc, &value));
     let curve = narrowed(&entry.table, curve.unwrap_or_else(|| CURVE.to_vec()));
     let lowest = curve.first().map_or(0, |point| point.0);
@@ -149,6 +170,7 @@ fn sink(doc: &Document<'_>, entry: &Entry<'_>) -> Sink {
         muted: entry.table.bool_or("muted", false),
         visible: entry.table.bool_or("visible", true),
         ramp_ms: entry.table.u32_or("ramp_ms", 0..=MAX_RAMP_MS, RAMP_MS),
+        groups: groups(doc, entry, known_groups),
         line: doc.line(entry.span),
     }
 }

@@ -39,6 +39,17 @@ pub struct Entry<'d> {
     pub table: Table<'d>,
 }
 
+/// A named value, e.g. `front = [0, 1]`.
+#[derive(Clone, Copy)]
+pub struct Item<'d> {
+    /// Its name.
+    pub name: &'d str,
+    /// Where the name stands.
+    pub span: Span,
+    /// The value.
+    pub value: Value<'d>,
+}
+
 /// A value of the document.
 #[derive(Clone, Copy)]
 pub struct Value<'d> {
@@ -147,6 +158,29 @@ impl<'d> Table<'d> {
     }
 
     fn named(&self, key: &'static str, check: fn(&Self, &str, Span), naming: Naming) -> Vec<Entry<'d>> {
+        let items = self.items_named(key, check, naming).into_iter();
+        let tables = items.filter_map(|Item { name, span, value }| {
+            let map = value.table()?.map;
+            Some(Entry {
+                name,
+                span,
+                table: Table {
+                    doc: self.doc,
+                    map,
+                    base: None,
+                    span,
+                },
+            })
+        });
+        tables.collect()
+    }
+
+    /// Named values under a key, in the order of the file. Names are checked.
+    pub fn values(&self, key: &'static str) -> Vec<Item<'d>> {
+        self.items_named(key, Self::check_name, Naming::Plain)
+    }
+
+    fn items_named(&self, key: &'static str, check: fn(&Self, &str, Span), naming: Naming) -> Vec<Item<'d>> {
         let Some(table) = self.get(key).and_then(|value| value.table()) else {
             return Vec::new();
         };
@@ -157,29 +191,18 @@ impl<'d> Table<'d> {
             self.doc
                 .push(Diagnostic::error(code::TOO_MANY, span, message).label("the first of them"));
         }
-        let mut entries: Vec<Entry<'d>> = table
-            .map
-            .iter()
-            .take(MAX_ENTRIES)
-            .filter_map(|(name, value)| {
-                let span = name.span().into();
-                check(self, name.get_ref(), span);
-                let value = Value::new(self.doc, value);
-                let map = value.table()?.map;
-                Some(Entry {
-                    name: name.get_ref().as_ref(),
-                    span,
-                    table: Table {
-                        doc: self.doc,
-                        map,
-                        base: None,
-                        span,
-                    },
-                })
-            })
-            .collect();
-        entries.sort_by_key(|entry| entry.span);
-        entries
+        let items = table.map.iter().take(MAX_ENTRIES).map(|(name, value)| {
+            let span = name.span().into();
+            check(self, name.get_ref(), span);
+            Item {
+                name: name.get_ref().as_ref(),
+                span,
+                value: Value::new(self.doc, value),
+            }
+        });
+        let mut items: Vec<Item<'d>> = items.collect();
+        items.sort_by_key(|item| item.span);
+        items
     }
 
     fn check_name(&self, name: &str, span: Span) {

@@ -240,29 +240,35 @@ impl SourceHeard {
     fn tell(&self, start_gen: u32, share: &mut Share) {
         let Self { mode: _, decided, taps } = self;
         share.words.push(u32::from(*decided == start_gen));
-        for Tap {
+        taps.iter().for_each(|tap| tap.tell(share));
+    }
+}
+
+impl Tap {
+    fn tell(&self, share: &mut Share) {
+        let Self {
             gain,
             ramp_ms: _,
             causes,
-        } in taps
+            groups,
+        } = self;
+        share.words.extend([u32::from(*gain as u16), causes.len() as u32]);
+        for Cause {
+            kind,
+            gain,
+            since: _,
+            line,
+        } in causes
         {
-            share.words.extend([u32::from(*gain as u16), causes.len() as u32]);
-            for Cause {
-                kind,
-                gain,
-                since: _,
-                line,
-            } in causes
-            {
-                let name = kind
-                    .name()
-                    .bytes()
-                    .take(6)
-                    .fold(0_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
-                share.words.extend([name, u32::from(*gain as u16), line.unwrap_or(0)]);
-                share.others.extend(kind.by());
-            }
+            let name = kind
+                .name()
+                .bytes()
+                .take(6)
+                .fold(0_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
+            share.words.extend([name, u32::from(*gain as u16), line.unwrap_or(0)]);
+            share.others.extend(kind.by());
         }
+        groups.iter().for_each(|group| group.tell(share));
     }
 }
 

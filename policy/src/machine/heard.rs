@@ -46,6 +46,31 @@ impl From<By> for Down {
     }
 }
 
+/// What holds one that is heard at a sink down: in its channels of no group, then in each of its channel groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Downs {
+    rest: Option<Down>,
+    groups: Vec<Option<Down>>,
+}
+
+impl Downs {
+    fn at(&self, part: Part) -> Option<Down> {
+        match part {
+            Part::Rest => self.rest,
+            Part::Group(place) => self.groups.get(place).copied().flatten(),
+        }
+    }
+}
+
+/// Which of a sink's channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Those of no group.
+    Rest,
+    /// Those of a group, by its place among the sink's.
+    Group(usize),
+}
+
 /// What is done at domains' sinks to a stream that is heard there over a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Far {
@@ -59,7 +84,7 @@ pub(super) struct Far {
 pub(super) type Beyond = BTreeMap<(usize, usize), Far>;
 
 /// How one source stands at one sink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// Outside the policy's reach.
     Protected,
@@ -76,7 +101,7 @@ pub(super) enum Standing {
     /// Suspended by the rule in this line.
     Held(u32),
     /// Heard, perhaps ducked or limited.
-    Heard(Option<Down>),
+    Heard(Downs),
 }
 
 /// Standings by source, then by sink.
@@ -161,22 +186,35 @@ fn standing(model: &Model, state: &State, source: usize, scene: &Scene) -> Stand
             if let Some(line) = far.and_then(|far| far.held) {
                 return Standing::Held(line);
             }
-            let duck_by = |heard: &[Present], interrupts: &[(usize, usize)]| {
-                let ducked = ducker(model, state, heard, interrupts, own);
-                ducked.map(|(by, verdict)| by_cell(by, verdict.duck, verdict.line))
-            };
-            let for_safety = || {
-                let protected: Vec<Present> = (scene.heard.iter())
-                    .filter(|it| model.protected(it.source))
-                    .copied()
-                    .collect();
-                duck_by(&protected, &[])
-            };
-            let here = duck_by(&scene.heard, &scene.interrupts);
-            let duck = deeper(here, far.and_then(|far| far.ducked));
-            let at = (source, scene.sink);
-            Standing::Heard(limits::strictest(model, state, at, duck, for_safety))
+            let groups = model.sinks[scene.sink].groups.iter();
+            let down = |group| scene.down(model, state, own, group);
+            Standing::Heard(Downs {
+                rest: down(None),
+                groups: groups.map(|group| down(Some(*group))).collect(),
+            })
         }
+    }
+}
+
+impl Scene {
+    /// What takes most from one that is heard here: of the whole sink, or in a channel group (index in the model).
+    fn down(&self, model: &Model, state: &State, own: Present, group: Option<usize>) -> Option<Down> {
+        let duck_by = |heard: &[Present], interrupts: &[(usize, usize)]| {
+            let ducked = ducker(model, state, (heard, interrupts), own, group);
+            ducked.map(|(by, verdict)| by_cell(by, verdict.duck, verdict.line))
+        };
+        let for_safety = || {
+            let protected = self.heard.iter().filter(|it| model.protected(it.source));
+            duck_by(&protected.copied().collect::<Vec<_>>(), &[])
+        };
+        let here = duck_by(&self.heard, &self.interrupts);
+        let far = self.beyond.get(&own.source).and_then(|far| far.ducked);
+        let far = far.map(|by| By {
+            duck: by.duck.within(group),
+            ..by
+        });
+        let at = (own.source, self.sink);
+        limits::strictest(model, state, at, deeper(here, far), for_safety)
     }
 }
 
@@ -223,16 +261,27 @@ pub(super) fn heard(model: &Model, state: &State, standings: &Standings, before:
         let old = before.heard.sources.get(source);
         let old_row = before.standings.get(source);
         let taps = row.iter().enumerate().map(|(sink, standing)| {
-            let tap = tap(model, state, (source, sink), standing);
             let old = old.and_then(|it| it.taps.get(sink));
-            match old.zip(old_row.and_then(|it| it.get(sink))) {
-                Some((old, old_standing)) => {
-                    let class = model.sources[source].class;
-                    let fade = model.usage.fades.get(&class).copied().unwrap_or_default();
-                    let ramp = ramp_ms(old_standing, standing, model.sinks[sink].ramp_ms, fade);
-                    carry_on(tap, old, ramp)
+            let old = old.zip(old_row.and_then(|it| it.get(sink)));
+            let part = |part: Part| {
+                let tap = tap(model, state, (source, sink), standing, part);
+                let Some((old, old_standing)) = old else { return tap };
+                let class = model.sources[source].class;
+                let fade = model.usage.fades.get(&class).copied().unwrap_or_default();
+                let ramp = ramp_ms((old_standing, standing), part, model.sinks[sink].ramp_ms, fade);
+                let old = match part {
+                    Part::Rest => Some(old),
+                    Part::Group(place) => old.groups.get(place),
+                };
+                match old {
+                    Some(old) => carry_on(tap, old, ramp),
+                    None => tap,
                 }
-                None => tap,
+            };
+            let groups = 0..model.sinks[sink].groups.len();
+            Tap {
+                groups: groups.map(|place| part(Part::Group(place))).collect(),
+                ..part(Part::Rest)
             }
         });
         let taps: Vec<Tap> = taps.collect();
@@ -256,9 +305,8 @@ pub(super) fn heard(model: &Model, state: &State, standings: &Standings, before:
 /// The fade of a running source that is heard nowhere: it begins with the longest ramp to silence, and ends.
 fn fade(now: Time, old: Option<&SourceHeard>, taps: &[Tap], fading: Option<Time>) -> Option<Time> {
     let old = old.filter(|it| it.mode == Mode::Play).map_or(&[][..], |it| &it.taps);
-    let fell_silent = old
-        .iter()
-        .zip(taps)
+    let fell_silent = (old.iter().zip(taps))
+        .flat_map(|(old, new)| old.parts().zip(new.parts()))
         .filter(|(old, new)| old.gain > MUTE && new.gain == MUTE);
     let longest = fell_silent.map(|(_, new)| new.ramp_ms).max().filter(|ramp| *ramp > 0);
     let begins = longest.map(|ramp| now.saturating_add(Time::from(ramp) + HAND_OVER_MS));
@@ -295,24 +343,25 @@ fn mode(model: &Model, source: usize, row: &[Standing], fades: bool) -> Mode {
     }
 }
 
-/// One tap, as if nothing had been before: no ramp, every cause since now.
-fn tap(model: &Model, state: &State, at: (usize, usize), standing: &Standing) -> Tap {
+/// One tap in a part of its sink, as if nothing had been before: no ramp, every cause since now.
+fn tap(model: &Model, state: &State, at: (usize, usize), standing: &Standing, part: Part) -> Tap {
     let silent = |kind, line| vec![cause(kind, MUTE, state.now, line)];
-    let causes = match *standing {
+    let causes = match standing {
         Standing::Protected => Vec::new(),
         Standing::Idle { routed: true } => silent(CauseKind::NotRunning, None),
         Standing::Idle { routed: false } | Standing::NoRoute => silent(CauseKind::NoRoute, None),
         Standing::Refused(by) => silent(CauseKind::Rejected { by: by.source }, by.line),
         Standing::Waiting(by) => silent(CauseKind::Delayed { by: by.source }, by.line),
         Standing::Paused(by) => silent(CauseKind::Paused { by: by.source }, by.line),
-        Standing::Held(line) => silent(CauseKind::RuleSuspended, Some(line)),
-        Standing::Heard(duck) => heard_causes(model, state, at, duck),
+        Standing::Held(line) => silent(CauseKind::RuleSuspended, Some(*line)),
+        Standing::Heard(downs) => heard_causes(model, state, at, downs.at(part)),
     };
     let sum: i32 = causes.iter().map(|cause| i32::from(cause.gain)).sum();
     Tap {
         gain: i16::try_from(sum).unwrap_or(MUTE).max(MUTE),
         ramp_ms: 0,
         causes,
+        groups: Vec::new(),
     }
 }
 
@@ -380,7 +429,7 @@ fn carry_on(mut tap: Tap, old: &Tap, ramp_ms: u32) -> Tap {
 /// The ramp between two standings: a cell's attack when its duck, pause or stop begins or deepens, its release when that ends or
 /// gets weaker; its class's fade where it comes or goes otherwise; without one none where a stream begins or ends by itself (its
 /// first frame is heard); else the sink's own.
-fn ramp_ms(old: &Standing, new: &Standing, sink_ms: u32, fade: Fade) -> u32 {
+fn ramp_ms((old, new): (&Standing, &Standing), part: Part, sink_ms: u32, fade: Fade) -> u32 {
     match (old, new) {
         (Standing::Protected, _) | (_, Standing::Protected) => 0,
         (Standing::Idle { .. } | Standing::Waiting(_), Standing::Heard(_)) => fade.in_ms.unwrap_or(0),
@@ -392,7 +441,8 @@ fn ramp_ms(old: &Standing, new: &Standing, sink_ms: u32, fade: Fade) -> u32 {
         (Standing::Heard(_), Standing::Paused(by) | Standing::Refused(by)) => by.duck.attack_ms,
         (Standing::Paused(by), Standing::Heard(_)) => by.duck.release_ms,
         (Standing::Heard(old), Standing::Heard(new)) => {
-            let depth = |duck: &Option<Down>| duck.map_or(0, |by| by.duck.depth);
+            let (old, new) = (old.at(part), new.at(part));
+            let depth = |duck: Option<Down>| duck.map_or(0, |by| by.duck.depth);
             match (old, new) {
                 (_, Some(by)) if depth(new) < depth(old) => by.duck.attack_ms,
                 (Some(by), _) if depth(new) > depth(old) => by.duck.release_ms,

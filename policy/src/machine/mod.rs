@@ -184,8 +184,14 @@ impl Machine {
                 for (sink, tap) in row.taps.iter_mut().enumerate() {
                     let was = before.sources.get(source).and_then(|it| it.taps.get(sink));
                     let covered = of.is_none_or(|it| it == source) && at.is_none_or(|it| it == sink);
-                    if covered && was.is_some_and(|was| was.gain != tap.gain) {
+                    let Some(was) = was.filter(|_| covered) else { continue };
+                    if was.gain != tap.gain {
                         tap.ramp_ms = ms;
+                    }
+                    for (group, was) in tap.groups.iter_mut().zip(&was.groups) {
+                        if was.gain != group.gain {
+                            group.ramp_ms = ms;
+                        }
                     }
                 }
             }

@@ -67,13 +67,13 @@ pub(super) fn pauser(model: &Model, present: &[Present], holder: Present) -> Opt
 
 /// The duck of `source` at a sink: of all ducks by others *heard* there the deepest alone, of equal ones the oldest's. Ducks
 /// don't add up: two prompts at once are no reason to lose the music twice. `interrupts` are domains' sources that sound on their
-/// own, and their classes.
+/// own, and their classes. In the channels of no group, or of this one (index in the model).
 pub(super) fn ducker(
     model: &Model,
     state: &State,
-    heard: &[Present],
-    interrupts: &[(usize, usize)],
+    (heard, interrupts): (&[Present], &[(usize, usize)]),
     source: Present,
+    group: Option<usize>,
 ) -> Option<(usize, matrix::Verdict<()>)> {
     #[cfg(test)]
     if mutant::is(Mutant::ForgetsDucks) {
@@ -91,6 +91,7 @@ pub(super) fn ducker(
             let verdict = model.arrival(other.source, source.source);
             (verdict.action == Arrival::Ducked).then_some((verdict.duck, verdict.line))
         };
+        let ducked = ducked.map(|(duck, line)| (duck.within(group), line));
         let Some((duck, line)) = ducked.filter(|(duck, _)| duck.depth < 0) else {
             continue;
         };
@@ -102,6 +103,7 @@ pub(super) fn ducker(
     let own = model.sources.get(source.source).map_or(usize::MAX, |it| it.class);
     for (by, class) in interrupts {
         let Verdict { action, duck, line } = model.class_pressure(own, *class);
+        let duck = duck.within(group);
         if action == Holder::Duck && duck.depth < deepest.map_or(0, |(_, verdict)| verdict.duck.depth) {
             let action = ();
             deepest = Some((*by, Verdict { action, duck, line }));

@@ -16,7 +16,7 @@ use super::state::{Connection, LAST_ORDER, MAX_CONNECTIONS, Place, Refusal, Stat
 use super::usage::{SavedUsed, Used};
 use super::volumes::class_volumes;
 use crate::command::ConnectionState;
-use crate::effect::{Cause, Heard};
+use crate::effect::{Cause, Heard, Tap};
 use crate::model::{Duck, Model, Source};
 use crate::{Db10, Time, curve};
 
@@ -145,6 +145,9 @@ fn is_yes(yes: &bool) -> bool {
 struct SavedTap {
     ramp_ms: u32,
     causes: Vec<SavedCause>,
+    /// Of channel groups.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    groups: BTreeMap<String, SavedTap>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -219,15 +222,23 @@ impl Machine {
             .get(source)
             .map(|it| it.taps.as_slice())
             .unwrap_or_default();
-        let saved = taps.iter().zip(&self.model.sinks).map(|(tap, sink)| {
-            let causes = tap.causes.iter().map(|cause| self.save_cause(cause));
-            let saved = SavedTap {
-                ramp_ms: tap.ramp_ms,
-                causes: causes.collect(),
-            };
-            (sink.name.clone(), saved)
-        });
+        let saved = taps
+            .iter()
+            .zip(&self.model.sinks)
+            .map(|(tap, sink)| (sink.name.clone(), self.save_tap(tap, &sink.groups)));
         saved.collect()
+    }
+
+    fn save_tap(&self, tap: &Tap, groups: &[usize]) -> SavedTap {
+        let groups = tap.groups.iter().zip(groups);
+        let groups = groups.filter_map(|(tap, group)| Some((tap, self.model.groups.get(*group)?)));
+        SavedTap {
+            ramp_ms: tap.ramp_ms,
+            causes: tap.causes.iter().map(|cause| self.save_cause(cause)).collect(),
+            groups: groups
+                .map(|(tap, name)| (name.clone(), self.save_tap(tap, &[])))
+                .collect(),
+        }
     }
 
     fn save_sinks(&self) -> BTreeMap<String, SavedSink> {
@@ -305,21 +316,30 @@ impl Machine {
                 let Some(saved) = saved.taps.get(&sink.name) else {
                     continue;
                 };
-                let mut known = 0;
-                for cause in &mut tap.causes {
-                    let now = self.save_cause(cause);
-                    let same = |it: &&SavedCause| it.kind == now.kind && it.by == now.by && it.gain == now.gain;
-                    if let Some(same) = saved.causes.iter().find(same) {
-                        cause.since = same.since;
-                        known += 1;
+                self.restore_tap(tap, saved);
+                for (tap, group) in tap.groups.iter_mut().zip(&sink.groups) {
+                    if let Some(saved) = self.model.groups.get(*group).and_then(|name| saved.groups.get(name)) {
+                        self.restore_tap(tap, saved);
                     }
-                }
-                if known == tap.causes.len() && known == saved.causes.len() {
-                    tap.ramp_ms = saved.ramp_ms;
                 }
             }
         }
         self.heard = heard;
+    }
+
+    fn restore_tap(&self, tap: &mut Tap, saved: &SavedTap) {
+        let mut known = 0;
+        for cause in &mut tap.causes {
+            let now = self.save_cause(cause);
+            let same = |it: &&SavedCause| it.kind == now.kind && it.by == now.by && it.gain == now.gain;
+            if let Some(same) = saved.causes.iter().find(same) {
+                cause.since = same.since;
+                known += 1;
+            }
+        }
+        if known == tap.causes.len() && known == saved.causes.len() {
+            tap.ramp_ms = saved.ramp_ms;
+        }
     }
 
     fn save_cause(&self, cause: &Cause) -> SavedCause {
@@ -428,6 +448,7 @@ fn restore_source(model: &Model, state: &mut State, index: usize, saved: &SavedS
                 depth: refusal.depth,
                 attack_ms: refusal.attack_ms,
                 release_ms: refusal.release_ms,
+                ..Duck::default()
             },
             line: refusal.line,
         };

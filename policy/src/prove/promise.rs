@@ -105,8 +105,8 @@ impl Watch {
         let names = (0..before.sources.len()).map(|source| machine.source_name(source).unwrap_or("?"));
         let rows = before.sources.iter().zip(&machine.heard().sources).zip(names);
         for ((old, new), name) in rows {
-            let moved = |(old, new): (&Tap, &Tap)| old.gain != new.gain;
-            if old.taps.iter().zip(&new.taps).any(moved) {
+            let gains = |taps: &[Tap]| taps.iter().flat_map(Tap::parts).map(|it| it.gain).collect::<Vec<_>>();
+            if gains(&old.taps) != gains(&new.taps) {
                 return Some((
                     Promise::Fights,
                     format!("{name} changes its gain, and nothing happened"),
@@ -205,10 +205,11 @@ fn targets(machine: &Machine, action: &Ruled) -> Vec<(String, String)> {
     }
 }
 
-/// Every source at every sink, with its tap.
+/// Every source at every sink, with its tap; and with that in each of the sink's channel groups.
 fn taps(machine: &Machine) -> impl Iterator<Item = (usize, usize, &Tap)> {
     let rows = machine.heard().sources.iter().enumerate();
-    rows.flat_map(|(source, row)| row.taps.iter().enumerate().map(move |(sink, tap)| (source, sink, tap)))
+    let taps = rows.flat_map(|(source, row)| row.taps.iter().enumerate().map(move |(sink, tap)| (source, sink, tap)));
+    taps.flat_map(|(source, sink, tap)| tap.parts().map(move |part| (source, sink, part)))
 }
 
 fn at(machine: &Machine, source: usize, sink: usize) -> String {

@@ -150,7 +150,10 @@ impl There {
     fn of(simulation: &Simulation, wanted: &Expectation) -> Self {
         let (source, sink) = (wanted.source, wanted.sink);
         let heard = simulation.machine().heard();
-        let tap = heard.sources.get(source).and_then(|it| it.taps.get(sink));
+        let tap = heard
+            .sources
+            .get(source)
+            .and_then(|it| it.taps.get(sink)?.parts().nth(wanted.part));
         let causes = tap.map_or(&[][..], |tap| &tap.causes);
         let named = |kind: crate::effect::CauseKind| (kind.name(), kind.by().map(|by| simulation.source(by)));
         let words = causes.iter().map(|cause| {
@@ -175,8 +178,8 @@ impl There {
             "it doesn't sound at that time"
         };
         Self {
-            name: format!("{} at {}", simulation.name(source), simulation.sink(sink)),
-            decibels: decibels(simulation.amplitude(source, sink)),
+            name: format!("{} at {}", simulation.name(source), simulation.part(sink, wanted.part)),
+            decibels: decibels(simulation.amplitude(source, sink, wanted.part)),
             causes: causes.iter().map(|cause| named(cause.kind)).collect(),
             why: if words.is_empty() {
                 nothing.to_owned()

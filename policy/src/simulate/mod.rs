@@ -180,6 +180,9 @@ pub(crate) struct Connected {
     pub state: ConnectionState,
 }
 
+/// A source, a sink, and which of its channels: 0 those of no group, then its channel groups.
+type Spot = (usize, usize, usize);
+
 /// A machine whose time is the scenario's.
 #[derive(Clone, Debug)]
 pub struct Simulation {
@@ -188,9 +191,9 @@ pub struct Simulation {
     world: World,
     entries: Vec<Entry>,
     fight: Option<String>,
-    shown: BTreeMap<(usize, usize), Shown>,
+    shown: BTreeMap<Spot, Shown>,
     connections: BTreeMap<u16, Connected>,
-    lanes: BTreeMap<(usize, usize), Lane>,
+    lanes: BTreeMap<Spot, Lane>,
 }
 
 /// Runs a scenario.
@@ -276,10 +279,10 @@ impl Simulation {
         self.now
     }
 
-    /// Gain of a source at a sink at this moment, linear; ramps included.
-    pub fn amplitude(&self, source: usize, sink: usize) -> f64 {
+    /// Gain of a source at a sink at this moment, in its channels of no group (part 0) or of a group (from 1), linear; ramps included.
+    pub fn amplitude(&self, source: usize, sink: usize, part: usize) -> f64 {
         self.lanes
-            .get(&(source, sink))
+            .get(&(source, sink, part))
             .map_or(0.0, |lane| lane.amplitude(self.now))
     }
 
@@ -389,6 +392,14 @@ impl Simulation {
         self.world.cast.sink_name(self.machine.model(), index).to_owned()
     }
 
+    /// `cabin`, or `cabin.front` of a channel group.
+    fn part(&self, sink: usize, part: usize) -> String {
+        let model = self.machine.model();
+        let group = model.sinks.get(sink).zip(part.checked_sub(1));
+        let group = group.and_then(|(sink, place)| model.groups_of(sink).nth(place));
+        group.map_or_else(|| self.sink(sink), |group| format!("{}.{group}", self.sink(sink)))
+    }
+
     /// All main connections, and segments in zones, with the cast's indices.
     pub(crate) fn connections(&self) -> impl Iterator<Item = Connected> + '_ {
         let built_in = self.machine.connections().map(|it| Connected {
@@ -423,7 +434,7 @@ impl Simulation {
 
     /// Where a source heads at a sink, and the ramp to it. A source that doesn't sound is at silence at once, and a route that it
     /// hasn't is nothing to tell of.
-    fn shown_at(&self, source: usize, sink: usize) -> (Shown, u32) {
+    fn shown_at(&self, (source, sink, part): Spot) -> (Shown, u32) {
         let sounds = self
             .machine
             .state_of(source)
@@ -433,7 +444,7 @@ impl Simulation {
             .heard()
             .sources
             .get(source)
-            .and_then(|it| it.taps.get(sink));
+            .and_then(|it| it.taps.get(sink)?.parts().nth(part));
         let Some(tap) = tap.filter(|_| sounds) else {
             return (Shown::default(), 0);
         };
@@ -453,18 +464,25 @@ impl Simulation {
     }
 
     fn note_heard(&mut self) {
-        let (sources, sinks) = (self.machine.model().sources.len(), self.machine.model().sinks.len());
-        for (source, sink) in (0..sources).flat_map(|source| (0..sinks).map(move |sink| (source, sink))) {
-            let (shown, ramp_ms) = self.shown_at(source, sink);
-            let before = self.shown.get(&(source, sink)).cloned().unwrap_or_default();
+        let model = self.machine.model();
+        let sinks = model.sinks.iter().enumerate();
+        let parts: Vec<(usize, usize)> = sinks
+            .flat_map(|(sink, it)| (0..=it.groups.len()).map(move |part| (sink, part)))
+            .collect();
+        let all =
+            (0..model.sources.len()).flat_map(|source| parts.iter().map(move |(sink, part)| (source, *sink, *part)));
+        for spot in all.collect::<Vec<Spot>>() {
+            let (source, sink, part) = spot;
+            let (shown, ramp_ms) = self.shown_at(spot);
+            let before = self.shown.get(&spot).cloned().unwrap_or_default();
             if before == shown {
                 continue;
             }
             let ramp_ms = if before.gain == shown.gain { 0 } else { ramp_ms };
-            let names = (self.source(source), self.sink(sink));
+            let names = (self.source(source), self.part(sink, part));
             let lane = self
                 .lanes
-                .entry((source, sink))
+                .entry(spot)
                 .or_insert_with(|| Lane::new(names.0.clone(), names.1.clone()));
             lane.turn(self.now, &shown.reasons, shown.gain, ramp_ms, before.gain != shown.gain);
             self.note(What::Heard {
@@ -474,7 +492,7 @@ impl Simulation {
                 ramp_ms,
                 reasons: shown.reasons.clone(),
             });
-            self.shown.insert((source, sink), shown);
+            self.shown.insert(spot, shown);
         }
     }
 }

@@ -95,6 +95,8 @@ pub struct Expectation {
     pub source: usize,
     /// Sink.
     pub sink: usize,
+    /// Which of its channels: 0 those of no group, then its channel groups.
+    pub part: usize,
     /// Gain in 0.1 dB, and how far it may be from it, 0.001 dB.
     pub gain: Option<(Db10, u32)>,
     /// A cause it must have (its name), and because of whom.
@@ -153,6 +155,8 @@ pub(super) struct Names<'m> {
     pub sources: Vec<&'m str>,
     pub sinks: Vec<&'m str>,
     pub domains: Vec<&'m str>,
+    /// Channel groups of the model's sinks.
+    pub groups: Vec<Vec<&'m str>>,
     /// How many are the model's.
     pub own: (usize, usize),
 }
@@ -193,6 +197,7 @@ pub fn read(doc: &Document<'_>, model: &Model) -> Scenario {
             .chain(sinks_of_domains)
             .collect(),
         domains: cast.domains.iter().map(|it| it.name.as_str()).collect(),
+        groups: model.sinks.iter().map(|sink| model.groups_of(sink).collect()).collect(),
         own: (model.sources.len(), model.sinks.len()),
     };
     let title = root.get("title").and_then(|value| value.text());
@@ -265,6 +270,10 @@ fn expectation(table: &Table<'_>, names: &Names<'_>) -> Option<Expectation> {
     let source = source.and_then(|value| value.name_of("source", "sources", &names.sources));
     let sink = table.need("sink", "say where: `sink = \"cabin\"`");
     let sink = sink.and_then(|value| value.name_of("sink", "sinks", &names.sinks));
+    let part = table.get("group").zip(sink).and_then(|(value, sink)| {
+        let groups = names.groups.get(sink.value).map_or(&[][..], Vec::as_slice);
+        Some(value.name_of("channel group", "its channel groups", groups)?.value + 1)
+    });
     let gain = table.get("db").and_then(|value| value.gain());
     let within = table.get("within_db").and_then(|value| value.thousandths(0.0..=100.0));
     let because = table.word("because", &CAUSES);
@@ -302,6 +311,7 @@ fn expectation(table: &Table<'_>, names: &Names<'_>) -> Option<Expectation> {
         at: at?.value,
         source: names.source(source?.value),
         sink: names.sink(sink?.value),
+        part: part.unwrap_or(0),
         gain: gain.map(|gain| (gain.value, within.map_or(TOLERANCE, |within| within.value))),
         because: because.map(|found| (found.value.name(), by.map(|by| names.source(by.value)))),
         state: state.map(|found| found.value),

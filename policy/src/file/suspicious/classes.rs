@@ -87,8 +87,8 @@ fn promise(look: &Look<'_, '_>, class: usize, entry: &Entry<'_>, ceiling: crate:
         let verdict = look.model.class_pressure(other, class);
         let how = match verdict.action {
             Holder::Pause | Holder::Stop => continue,
-            Holder::Duck if verdict.duck.depth <= ceiling => continue,
-            Holder::Duck => format!("ducked to {} only", crate::text::decibels(verdict.duck.depth)),
+            Holder::Duck if verdict.duck.shallowest() <= ceiling => continue,
+            Holder::Duck => format!("ducked to {} only", crate::text::decibels(verdict.duck.shallowest())),
             Holder::Mix => "not ducked".to_owned(),
         };
         match broken.iter_mut().find(|it| (it.0, &it.1) == (verdict.line, &how)) {

@@ -2,7 +2,7 @@
 
 use super::Look;
 use crate::file::{Table, code};
-use crate::model::{Cell, Holder};
+use crate::model::{Cell, Duck, Holder};
 use crate::report::{Diagnostic, Span};
 use crate::{Db10, MUTE};
 
@@ -11,7 +11,7 @@ const FLOOR: Db10 = -600;
 
 pub(super) fn look(look: &Look<'_, '_>) {
     if let Some(table) = look.root.get("defaults").and_then(|value| value.table()) {
-        depth(look, &table, look.model.default_duck.depth);
+        depth(look, &table, look.model.default_duck);
     }
     let tables = look.root.tables("matrix");
     for table in &tables {
@@ -20,18 +20,22 @@ pub(super) fn look(look: &Look<'_, '_>) {
         if own.is_empty() {
             shadowed(look, table, &tables);
         } else if let Some(cell) = own.iter().find(|it| it.holder == Holder::Duck) {
-            depth(look, table, cell.duck.depth);
+            depth(look, table, cell.duck);
         }
     }
 }
 
 /// A duck of nothing, or to nothing.
-fn depth(look: &Look<'_, '_>, table: &Table<'_>, depth: Db10) {
+fn depth(look: &Look<'_, '_>, table: &Table<'_>, duck: Duck) {
     let Some(span) = table.key_span("depth_db") else {
         return;
     };
     let floor = floor(look);
-    if depth == 0 {
+    let (depth, deepest) = (
+        duck.shallowest(),
+        duck.groups.iter().flatten().copied().fold(duck.depth, Db10::min),
+    );
+    if deepest == 0 {
         let found = Diagnostic::warning(code::NO_EFFECT, span, "a duck of 0 dB has no effect");
         look.doubt(
             found

@@ -154,6 +154,7 @@ pub(in crate::machine) fn strictest(
             depth,
             attack_ms: limit.ramp_ms,
             release_ms: limit.ramp_ms,
+            ..Duck::default()
         },
         line: Some(limit.line),
     })
@@ -191,6 +192,7 @@ impl Machine {
             depth,
             attack_ms: limit.ramp_ms,
             release_ms: limit.ramp_ms,
+            ..Duck::default()
         })
     }
 

@@ -67,6 +67,7 @@ pub(in crate::machine) fn sink(name: &str) -> Sink {
         muted: false,
         visible: true,
         ramp_ms: 20,
+        groups: Vec::new(),
         line: 50,
     }
 }
@@ -79,6 +80,7 @@ pub(in crate::machine) fn cell(holder: Holder, newcomer: Newcomer) -> Cell {
             depth: -140,
             attack_ms: 51,
             release_ms: 501,
+            ..Duck::default()
         },
         line: Some(DUCK_LINE),
     }
@@ -103,11 +105,13 @@ pub(in crate::machine) fn car() -> Model {
             safety("chime.belt", CLASS_WARNING, &[CABIN, REAR]),
         ],
         sinks: vec![sink("cabin"), sink("rear")],
+        groups: Vec::new(),
         cells: BTreeMap::from([((CLASS_MEDIA, CLASS_NAVIGATION), cell(Holder::Duck, Newcomer::Play))]),
         default_duck: Duck {
             depth: -200,
             attack_ms: 52,
             release_ms: 502,
+            ..Duck::default()
         },
         routing: crate::routing::Rules::default(),
         usage: crate::usage::Usage::default(),

@@ -226,7 +226,12 @@ impl Judge {
         );
         prop_assert_eq!(heard.taps.len(), model.sinks.len());
         for (sink, tap) in heard.taps.iter().enumerate() {
-            self.tap(model, source, sink, tap)?;
+            let groups = &model.sinks[sink].groups;
+            prop_assert_eq!(tap.groups.len(), groups.len());
+            let names = std::iter::once(None).chain(groups.iter().copied().map(Some));
+            for (part, group) in tap.parts().zip(names) {
+                self.tap(model, (source, sink), part, group)?;
+            }
         }
         if model.protected(source) {
             prop_assert_eq!(heard.mode, Mode::Play);
@@ -238,7 +243,7 @@ impl Judge {
         Ok(())
     }
 
-    fn tap(&self, model: &Model, source: usize, sink: usize, tap: &Tap) -> Verdict {
+    fn tap(&self, model: &Model, (source, sink): (usize, usize), tap: &Tap, group: Option<usize>) -> Verdict {
         if model.sources[source].safety_sinks.contains(&sink) {
             prop_assert_eq!((tap.gain, tap.causes.len()), (0, 0), "nothing reaches a safety source");
             return Ok(());
@@ -258,12 +263,18 @@ impl Judge {
                 prop_assert!(self.is_heard(model, by, sink), "ducked by one that is not heard");
             }
         }
-        self.ducked_for_safety(model, source, sink, tap)?;
+        self.ducked_for_safety(model, (source, sink), tap, group)?;
         self.volume_in_it(model, source, sink, tap)
     }
 
     /// Everyone heard where a protected source sounds is ducked at least as deep as the cell says.
-    fn ducked_for_safety(&self, model: &Model, source: usize, sink: usize, tap: &Tap) -> Verdict {
+    fn ducked_for_safety(
+        &self,
+        model: &Model,
+        (source, sink): (usize, usize),
+        tap: &Tap,
+        group: Option<usize>,
+    ) -> Verdict {
         for (by, other) in model.sources.iter().enumerate() {
             let there = other.safety_sinks.contains(&sink) && self.active(by);
             let cell = model.cell(model.sources[source].class, other.class);
@@ -275,7 +286,8 @@ impl Judge {
                 matches!(it.kind, CauseKind::Ducked { .. }) || kinds.contains(&it.kind)
             });
             let depth = ducked.map_or(0, |cause| cause.gain);
-            prop_assert!(depth <= cell.duck.depth, "a duck of {} is missing", cell.duck.depth);
+            let wanted = cell.duck.within(group).depth;
+            prop_assert!(depth <= wanted, "a duck of {wanted} is missing");
         }
         Ok(())
     }

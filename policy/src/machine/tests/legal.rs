@@ -12,8 +12,11 @@ use crate::event::Event;
 use crate::model::{Cell, Class, Duck, Holder, Model, Newcomer, Sink, Source, Unrouted};
 
 fn duck() -> impl Strategy<Value = Duck> {
-    (-400_i16..=0, 0_u32..2000, 0_u32..2000).prop_map(|(depth, attack_ms, release_ms)| Duck {
+    let group = || prop_oneof![Just(None), (-400_i16..=0).prop_map(Some)];
+    let groups = (group(), group());
+    (-400_i16..=0, groups, 0_u32..2000, 0_u32..2000).prop_map(|(depth, groups, attack_ms, release_ms)| Duck {
         depth,
+        groups: [groups.0, groups.1, None, None],
         attack_ms,
         release_ms,
     })
@@ -42,13 +45,18 @@ fn classes() -> impl Strategy<Value = Vec<Class>> {
 }
 
 fn sinks() -> impl Strategy<Value = Vec<Sink>> {
-    vec((0_i16..=10, any::<bool>(), 0_u32..100), 1..=3).prop_map(|sinks| {
-        let described = sinks.iter().enumerate().map(|(index, (volume, muted, ramp_ms))| Sink {
-            main_volume: *volume,
-            muted: *muted,
-            ramp_ms: *ramp_ms,
-            ..sink(&format!("zone{index}"))
-        });
+    let groups = select(vec![vec![], vec![], vec![0], vec![1, 0]]);
+    vec((0_i16..=10, any::<bool>(), 0_u32..100, groups), 1..=3).prop_map(|sinks| {
+        let described = sinks
+            .iter()
+            .enumerate()
+            .map(|(index, (volume, muted, ramp_ms, groups))| Sink {
+                main_volume: *volume,
+                muted: *muted,
+                ramp_ms: *ramp_ms,
+                groups: groups.clone(),
+                ..sink(&format!("zone{index}"))
+            });
         described.collect()
     })
 }
@@ -94,6 +102,7 @@ fn assemble((classes, sinks, sources, cells, default_duck): Parts) -> Model {
         classes,
         sources,
         sinks,
+        groups: vec!["front".to_owned(), "rear".to_owned()],
         cells,
         default_duck,
         system_properties: Vec::new(),
