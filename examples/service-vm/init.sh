@@ -2,6 +2,8 @@
 # First process of the audio service VM. What a chime needs comes first: sound driver, configuration, audiod; then the bus, and
 # last the hook of the configuration.
 #   /etc/carillon/            system.toml, chimes, rc (a shell script): in the image, or on the read-only disk config=/dev/vda
+#   /etc/carillon/bus-ports   `PORT USER` a line: the vsock port of a guest that may use the bus, and as whom (the file's [access]
+#                             says what that user may); the port is the user's number, too
 #   /var/lib/carillon/        what outlives a boot (system.toml: state = "/var/lib/carillon/state"): the ext4 disk state=/dev/vdb
 #   /etc/modules.order        modules: those of the first part, an empty line, those of the state's disk, an empty line, the others
 #   /run/carillon/doorbell    memory of the doorbell, if this VM has one
@@ -43,6 +45,12 @@ if [ -n "$disk" ]; then
     mount -t tmpfs tmpfs /etc/carillon
     (cd /etc/carillon && cpio -id < "$disk" 2> /dev/null) || end 5
 fi
+buses=/etc/carillon/bus-ports
+[ -e "$buses" ] || buses=/dev/null
+while read -r port user; do
+    echo "$user:x:$port:$port::/:/bin/false" >> /etc/passwd
+    echo "$user:x:$port:" >> /etc/group
+done < "$buses"
 state=$(named state)
 if [ -n "$state" ]; then
     load
@@ -92,6 +100,15 @@ echo "service: core $(uptime_s)"
 load
 exec 4<&-
 ip link set lo up
+# Where guests come to the bus, it goes by the file's roles; without roles they stay away.
+if [ -s "$buses" ]; then
+    if audiod bus-policy /etc/carillon/system.toml > /run/policy; then
+        mv /run/policy /etc/dbus-1/org.genivi.audiomanager.conf
+    else
+        echo "service: no guest gets to the bus"
+        buses=/dev/null
+    fi
+fi
 dbus-daemon --config-file=/etc/dbus-1/bus.conf --nofork --nopidfile &
 export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/bus
 n=0
@@ -100,6 +117,9 @@ until audioctl status --bus system > /dev/null 2>&1; do
     [ "$n" -gt 100 ] && echo "service: audiod has not taken its name on the bus" && break
     sleep 0.05
 done
+while read -r port user; do
+    bus-port --keep --listen "vsock:$port" --from 2 --bus /run/bus --user "$user" &
+done < "$buses"
 echo "service: ready $(uptime_s)"
 if [ -e /etc/carillon/rc ]; then
     ( . /etc/carillon/rc )

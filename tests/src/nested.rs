@@ -15,6 +15,8 @@ pub struct Linux {
     pub modules: Vec<&'static str>,
     /// Programs of this machine, with their libraries.
     pub programs: Vec<&'static str>,
+    /// Programs built here and their places, with their libraries.
+    pub built: Vec<(PathBuf, String)>,
     /// Files: place and content.
     pub files: Vec<(String, Vec<u8>)>,
     /// What it does; `card` waits for a sound card.
@@ -31,6 +33,9 @@ impl Linux {
         root.modules(kernel, &self.modules)?;
         for program in &self.programs {
             root.program(program)?;
+        }
+        for (program, place) in &self.built {
+            root.program_at(program, place)?;
         }
         if self.programs.contains(&"aplay") {
             root.tree(Path::new("/usr/share/alsa"))?;

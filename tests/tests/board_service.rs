@@ -66,6 +66,7 @@ fn programs() -> Programs {
     Programs {
         audiod: program("audiod").unwrap(),
         audioctl: program("audioctl").unwrap(),
+        bus_port: program("bus-port").unwrap(),
     }
 }
 

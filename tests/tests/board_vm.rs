@@ -95,6 +95,7 @@ fn a_stock_guest_boots_with_two_processors_and_its_devices_and_powers_off() {
 fn codec_plays(name: &str, codec: Codec, modules: &[&'static str], setup: &str, tail: usize) {
     let sent = coded::generate(S16, 2, 24_000, 1, 0).unwrap();
     let guest = Linux {
+        built: Vec::new(),
         modules: modules.to_vec(),
         programs: vec!["aplay", "amixer"],
         files: vec![("take".to_owned(), [sent.as_slice(), &vec![0; tail * 4]].concat())],
@@ -185,6 +186,7 @@ fn a_stock_guest_plays_bit_for_bit_and_plays_again_after_its_back_end_was_killed
         )
     };
     let guest = Linux {
+        built: Vec::new(),
         modules: vec!["virtio_pci", "virtio_snd"],
         programs: vec!["aplay"],
         files: vec![file(1), file(2), file(3)],

@@ -132,7 +132,7 @@ fn configuration(folder: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     Ok(found)
 }
 
-/// Builds `audiod` and `audioctl` for the image.
+/// Builds `audiod`, `audioctl` and `bus-port` for the image.
 fn release() -> anyhow::Result<service::Programs> {
     let root = directory().join("../..");
     let status = std::process::Command::new("cargo")
@@ -156,6 +156,7 @@ fn release() -> anyhow::Result<service::Programs> {
     Ok(service::Programs {
         audiod: place.join("audiod"),
         audioctl: place.join("audioctl"),
+        bus_port: place.join("bus-port"),
     })
 }
 

@@ -27,11 +27,8 @@ pub(super) fn sound(manifest: &Manifest, partition: &Partition, findings: &mut F
     }
     let size = sound.queue_size;
     if !size.is_power_of_two() {
-        let found = findings.error(
-            "out-of-range",
-            size.span,
-            format!("a queue of {size} is no power of two"),
-        );
+        let message = format!("a queue of {size} is no power of two");
+        let found = findings.error("out-of-range", size.span, message);
         found.cure("64 is what stock drivers use");
     }
     streams(name, sound, findings);
@@ -71,11 +68,8 @@ fn streams(name: &str, sound: &At<Sound>, findings: &mut Findings) {
         }
         let (least, most) = (stream.channels_min, stream.most_channels());
         if least > most {
-            let found = findings.error(
-                "out-of-range",
-                stream.span,
-                format!("{least} to {most} channels are none"),
-            );
+            let message = format!("{least} to {most} channels are none");
+            let found = findings.error("out-of-range", stream.span, message);
             found.cure("`channels_max` is at least `channels_min`");
         }
     }

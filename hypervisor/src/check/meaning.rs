@@ -25,6 +25,7 @@ pub fn meaning(manifest: &Manifest) -> Vec<Finding> {
         given(partition, &mut findings);
         memory(partition, &mut findings);
         sound(manifest, partition, &mut findings);
+        bus(manifest, partition, &mut findings);
     }
     for window in &manifest.windows {
         check_window(manifest, window, &mut findings);
@@ -161,22 +162,16 @@ fn placed(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
             findings.error("no-cpu", name.span, format!("`{name}` has no CPU"));
         }
         (Some(cpus), Some(set)) => {
-            let found = findings.error(
-                "own-and-shared",
-                set.span,
-                format!("`{name}` has CPUs of its own and a set"),
-            );
+            let message = format!("`{name}` has CPUs of its own and a set");
+            let found = findings.error("own-and-shared", set.span, message);
             found.also(cpus.span, "its own");
         }
         (None, Some(set)) => match manifest.set_of(partition) {
             None => unknown("set", set, manifest.sets.iter().map(|set| &set.name), findings),
             Some(known) if !known.members.iter().any(|member| *member.partition == **name) => {
+                let message = format!("`{name}` is no member of set `{set}`");
                 findings
-                    .error(
-                        "not-a-member",
-                        set.span,
-                        format!("`{name}` is no member of set `{set}`"),
-                    )
+                    .error("not-a-member", set.span, message)
                     .also(known.name.span, "the set")
                     .cure(format!("write `members.{name} = {{}}` there"));
             }
@@ -186,11 +181,8 @@ fn placed(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
     }
     let (vcpus, cpus) = (manifest.vcpus_of(partition), manifest.cpus_of(partition).len());
     if let Some(given) = partition.vcpus.filter(|_| cpus > 0 && vcpus as usize > cpus) {
-        findings.warning(
-            "vcpus",
-            given.span,
-            format!("`{name}` has {vcpus} vCPUs on {cpus} CPUs"),
-        );
+        let message = format!("`{name}` has {vcpus} vCPUs on {cpus} CPUs");
+        findings.warning("vcpus", given.span, message);
     }
 }
 
@@ -242,6 +234,20 @@ fn given(partition: &Partition, findings: &mut Findings) {
     if partition.is(Role::Safety) && partition.watchdog_ms.is_none() {
         let message = format!("safety partition `{name}` has no watchdog");
         findings.warning("no-watchdog", name.span, message);
+    }
+}
+
+/// D-Bus comes over vsock: from an address of one's own to one of another.
+fn bus(manifest: &Manifest, partition: &Partition, findings: &mut Findings) {
+    let Some(port) = partition.dbus_port else { return };
+    let service = manifest
+        .service()
+        .filter(|service| service.name.value != partition.name.value);
+    for (end, owner) in [("its own", Some(partition)), ("the service VM's", service)] {
+        if owner.is_none_or(|owner| owner.vsock_cid.is_none()) {
+            let found = findings.error("no-cid", port.span, format!("`{}` has no way to D-Bus", partition.name));
+            found.cause(format!("it comes over vsock: {end} `vsock_cid` is wanted"));
+        }
     }
 }
 

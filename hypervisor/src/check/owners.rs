@@ -52,9 +52,11 @@ pub(super) fn owners(manifest: &Manifest, findings: &mut Findings) {
         }
     }
     let mut ports = Owners::new("port-taken");
-    for window in &manifest.windows {
-        let (port, span) = (format!("vsock port {}", window.port), window.port.span);
-        ports.give(port, &window.partition, span, findings);
+    let windows = manifest.windows.iter().map(|window| (window.port, &window.partition));
+    let buses = manifest.partitions.iter();
+    let buses = buses.filter_map(|partition| Some((partition.dbus_port?, &partition.name)));
+    for (port, owner) in windows.chain(buses) {
+        ports.give(format!("vsock port {port}"), owner, port.span, findings);
     }
     io_ports(manifest, findings);
     disks(manifest, findings);

@@ -47,13 +47,9 @@ impl Host for System {
     }
 
     fn usable(&self, path: &str, write: bool) -> io::Result<()> {
-        let write = if write { AccessFlags::W_OK } else { AccessFlags::empty() };
-        Ok(faccessat(
-            AT_FDCWD,
-            path,
-            AccessFlags::R_OK | write,
-            AtFlags::AT_EACCESS,
-        )?)
+        let mut access = AccessFlags::R_OK;
+        access.set(AccessFlags::W_OK, write);
+        Ok(faccessat(AT_FDCWD, path, access, AtFlags::AT_EACCESS)?)
     }
 
     fn memlock(&self) -> u64 {

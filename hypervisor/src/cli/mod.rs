@@ -121,10 +121,8 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: u8, text: impl Into<String>) -> Self {
-        Self {
-            code,
-            text: text.into(),
-        }
+        let text = text.into();
+        Self { code, text }
     }
 
     /// An I/O error on a path: 4 when not permitted, else 5.
@@ -172,10 +170,8 @@ pub(crate) fn load(path: &Path) -> Result<(Manifest, Report), Failure> {
     let read = file.take(manifest::MAX_BYTES + 1).read_to_string(&mut text);
     read.map_err(|error| Failure::file(path, &error))?;
     if text.len() as u64 > manifest::MAX_BYTES {
-        return Err(Failure::new(
-            3,
-            format!("{}: longer than {} bytes", path.display(), manifest::MAX_BYTES),
-        ));
+        let text = format!("{}: longer than {} bytes", path.display(), manifest::MAX_BYTES);
+        return Err(Failure::new(3, text));
     }
     Ok(check::manifest(path, &text))
 }
@@ -195,19 +191,12 @@ fn check(args: &Check) -> Result<(), Failure> {
         let findings = serde_json::to_value(&report).map_err(|error| Failure::new(1, error.to_string()))?;
         print(&format!("{:#}\n", json!({ "findings": findings })))?;
     } else {
-        let count = |severity| {
-            report
-                .findings()
-                .iter()
-                .filter(|found| found.severity == severity)
-                .count()
-        };
+        let all = report.findings();
+        let count = |severity| all.iter().filter(|one| one.severity == severity).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-        let gap = if report.findings().is_empty() { "" } else { "\n" };
-        print(&format!(
-            "{report}{gap}{}: {errors} errors, {warnings} warnings\n",
-            args.manifest.display()
-        ))?;
+        let gap = if all.is_empty() { "" } else { "\n" };
+        let name = args.manifest.display();
+        print(&format!("{report}{gap}{name}: {errors} errors, {warnings} warnings\n"))?;
     }
     verdict(&report)
 }

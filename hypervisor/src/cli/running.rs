@@ -94,27 +94,18 @@ pub(super) fn status(args: &Which) -> Result<(), Failure> {
 }
 
 fn line(state: &State) -> String {
-    let pid = state.pid.map_or(String::new(), |pid| format!("  process {pid}"));
-    let age = state
-        .age_ms
-        .map_or(String::new(), |ms| format!("  up {}.{} s", ms / 1000, ms % 1000 / 100));
-    let restarts = match state.restarts {
-        None | Some(0) => String::new(),
-        Some(times) => format!("  restarts {times}"),
-    };
-    let last = state
-        .last
-        .as_ref()
-        .map_or(String::new(), |last| format!("  last: {last}"));
-    let wanting = if state.wanting.is_empty() {
-        String::new()
-    } else {
-        format!("  without audio: {}", state.wanting.join(", "))
-    };
-    format!(
-        "{:<24} {:<9}{pid}{age}{restarts}{wanting}{last}\n",
-        state.partition, state.state
-    )
+    let seconds = |ms| format!("  up {}.{} s", ms / 1000, ms % 1000 / 100);
+    let restarts = state.restarts.filter(|times| *times > 0);
+    let wanting = Some(state.wanting.join(", ")).filter(|names| !names.is_empty());
+    let parts = [
+        state.pid.map(|pid| format!("  process {pid}")),
+        state.age_ms.map(seconds),
+        restarts.map(|times| format!("  restarts {times}")),
+        wanting.map(|names| format!("  without audio: {names}")),
+        state.last.as_ref().map(|last| format!("  last: {last}")),
+    ];
+    let parts: String = parts.into_iter().flatten().collect();
+    format!("{:<24} {:<9}{parts}\n", state.partition, state.state)
 }
 
 pub(super) fn stop(args: &One) -> Result<(), Failure> {

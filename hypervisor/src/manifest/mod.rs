@@ -182,6 +182,9 @@ pub struct Partition {
     /// its vsock address
     #[schemars(with = "Integer<3, 0xffff_fffe>")]
     pub vsock_cid: Option<At<u32>>,
+    /// vsock port that is this partition's alone, of the host and of the service VM: it leads to the D-Bus there
+    #[schemars(with = "Integer<1024, 0xffff_fffe>")]
+    pub dbus_port: Option<At<u32>>,
     /// virtio-blk images
     pub disks: Vec<Disk>,
     /// virtio-rng (default false)

@@ -8,6 +8,7 @@
 //! It reads no guest data and is in nobody's way: when it dies VMs run on, and the next `run` finds them by the run folder.
 //! Wanting sound links are connected here and handed over, since VMM processes may not connect.
 
+mod bus;
 pub mod door;
 pub mod folder;
 mod life;

@@ -74,10 +74,8 @@ fn call<Q: Serialize, A: for<'a> Deserialize<'a>>(
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        wait(
-            &[channel.as_fd()],
-            Some(u64::try_from(left.as_millis()).unwrap_or(0) + 1),
-        )?;
+        let ms = u64::try_from(left.as_millis()).unwrap_or(0) + 1;
+        wait(&[channel.as_fd()], Some(ms))?;
     }
 }
 

@@ -59,11 +59,8 @@ pub fn connect_stream(path: &Path) -> io::Result<OwnedFd> {
 /// # Errors
 /// What the system says.
 pub fn connect_vsock(cid: u32, port: u32) -> io::Result<OwnedFd> {
-    Ok(connect_to(
-        AddressFamily::Vsock,
-        SockType::Stream,
-        &VsockAddr::new(cid, port),
-    )?)
+    let address = VsockAddr::new(cid, port);
+    Ok(connect_to(AddressFamily::Vsock, SockType::Stream, &address)?)
 }
 
 fn connect_to(family: AddressFamily, kind: SockType, address: &dyn SockaddrLike) -> nix::Result<OwnedFd> {

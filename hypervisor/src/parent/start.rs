@@ -83,10 +83,8 @@ pub fn start(
     let mut descriptors: BTreeMap<String, (OwnedFd, bool)> = BTreeMap::new();
     for (want, source) in &resolved.wants {
         let fd = obtain(folder, name, source, made).map_err(because(format!("{name}: {}", described(source))))?;
-        descriptors.insert(
-            want.clone(),
-            (fd, matches!(source, Source::Memory(..) | Source::Event(_))),
-        );
+        let keep = matches!(source, Source::Memory(..) | Source::Event(_));
+        descriptors.insert(want.clone(), (fd, keep));
     }
     let door = listen(&folder.door(name)).map_err(because(folder.door(name).display().to_string()))?;
     descriptors.insert("door".into(), (door, false));

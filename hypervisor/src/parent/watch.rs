@@ -10,6 +10,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Uid;
 
+use super::bus;
 use super::folder::Folder;
 use super::life::{End, Life, Next};
 use super::memory::Made;
@@ -148,6 +149,11 @@ impl Parent {
             Role::Guest => 2,
         });
         let mut done = Ok(());
+        for partition in &self.manifest.partitions {
+            if let Err(error) = bus::start(&self.manifest, partition) {
+                (self.log)(&format!("{}: no way to D-Bus: bus-port: {error}", partition.name));
+            }
+        }
         for index in order {
             if self.vms[index].up.is_none() {
                 let started = self.start(index);
@@ -203,13 +209,8 @@ impl Parent {
     fn turn(&mut self) -> Result<(), RunError> {
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.listener.as_fd(), self.signals.as_fd()];
         fds.extend(self.clients.iter().map(AsFd::as_fd));
-        let open = |vm: &&Vm| vm.up.as_ref().is_some_and(|up| !up.closed);
-        fds.extend(
-            self.vms
-                .iter()
-                .filter(open)
-                .filter_map(|vm| Some(vm.up.as_ref()?.channel.as_fd())),
-        );
+        let open = self.vms.iter().filter_map(|vm| vm.up.as_ref()).filter(|up| !up.closed);
+        fds.extend(open.map(|up| up.channel.as_fd()));
         let ready = wait(&fds, self.timeout())?;
         if ready[1] && self.signals.read_signal().map_err(io::Error::from)?.is_some() {
             self.stop_all();
@@ -226,12 +227,8 @@ impl Parent {
     fn timeout(&self) -> Option<u64> {
         let now = Instant::now();
         let closed = self.vms.iter().filter_map(|vm| vm.up.as_ref()).any(|up| up.closed);
-        let next = self
-            .vms
-            .iter()
-            .flat_map(|vm| [vm.due, vm.up.as_ref().and_then(Up::next)])
-            .flatten()
-            .min();
+        let times = |vm: &Vm| [vm.due, vm.up.as_ref().and_then(Up::next)];
+        let next = self.vms.iter().flat_map(times).flatten().min();
         let ms = |at: Instant| u64::try_from(at.saturating_duration_since(now).as_millis()).unwrap_or(0) + 1;
         // A process whose door closed is gone in a moment.
         [next.map(ms), closed.then_some(2)].into_iter().flatten().min()
@@ -382,8 +379,6 @@ impl Drop for Parent {
 fn signals() -> io::Result<SignalFd> {
     let set: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
     set.thread_block()?;
-    Ok(SignalFd::with_flags(
-        &set,
-        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
-    )?)
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    Ok(SignalFd::with_flags(&set, flags)?)
 }

@@ -197,10 +197,8 @@ impl Passed {
             if !sys::can_map(region) || !size.is_multiple_of(PAGE) || size == 0 {
                 continue;
             }
-            let (protection, fd) = (
-                libc::PROT_READ | libc::PROT_WRITE,
-                self.opened.device.file().as_raw_fd(),
-            );
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let fd = self.opened.device.file().as_raw_fd();
             let (length, at) = (size as usize, region.offset as libc::off_t);
             // SAFETY: a new mapping at an address of the kernel's choice.
             let host = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, fd, at) };

@@ -171,11 +171,8 @@ impl DeviceFile {
     /// # Errors
     /// There is no such interrupt, or another kind is on.
     pub fn enable(&self, irq: Irq, event: &EventFd) -> io::Result<()> {
-        self.set_irqs(
-            irq,
-            VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-            Some(event),
-        )
+        let flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+        self.set_irqs(irq, flags, Some(event))
     }
 
     /// The pin is masked by the kernel when it fires; a signal of this eventfd unmasks it.
@@ -183,11 +180,8 @@ impl DeviceFile {
     /// # Errors
     /// The pin isn't on.
     pub fn unmask_by(&self, event: &EventFd) -> io::Result<()> {
-        self.set_irqs(
-            Irq::Intx,
-            VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK,
-            Some(event),
-        )
+        let flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK;
+        self.set_irqs(Irq::Intx, flags, Some(event))
     }
 
     /// None of the kind is on.

@@ -167,6 +167,7 @@ impl Scene {
         let programs = Programs {
             audiod: program("audiod")?,
             audioctl: program("audioctl")?,
+            bus_port: program("bus-port")?,
         };
         let audio = service::build(kernel, &programs, &self.configuration, &folder.join("audio.cpio"))?;
         let mut images = vec![
@@ -234,6 +235,7 @@ impl Player {
         let guest = Linux {
             modules: vec!["virtio_pci", "virtio-rng", "virtio_snd"],
             programs: vec!["aplay"],
+            built: Vec::new(),
             files: vec![("take".to_owned(), self.take.clone())],
             scenario: format!("{}{}", PLAY.replace("@ON@", &machine::ON.to_string()), self.does),
         };

@@ -26,13 +26,15 @@ const THEN: [&str; 4] = ["device_dax", "dax_hmem", "vmw_vsock_virtio_transport",
 const USERS: &str = "root:x:0:0::/:/bin/sh\naudiod:x:100:100::/:/bin/sh\n";
 const GROUPS: &str = "root:x:0:\naudiod:x:100:\naudio:x:29:audiod\n";
 
-/// The two programs of ours in it.
+/// The programs of ours in it.
 #[derive(Clone, Debug)]
 pub struct Programs {
     /// The daemon.
     pub audiod: PathBuf,
     /// Its command.
     pub audioctl: PathBuf,
+    /// Guests' way to the bus.
+    pub bus_port: PathBuf,
 }
 
 /// Configuration: paths under `/etc/carillon`, with content.
@@ -57,6 +59,7 @@ pub fn build(
     for (program, place) in [
         (&programs.audiod, "usr/bin/audiod"),
         (&programs.audioctl, "usr/bin/audioctl"),
+        (&programs.bus_port, "usr/bin/bus-port"),
     ] {
         root.program_at(program, place)?;
         root.file(place, 0o755, stripped(program, initrd)?);

@@ -48,7 +48,7 @@ pub struct System {
     pub manifest: String,
     /// Files of this machine, by NAME.
     pub images: Vec<(PathBuf, String)>,
-    /// The hypervisor.
+    /// The hypervisor; `bus-port` is beside it where the manifest wants it.
     pub hypervisor: PathBuf,
     /// Partitions whose consoles are wanted outside.
     pub consoles: Vec<String>,
@@ -76,8 +76,15 @@ impl System {
             .images
             .iter()
             .map(|(path, name)| (path.clone(), format!("board/images/{name}")));
+        let mut built = vec![(self.hypervisor.clone(), "usr/bin/hypervisor".to_owned())];
+        if self.manifest.contains("dbus_port") {
+            built.push((
+                self.hypervisor.with_file_name("bus-port"),
+                "usr/bin/bus-port".to_owned(),
+            ));
+        }
         let contents = Contents {
-            built: vec![(self.hypervisor.clone(), "usr/bin/hypervisor".to_owned())],
+            built,
             copies: images.collect(),
             files: vec![("board/board.toml".to_owned(), self.manifest.clone().into_bytes(), 0o644)],
             scenario: Some(scenario),
