@@ -21,6 +21,8 @@ use super::words::ack_of;
 
 /// The bus name of the bench's domain.
 pub const DOMAIN: &str = "org.carillon.bench.domain";
+/// The bus name of the router that decides nothing (`bare-router`).
+pub const ROUTER: &str = "org.carillon.bench.router";
 const BUS: &str = "org.freedesktop.DBus";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
 /// Longest wait for something that must happen.
@@ -39,11 +41,45 @@ impl Timed {
     /// The time that this part of them (0 to 1) took at most, microseconds.
     #[must_use]
     pub fn quantile(&self, part: f64) -> f64 {
-        let mut all = self.0.clone();
-        all.sort_unstable();
-        let at = ((all.len().saturating_sub(1)) as f64 * part).round() as usize;
-        all.get(at).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+        let all = self.0.iter().map(|time| time.as_secs_f64() * 1e6);
+        quantile(all.collect(), part)
     }
+
+    /// The middle one of the ratios to `other`, which took turns with these: what slows both down for a while is in neither.
+    #[must_use]
+    pub fn ratio(&self, other: &Self) -> f64 {
+        let pairs = self.0.iter().zip(&other.0);
+        let ratios = pairs.map(|(own, other)| own.as_secs_f64() / other.as_secs_f64().max(1e-9));
+        quantile(ratios.collect(), 0.5)
+    }
+}
+
+fn quantile(mut all: Vec<f64>, part: f64) -> f64 {
+    all.sort_unstable_by(f64::total_cmp);
+    let at = (all.len().saturating_sub(1) as f64 * part).round() as usize;
+    all.get(at).copied().unwrap_or(0.0)
+}
+
+/// Times that took turns.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    /// From Connect until the connection is connected and its sink unmuted: four requests to the domain, four acks.
+    pub connects: Timed,
+    /// The same of the router that decides nothing.
+    pub router: Timed,
+    /// Four calls to the domain's process, one after the other.
+    pub echoes: Timed,
+}
+
+/// Messages on the bus for one of each of [`Rounds`].
+#[derive(Debug)]
+pub struct Messages {
+    /// Of a Connect.
+    pub connect: usize,
+    /// Of the router's.
+    pub router: usize,
+    /// Of four echoes.
+    pub echoes: usize,
 }
 
 async fn next(stream: &mut MessageStream) -> Result<Message> {
@@ -74,12 +110,10 @@ impl Client {
             let builder = Builder::address(address).max_queued(std::num::NonZeroUsize::new(4096).context("a number")?);
             let connection = builder.build().await?;
             let stream = MessageStream::from(&connection);
-            let signals = format!("type='signal',sender='{BUS_NAME}',path='{COMMAND_PATH}'");
+            let signals = |of| format!("type='signal',sender='{of}',path='{COMMAND_PATH}'");
             let owner = format!("type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{BUS_NAME}'");
-            for rule in [signals, owner] {
-                connection
-                    .call_method(Some(BUS), BUS_PATH, Some(BUS), "AddMatch", &rule)
-                    .await?;
+            for rule in [signals(BUS_NAME), signals(ROUTER), owner] {
+                of_bus(&connection, "AddMatch", &rule).await?;
             }
             anyhow::Ok((connection, stream))
         })?;
@@ -109,6 +143,22 @@ impl Client {
         bail!("nobody owns {BUS_NAME}")
     }
 
+    /// Waits until this name is owned.
+    ///
+    /// # Errors
+    /// It isn't.
+    pub fn wait_for(&mut self, name: &str) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let answer = self.runtime.block_on(of_bus(&self.connection, "NameHasOwner", &name))?;
+            if answer.body().deserialize()? {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("nobody owns {name}")
+    }
+
     /// Round trips of GetListMainConnections to the daemon and of GetId to the bus, taking turns.
     ///
     /// # Errors
@@ -121,9 +171,7 @@ impl Client {
                 command(&self.connection, "GetListMainConnections", &()).await?;
                 list.add(began.elapsed());
                 let began = Instant::now();
-                self.connection
-                    .call_method(Some(BUS), BUS_PATH, Some(BUS), "GetId", &())
-                    .await?;
+                of_bus(&self.connection, "GetId", &()).await?;
                 id.add(began.elapsed());
                 // Nobody reads the answers that lie here as well.
                 drain(&mut self.stream).await;
@@ -133,20 +181,74 @@ impl Client {
         Ok((list, id))
     }
 
-    /// From Connect until the connection is connected and its sink unmuted: four requests to the domain, four acks.
+    /// So many connections of the daemon's, of the router's, and four echoes, taking turns.
     ///
     /// # Errors
-    /// It doesn't come up.
-    pub fn connections(&mut self, count: usize, source: u16, sink: u16) -> Result<Timed> {
-        let mut times = Timed::default();
+    /// One doesn't come up.
+    pub fn rounds(&mut self, count: usize, source: u16, sink: u16) -> Result<Rounds> {
+        let mut rounds = Rounds::default();
         for _ in 0..count {
-            let time = self.connection_once(source, sink)?;
-            times.add(time);
+            for (router, times) in [(BUS_NAME, &mut rounds.connects), (ROUTER, &mut rounds.router)] {
+                let (id, time) = self.connect_over(router, source, sink)?;
+                times.add(time);
+                self.disconnect(router, id)?;
+            }
+            rounds.echoes.add(self.echo_four_times()?);
         }
-        Ok(times)
+        Ok(rounds)
     }
 
-    fn connection_once(&mut self, source: u16, sink: u16) -> Result<Duration> {
+    /// How many messages each of these takes, as a monitor of the bus sees them.
+    ///
+    /// # Errors
+    /// One doesn't come up, or the bus lets nobody watch.
+    pub fn messages(&mut self, address: &str, source: u16, sink: u16) -> Result<Messages> {
+        let monitor = self.runtime.block_on(Builder::address(address).build())?;
+        let mut seen = MessageStream::from(&monitor);
+        self.runtime.block_on(async {
+            let (all, flags): (&[&str], u32) = (&[], 0);
+            let (body, interface) = ((all, flags), "org.freedesktop.DBus.Monitoring");
+            let call = monitor.call_method(Some(BUS), BUS_PATH, Some(interface), "BecomeMonitor", &body);
+            call.await
+        })?;
+        self.seen(&mut seen)?;
+        let mut counts = [0; 2];
+        for (router, count) in [BUS_NAME, ROUTER].into_iter().zip(&mut counts) {
+            let (id, _) = self.connect_over(router, source, sink)?;
+            *count = self.seen(&mut seen)?;
+            self.disconnect(router, id)?;
+            self.seen(&mut seen)?;
+        }
+        self.echo_four_times()?;
+        let [connect, router] = counts;
+        Ok(Messages {
+            connect,
+            router,
+            echoes: self.seen(&mut seen)?,
+        })
+    }
+
+    /// Messages that a monitor saw until now.
+    fn seen(&mut self, monitor: &mut MessageStream) -> Result<usize> {
+        let mark = Message::method_call(BUS_PATH, "GetId").destination(BUS).interface(BUS);
+        let mark = mark.with_flags(Flags::NO_REPLY_EXPECTED).build(&())?;
+        self.runtime.block_on(async {
+            self.connection.send(&mark).await?;
+            let mut count = 0;
+            loop {
+                let message = next(monitor).await?;
+                let header = message.header();
+                if header.member().is_some_and(|it| it.as_str() == "GetId") {
+                    return Ok(count);
+                }
+                // It answers even who wants no answer.
+                let is_of_bus = header.sender().is_some_and(|it| it.as_str() == BUS);
+                count += usize::from(!is_of_bus);
+            }
+        })
+    }
+
+    fn connect_over(&mut self, router: &str, source: u16, sink: u16) -> Result<(u16, Duration)> {
         let Self {
             runtime,
             connection,
@@ -154,11 +256,8 @@ impl Client {
         } = self;
         runtime.block_on(async {
             drain(stream).await;
-            let call = |member: &'static str| {
-                let call = Message::method_call(COMMAND_PATH, member).destination(BUS_NAME);
-                call.interface(COMMAND_INTERFACE)
-            };
-            let (connect, began) = (call("Connect").build(&(source, sink))?, Instant::now());
+            let connect = call(router, "Connect").build(&(source, sink))?;
+            let began = Instant::now();
             connection.send(&connect).await?;
             let (mut id, mut connected, mut unmuted) = (None, None, false);
             while id.is_none() || connected != id || !unmuted {
@@ -176,39 +275,35 @@ impl Client {
                     _ => {}
                 }
             }
-            let time = began.elapsed();
             let id = id.and_then(|it| u16::try_from(it).ok()).unwrap_or(0);
-            connection.send(&call("Disconnect").build(&id)?).await?;
-            while next(stream)
-                .await?
-                .header()
-                .member()
-                .is_none_or(|it| it.as_str() != "RemovedMainConnection")
-            {}
-            Ok(time)
+            Ok((id, began.elapsed()))
         })
     }
 
-    /// Four calls to the domain's process, one after the other, as often.
-    ///
-    /// # Errors
-    /// One is not answered.
-    pub fn echoes(&mut self, count: usize) -> Result<Timed> {
-        let mut times = Timed::default();
+    fn disconnect(&mut self, router: &str, id: u16) -> Result<()> {
         self.runtime.block_on(async {
-            for _ in 0..count {
-                let began = Instant::now();
-                for _ in 0..4 {
-                    self.connection
-                        .call_method(Some(DOMAIN), PATH, Some(INTERFACE), "Echo", &1_u16)
-                        .await?;
+            self.connection.send(&call(router, "Disconnect").build(&id)?).await?;
+            loop {
+                let message = next(&mut self.stream).await?;
+                let member = message.header().member().map(|it| it.to_string());
+                if member.as_deref() == Some("RemovedMainConnection") {
+                    return Ok(());
                 }
-                times.add(began.elapsed());
-                drain(&mut self.stream).await;
             }
-            anyhow::Ok(())
-        })?;
-        Ok(times)
+        })
+    }
+
+    fn echo_four_times(&mut self) -> Result<Duration> {
+        self.runtime.block_on(async {
+            drain(&mut self.stream).await;
+            let began = Instant::now();
+            for _ in 0..4 {
+                self.connection
+                    .call_method(Some(DOMAIN), PATH, Some(INTERFACE), "Echo", &1_u16)
+                    .await?;
+            }
+            Ok(began.elapsed())
+        })
     }
 
     /// How long after this begins the daemon's name is owned.
@@ -242,6 +337,16 @@ impl Client {
 async fn command(on: &Connection, member: &str, body: &(impl Serialize + DynamicType)) -> Result<Vec<Value>> {
     let call = on.call_method(Some(BUS_NAME), COMMAND_PATH, Some(COMMAND_INTERFACE), member, body);
     arguments(&call.await.with_context(|| member.to_owned())?)
+}
+
+fn call(router: &str, member: &'static str) -> zbus::message::Builder<'static> {
+    let call = Message::method_call(COMMAND_PATH, member).interface(COMMAND_INTERFACE);
+    call.destination(router.to_owned())
+}
+
+async fn of_bus(on: &Connection, member: &'static str, body: &(impl Serialize + DynamicType)) -> Result<Message> {
+    let call = on.call_method(Some(BUS), BUS_PATH, Some(BUS), member, body);
+    Ok(call.await?)
 }
 
 /// Takes off what lies there.
@@ -301,9 +406,11 @@ async fn answer(connection: &Connection, message: &Message) -> Result<()> {
     if ack.is_empty() {
         return Ok(());
     }
-    let call = Message::method_call(ROUTING_PATH, ack)
-        .destination(BUS_NAME)
-        .interface(ROUTING_INTERFACE);
+    let call = Message::method_call(ROUTING_PATH, ack).interface(ROUTING_INTERFACE);
+    let call = match header.sender() {
+        Some(router) => call.destination(router.to_owned()),
+        None => call,
+    };
     let call = call.with_flags(Flags::NO_REPLY_EXPECTED);
     let call = match ack {
         "ackConnect" | "ackDisconnect" => call.build(&(handle, first, 0_u16))?,

@@ -4,6 +4,7 @@
 //!  calls    client ── GetListMainConnections ── bus ── daemon         beside  client ── GetId ── bus
 //!  connect  client ── Connect ── bus ── daemon ── 4 requests, 4 acks ── domain's process
 //!                                                                     beside  client ── 4 echo calls ── domain's process
+//!                                                                     and     the same messages, of a router that decides nothing
 //!  start    daemon: started until it owns its name                    beside  a program that only owns a name
 //! ```
 //! With `--peer CMD` the same three for another AudioManager (configured as docs/am-suite.md says). It prints, and judges no time.
@@ -12,9 +13,10 @@ use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use system_tests::am_suite::bench::{Client, Timed, serve_domain};
+use system_tests::am_suite::bench::{Client, ROUTER, Timed, serve_domain};
 use system_tests::am_suite::subject::{CONFIGURATION, Subject};
 
 use super::{Profile, programs};
@@ -50,6 +52,14 @@ const QUOTED: &str = "peer not measured; AudioManager 8.0, another day (times +-
                       client, bus-only GetId 22-77 us; Connect to CS_CONNECTED p50 1.05 ms with a Python domain; start to name \
                       owned 5.5-6.6 ms";
 
+/// Which figure the goal is of.
+const GOAL: &str = "the goal of 2 for a Connect is of its ratio to the four echoes; the protocol's messages beside the four echoes are what \
+                    the protocol itself costs on this bus";
+
+/// Connections of a daemon's first seconds are not what it does for years (audiod tells whoever listened before a restart what
+/// happens): they are not measured.
+const WARM_UP: Duration = Duration::from_secs(6);
+
 /// One comparison, microseconds.
 #[derive(serde::Serialize)]
 struct Row {
@@ -58,9 +68,12 @@ struct Row {
     p99_us: f64,
     beside: &'static str,
     beside_p50_us: f64,
+    /// The middle one of the ratios of those that took turns.
     ratio: f64,
     /// What is aimed at, where there is an aim.
     goal: Option<f64>,
+    /// On the bus for one of each, where they are counted.
+    messages: Option<(usize, usize)>,
 }
 
 #[derive(serde::Serialize)]
@@ -98,10 +111,10 @@ fn build(profile: Profile) -> anyhow::Result<PathBuf> {
     };
     let status = Command::new("cargo")
         .args(["build", "--quiet", "--profile", name, "-p", "audiod", "--bin", "audiod"])
-        .args(["-p", "system-tests", "--bin", "own-name"])
+        .args(["-p", "system-tests", "--bin", "own-name", "--bin", "bare-router"])
         .status()?;
     if !status.success() {
-        bail!("building audiod and own-name failed ({status})");
+        bail!("building audiod, own-name and bare-router failed ({status})");
     }
     Ok(programs(folder))
 }
@@ -135,14 +148,15 @@ fn side(options: &Options, command: &str, programs: &Path, folder: &Path) -> any
     }
     eprintln!("{command}: calls");
     let (calls, beside) = client.calls(options.calls)?;
-    let calls = row("GetListMainConnections", &calls, "GetId of the bus", &beside, Some(2.0));
+    let mut rows = vec![row(
+        "GetListMainConnections",
+        &calls,
+        "GetId of the bus",
+        &beside,
+        Some(2.0),
+    )];
     eprintln!("{command}: connections");
-    let domain = AsProcess::start(subject.address())?;
-    let connects = client.connections(options.connections, domain.source, domain.sink)?;
-    let echoes = client.echoes(options.connections)?;
-    let what = "Connect until connected and unmuted";
-    let connects = row(what, &connects, "four echo calls to the domain", &echoes, Some(2.0));
-    drop(domain);
+    rows.extend(connections(options, &mut client, subject.address(), programs)?);
     eprintln!("{command}: starts");
     subject.ask_to_end();
     subject.ended()?;
@@ -160,14 +174,44 @@ fn side(options: &Options, command: &str, programs: &Path, folder: &Path) -> any
         subject.ask_to_end();
         subject.ended()?;
     }
-    let starts = row(
+    rows.push(row(
         "start until the name is owned",
         &starts,
         "a program that only owns a name",
         &bare,
         None,
+    ));
+    Ok(rows)
+}
+
+/// A Connect beside the goal's measure, and beside what the protocol's own messages cost.
+fn connections(options: &Options, client: &mut Client, address: &str, programs: &Path) -> anyhow::Result<[Row; 3]> {
+    let domain = AsProcess::start(address)?;
+    let router = Command::new(programs.join("bare-router")).arg(address).spawn()?;
+    let _router = Ended(router);
+    client.wait_for(ROUTER)?;
+    let began = Instant::now();
+    while began.elapsed() < WARM_UP {
+        client.rounds(1, domain.source, domain.sink)?;
+    }
+    let rounds = client.rounds(options.connections, domain.source, domain.sink)?;
+    let counts = client.messages(address, domain.source, domain.sink)?;
+    let (what, router) = (
+        "Connect until connected and unmuted",
+        "the protocol's messages, nothing decided",
     );
-    Ok(vec![calls, connects, starts])
+    let echoes = "four echo calls to the domain";
+    let mut rows = [
+        row(what, &rounds.connects, echoes, &rounds.echoes, Some(2.0)),
+        row(what, &rounds.connects, router, &rounds.router, None),
+        row(router, &rounds.router, echoes, &rounds.echoes, None),
+    ];
+    let (of_connect, of_router, of_echoes) = (counts.connect, counts.router, counts.echoes);
+    let pairs = [(of_connect, of_echoes), (of_connect, of_router), (of_router, of_echoes)];
+    for (row, pair) in rows.iter_mut().zip(pairs) {
+        row.messages = Some(pair);
+    }
+    Ok(rows)
 }
 
 fn end(child: &mut Child) -> anyhow::Result<()> {
@@ -176,22 +220,33 @@ fn end(child: &mut Child) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Ends with us.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It ends with the bus at the latest.
+        let _ = end(&mut self.0);
+    }
+}
+
 /// The domain, as another process.
 struct AsProcess {
-    child: Child,
+    _child: Ended,
     source: u16,
     sink: u16,
 }
 
 impl AsProcess {
     fn start(address: &str) -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let child = Command::new(std::env::current_exe()?)
             .args(["bench", "dbus", "--as-domain", address])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
+        let mut child = Ended(child);
         let mut line = String::new();
-        if let Some(output) = child.stdout.take() {
+        if let Some(output) = child.0.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
         }
         let ids = line
@@ -199,17 +254,13 @@ impl AsProcess {
             .split_once(' ')
             .map(|(source, sink)| (source.parse(), sink.parse()));
         let Some((Ok(source), Ok(sink))) = ids else {
-            end(&mut child)?;
             bail!("the domain is not registered; docs/am-suite.md says what the daemon must be configured like");
         };
-        Ok(Self { child, source, sink })
-    }
-}
-
-impl Drop for AsProcess {
-    fn drop(&mut self) {
-        // It ends with the bus at the latest.
-        let _ = end(&mut self.child);
+        Ok(Self {
+            _child: child,
+            source,
+            sink,
+        })
     }
 }
 
@@ -221,8 +272,9 @@ fn row(what: &'static str, of: &Timed, beside: &'static str, other: &Timed, goal
         p99_us: of.quantile(0.99),
         beside,
         beside_p50_us,
-        ratio: p50_us / beside_p50_us.max(0.001),
+        ratio: of.ratio(other),
         goal,
+        messages: None,
     }
 }
 
@@ -231,15 +283,18 @@ fn text(figures: &Figures) -> String {
     for (name, rows) in [("carillon", Some(&figures.ours)), ("peer", figures.peer.as_ref())] {
         for row in rows.into_iter().flatten() {
             let goal = row.goal.map_or_else(String::new, |goal| format!(", goal {goal}"));
+            let messages = row.messages.map_or_else(String::new, |(own, beside)| {
+                format!(", messages on the bus {own} and {beside}")
+            });
             let _ = writeln!(
                 text,
-                "{name}: {}: p50 {:.0} us, p99 {:.0} us; {}: p50 {:.0} us; ratio {:.2}{goal}",
+                "{name}: {}: p50 {:.0} us, p99 {:.0} us; {}: p50 {:.0} us; ratio {:.2}{goal}{messages}",
                 row.what, row.p50_us, row.p99_us, row.beside, row.beside_p50_us, row.ratio
             );
         }
     }
-    if let Some(quoted) = figures.quoted {
-        let _ = writeln!(text, "{quoted}");
+    for line in std::iter::once(GOAL).chain(figures.quoted) {
+        let _ = writeln!(text, "{line}");
     }
     text
 }
