@@ -75,6 +75,8 @@ pub struct Session {
     greetings: bool,
     /// The last accept failed: nobody is accepted until the next poll.
     deaf: bool,
+    /// The next control request waits until the rings it is about run.
+    postponed: bool,
     soon: bool,
     now: u64,
     lines: u32,
@@ -139,6 +141,7 @@ impl Session {
             link: connection::State::default(),
             greetings: false,
             deaf: false,
+            postponed: false,
             soon: false,
             now: 0,
             lines: 0,
@@ -242,8 +245,7 @@ impl Session {
             return Some(0);
         }
         let connected = self.socket.is_some();
-        let parked = Decided::recorded(&self.block).is_some() || self.link.waits_for_engine();
-        if parked || self.to_forget() || self.ring_waits() {
+        if self.parked() || self.link.waits_for_engine() || self.to_forget() || self.ring_waits() {
             return Some(1);
         }
         if self.link.waits() {
@@ -341,6 +343,11 @@ impl Session {
     fn synced(&self) -> bool {
         // SeqCst: what the engine wrote before its acknowledgement is read after it.
         self.block.ack_seq.load(SeqCst) == self.block.cmd_seq.load(Acquire)
+    }
+
+    /// Whether a control request waits for the engine.
+    fn parked(&self) -> bool {
+        self.postponed || Decided::recorded(&self.block).is_some()
     }
 
     fn features(&self) -> u64 {

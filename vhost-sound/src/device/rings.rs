@@ -124,6 +124,11 @@ impl Session {
         [TXQ, RXQ].into_iter().any(waits)
     }
 
+    /// Whether tx or rx is on its way to running.
+    pub(super) fn rings_begin(&self) -> bool {
+        self.link.hold || self.ring_waits() || !self.synced()
+    }
+
     /// Starts the queues that are ready.
     pub(super) fn settle_rings(&mut self, out: &mut Vec<Output>) {
         for queue in [TXQ, RXQ] {

@@ -12,11 +12,13 @@ use crate::wire::{self, F_CTLS, Status};
 impl Session {
     /// Answers what can be answered on the control queue.
     pub(super) fn serve_control(&mut self, out: &mut Vec<Output>) {
+        self.postponed = false;
         if self.link.unsure {
             return;
         }
         let block = self.block.clone();
         let ring = &block.queues[CONTROLQ];
+        let rings_begin = self.rings_begin();
         // Out of `self` while its areas are borrowed.
         let memory = self.memory.take();
         let features = self.features();
@@ -25,7 +27,7 @@ impl Session {
             Ok(Some(context)) => {
                 let mut left = BUDGET;
                 let done = loop {
-                    match self.answer_next(&context, out) {
+                    match self.answer_next(&context, rings_begin, out) {
                         Ok(true) if left > 0 => left -= 1,
                         Ok(true) => {
                             self.soon = true;
@@ -34,7 +36,7 @@ impl Session {
                         Ok(false) => {
                             let after = ring.last_avail.load(Acquire) as u16;
                             let more = self.own[CONTROLQ].ask_for_kick(ring, &context, after);
-                            self.soon |= more && Decided::recorded(&block).is_none();
+                            self.soon |= more && !self.parked();
                             break Ok(());
                         }
                         Err(code) => break Err(code),
@@ -51,7 +53,7 @@ impl Session {
     }
 
     /// One request. False: there is none, or it must wait for the engine.
-    fn answer_next(&mut self, context: &Context<'_>, out: &mut Vec<Output>) -> Result<bool, u32> {
+    fn answer_next(&mut self, context: &Context<'_>, rings_begin: bool, out: &mut Vec<Output>) -> Result<bool, u32> {
         let block = self.block.clone();
         let ring = &block.queues[CONTROLQ];
         if let Some(decided) = Decided::recorded(&block) {
@@ -88,6 +90,11 @@ impl Session {
                     out.push(self.user(self.elements[element].stream));
                 }
                 wire::words(&[Status::Ok as u32])
+            }
+            // It is about the messages made available before it, and they come by rings that do not run yet.
+            Verdict::Decided(_) if rings_begin => {
+                self.postponed = true;
+                return Ok(false);
             }
             Verdict::Decided(decided) => {
                 decided.record(&block);
