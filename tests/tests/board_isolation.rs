@@ -13,7 +13,7 @@ use system_tests::board::{System, safety};
 use system_tests::daemon::program;
 use system_tests::nested;
 
-const LIMIT: Duration = Duration::from_secs(560);
+const LIMIT: Duration = Duration::from_secs(840);
 /// As `HOST` of `examples/safety-guest/src/canary.rs` is to be found: its complement.
 const CANARY: u32 = !0x7126_d30b;
 const CANARY_BYTES: usize = 8 << 20;

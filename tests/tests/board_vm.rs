@@ -9,7 +9,7 @@ use system_tests::coded;
 use system_tests::daemon::program;
 use system_tests::nested::{self, Linux};
 
-const LIMIT: Duration = Duration::from_secs(400);
+const LIMIT: Duration = Duration::from_secs(840);
 const S16: u8 = 5;
 /// Runs the manifest's VMs to their ends and shows what they said.
 const RUN: &str = "hypervisor run --no-host-check --run-dir /run/hv /board.toml; status=$?\n\

@@ -30,7 +30,7 @@ fn the_shortest_rings_play_without_a_gap_and_an_engine_that_stands_still_is_hear
     ];
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("virtual-rings");
 
-    let heard = virtual_rings::run(&folder, &courses, Duration::from_secs(560)).unwrap();
+    let heard = virtual_rings::run(&folder, &courses, Duration::from_secs(840)).unwrap();
 
     let (halted, whole) = heard.split_last().unwrap();
     assert!(whole.iter().all(virtual_rings::Heard::is_without_a_gap), "{whole:?}");

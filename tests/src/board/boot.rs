@@ -8,7 +8,7 @@ use super::{Board, Codec, Contents, Image};
 use crate::guest::{GuestError, at};
 use crate::nested::{self, Linux};
 
-const LIMIT: Duration = Duration::from_secs(560);
+const LIMIT: Duration = Duration::from_secs(840);
 /// Lines of the board's console in a message.
 const TAIL: usize = 60;
 const FIRMWARE: [&str; 5] = [
