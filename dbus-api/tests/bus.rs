@@ -8,7 +8,7 @@ use std::process::Command;
 use common::V::{self, N, Q, S, T};
 use common::fake::Fake;
 use common::rows::methods;
-use common::{Folder, Raw, error_name, listed_methods, next_but_signals as next, run};
+use common::{Folder, Raw, error_name, listed_methods, next as next_message, next_but_signals as next, run};
 use dbus_api::client::{Client, Error, Heard, Names};
 use dbus_api::names::{BUS_NAME, COMMAND_INTERFACE, COMMAND_PATH, OWN_INTERFACE, OWN_PATH, ROOT_PATH};
 use dbus_api::private_bus::PrivateBus;
@@ -70,6 +70,87 @@ fn a_bus_that_is_absent_at_the_start_is_found_when_it_comes_and_nothing_handed_o
     });
 }
 
+/// A connection that hears all the daemon's signals and those of names, and has said so to the bus alone.
+struct Bystander(zbus::Connection, zbus::MessageStream);
+
+impl Bystander {
+    async fn new(bus: &PrivateBus) -> Self {
+        let connection = zbus::connection::Builder::address(bus.address()).build().await.unwrap();
+        let stream = zbus::MessageStream::from(&connection);
+        let dbus = "org.freedesktop.DBus";
+        let call = connection.call_method(
+            Some(dbus),
+            "/org/freedesktop/DBus",
+            Some(dbus),
+            "AddMatch",
+            &"type='signal'",
+        );
+        call.await.unwrap();
+        Self(connection, stream)
+    }
+
+    /// Texts of events up to a signal that a sink went.
+    async fn events(&mut self) -> Vec<String> {
+        let mut texts = Vec::new();
+        loop {
+            let message = next_message(&mut self.1).await;
+            match message.header().member().map(|member| member.as_str()) {
+                Some("Event") => texts.push(message.body().deserialize().unwrap()),
+                Some("SinkRemoved") => return texts,
+                _ => {}
+            }
+        }
+    }
+
+    /// Until the daemon has heard that a connection is gone: the bus told it before it carries what is called after.
+    async fn hears_of_end(&mut self, gone: &str) {
+        loop {
+            let message = next_message(&mut self.1).await;
+            let is_change = message.header().member().is_some_and(|it| it == "NameOwnerChanged");
+            if is_change && message.body().deserialize::<(&str, &str, &str)>().unwrap() == (gone, gone, "") {
+                break;
+            }
+        }
+        let peer = Some("org.freedesktop.DBus.Peer");
+        self.0
+            .call_method(Some(BUS_NAME), "/", peer, "Ping", &())
+            .await
+            .unwrap();
+    }
+}
+
+#[test]
+fn events_leave_while_somebody_listens_and_the_first_of_a_connection_anyway() {
+    run(async {
+        let folder = Folder::new();
+        let bus = PrivateBus::start(folder.path()).unwrap();
+        let (mut ours, _requests, outs) = start(address(&bus));
+        ours.reached(BusState::Owned).await;
+        let mut bystander = Bystander::new(&bus).await;
+        let send = |text: &str, count: usize| {
+            for _ in 0..count {
+                outs.send(Out::Event(text.into())).unwrap();
+            }
+            outs.send(Out::Signal(Signal::SinkRemoved { sink: 1 })).unwrap();
+        };
+
+        send("unasked", 100);
+        assert_eq!(bystander.events().await, vec!["unasked"; 64]);
+
+        let client = Client::connect(&address(&bus)).await.unwrap();
+        let mut heard = client.signals().await.unwrap();
+        send("wanted", 2);
+        assert_eq!(bystander.events().await, ["wanted"; 2]);
+        assert_eq!(heard.next().await, Some(Heard::Event("wanted".into())));
+
+        let name = client.connection().unique_name().unwrap().to_string();
+        drop((heard, client));
+        bystander.hears_of_end(&name).await;
+        send("nobody's", 1);
+        assert_eq!(bystander.events().await, Vec::<String>::new());
+    });
+}
+
 #[test]
 fn a_name_that_is_anothers_is_owned_once_it_is_released() {
     run(async {
@@ -94,6 +175,8 @@ fn a_bus_that_reads_nothing_is_left_before_the_backlog_grows_and_found_again() {
         let bus = PrivateBus::start(folder.path()).unwrap();
         let (mut ours, _requests, outs) = start(address(&bus));
         ours.reached(BusState::Owned).await;
+        let client = Client::connect(&address(&bus)).await.unwrap();
+        let _listens = client.signals().await.unwrap();
         let signal = |name: &str| {
             let pid = bus.pid().unwrap().to_string();
             assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
@@ -322,6 +405,7 @@ fn introspection_lists_every_method_and_each_listed_one_can_be_called() {
             [
                 "Status",
                 "Chime",
+                "Listen",
                 "Reload",
                 "History",
                 "SetSourceGain",

@@ -66,6 +66,8 @@ pub trait Desk {
                 let reply = self.own(call);
                 self.bus().send(Out::OwnReply { token, reply });
             }
+            // The dispatcher keeps it for itself.
+            What::Listen => {}
             What::NameOwned => self.name_owned(),
             What::BusLost => {
                 let peers: Vec<String> = self.machine().peers().into_iter().map(str::to_owned).collect();

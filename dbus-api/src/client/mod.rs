@@ -211,6 +211,14 @@ impl Client {
         serde_json::from_str(&text).map_err(|error| Error::Unexpected(format!("History: {error}")))
     }
 
+    /// Wants the daemon's events, as long as this connection lives.
+    pub(super) async fn listen(&self) -> Result<(), Error> {
+        self.connection
+            .call_method(self.destination(), OWN_PATH, Some(OWN_INTERFACE), "Listen", &())
+            .await?;
+        Ok(())
+    }
+
     /// Sounds a chime of the bank.
     ///
     /// # Errors

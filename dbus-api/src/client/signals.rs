@@ -5,11 +5,11 @@ use std::pin::Pin;
 
 use policy::command::Signal;
 use zbus::export::futures_core::Stream;
-use zbus::message::Type;
+use zbus::message::{Flags, Type};
 use zbus::{Message, MessageStream};
 
 use super::{Client, Error, wire};
-use crate::names::{BUS_NAME, COMMAND_INTERFACE, OWN_INTERFACE};
+use crate::names::{BUS_NAME, COMMAND_INTERFACE, OWN_INTERFACE, OWN_PATH};
 
 /// What was heard.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub enum Heard {
 #[derive(Debug)]
 pub struct Signals {
     stream: MessageStream,
+    /// To say again to a daemon that comes that its events are wanted.
+    client: Client,
 }
 
 impl Signals {
@@ -43,8 +45,14 @@ impl Signals {
                 call.call_method(Some(bus), "/org/freedesktop/DBus", Some(bus), "AddMatch", &rule)
                     .await?;
             }
+            match client.listen().await {
+                // A daemon that comes is told; one that says nothing has nothing to tell either.
+                Ok(()) | Err(Error::NoDaemon | Error::NoAnswer(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(Self { stream })
+        let client = client.clone();
+        Ok(Self { stream, client })
     }
 
     /// The next one; `None` when the bus is gone.
@@ -56,9 +64,20 @@ impl Signals {
             if message.message_type() == Type::Signal
                 && let Some(heard) = decode(&message)
             {
+                if heard == Heard::Daemon(true) {
+                    self.listen_again().await.ok()?;
+                }
                 return Some(heard);
             }
         }
+    }
+    /// Without waiting for an answer, which would come in between what is heard.
+    async fn listen_again(&self) -> zbus::Result<()> {
+        let call = Message::method_call(OWN_PATH, "Listen")
+            .interface(OWN_INTERFACE)
+            .destination(BUS_NAME)
+            .with_flags(Flags::NO_REPLY_EXPECTED | Flags::NO_AUTO_START);
+        self.client.connection().send(&call.build(&())?).await
     }
 }
 

@@ -10,13 +10,14 @@ use super::args;
 use super::fair::{Admission, Fair};
 use super::gate::{self, Gate};
 use super::introspect::{self, Node};
+use super::listeners::Listeners;
 use super::outbox::Outbox;
 use super::peers::{Peers, Refusals, Standing, Told};
 use super::table::{self, Answer};
-use super::{DomainCall, Out, Request, SENDER_LIMIT, TOTAL_LIMIT, What, domain_calls, encode, routing_table};
+use super::{DomainCall, Out, OwnReply, Request, SENDER_LIMIT, TOTAL_LIMIT, What, domain_calls, encode, routing_table};
 use crate::access::{Access, Role};
 use crate::names::{COMMAND_INTERFACE, OWN_INTERFACE, ROUTING_INTERFACE};
-use policy::command::error::NOT_POSSIBLE;
+use policy::command::error::{NOT_POSSIBLE, OK};
 use policy::routing_command::{RoutingCall, RoutingReply};
 
 /// Names of the errors sent (D-Bus Specification).
@@ -61,6 +62,7 @@ pub(super) struct Dispatch {
     on_bus: bool,
     peers: Peers,
     refusals: Refusals,
+    listeners: Listeners,
     gate: Option<Gate>,
 }
 
@@ -75,6 +77,7 @@ impl Dispatch {
             on_bus: true,
             peers: Peers::default(),
             refusals: Refusals::default(),
+            listeners: Listeners::default(),
             gate: access.map(Gate::new),
         }
     }
@@ -96,6 +99,7 @@ impl Dispatch {
         self.pending.clear();
         self.peers = Peers::default();
         self.refusals = Refusals::default();
+        self.listeners = Listeners::default();
         self.gate.iter_mut().for_each(Gate::forget);
         self.fair.tell(Request::notice("", What::BusLost));
     }
@@ -109,6 +113,10 @@ impl Dispatch {
                 .is_some_and(|it| it.allowed == Some(false))
             {
                 self.deny(&request);
+                continue;
+            }
+            if request.what == What::Listen {
+                self.listen(&request);
                 continue;
             }
             if !self.refusals.take(request.token) {
@@ -133,6 +141,14 @@ impl Dispatch {
             Err((name, text)) if !silent => self.outbox.push(error_reply(message, name, &text)),
             Ok(Some(_)) | Err(_) => {}
         }
+    }
+
+    fn listen(&mut self, request: &Request) {
+        let messages = self.listeners.add(&request.sender);
+        messages.into_iter().for_each(|message| self.outbox.push(message));
+        let (token, text) = (request.token, String::new());
+        let reply = OwnReply::Result { error: OK, text };
+        self.outgoing(&Out::OwnReply { token, reply }, true);
     }
 
     fn deny(&mut self, request: &Request) {
@@ -166,7 +182,10 @@ impl Dispatch {
             return self.judge(&sender);
         }
         let mut out = Vec::new();
-        let told = self.peers.told(message, &mut out);
+        let told = match self.listeners.told(message, &mut out) {
+            true => Told::Nothing,
+            false => self.peers.told(message, &mut out),
+        };
         out.into_iter().for_each(|message| self.outbox.push(message));
         match told {
             Told::Nothing => {}
@@ -359,7 +378,9 @@ impl Dispatch {
     pub(super) fn outgoing(&mut self, out: &Out, signals: bool) {
         let answered = match out {
             Out::Signal(signal) if signals => return self.outbox.push(encode::signal(signal)),
-            Out::Event(json) if signals => return self.outbox.push(encode::event(json)),
+            Out::Event(json) if signals && (!self.on_bus || self.listeners.wants()) => {
+                return self.outbox.push(encode::event(json));
+            }
             Out::RoutingReady if signals => return self.outbox.push(encode::routing_signal("setRoutingReady")),
             Out::RoutingRundown if signals => return self.outbox.push(encode::routing_signal("setRoutingRundown")),
             Out::Signal(_) | Out::Event(_) | Out::RoutingReady | Out::RoutingRundown => return,

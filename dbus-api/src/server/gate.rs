@@ -27,7 +27,7 @@ const REMEMBERED: usize = 1024;
 pub(super) fn role(node: Option<Node>, member: &str) -> Role {
     match (node, member) {
         (Some(Node::Routing), _) => Role::Domain,
-        (Some(Node::Own), "Status" | "History") => Role::Observe,
+        (Some(Node::Own), "Status" | "History" | "Listen") => Role::Observe,
         (Some(Node::Own), "Reload" | "SetSystemProperties") | (Some(Node::Command), "SetSystemProperty") => Role::Admin,
         (Some(Node::Command), read) if read.starts_with("get") || read.starts_with("Get") => Role::Observe,
         _ => Role::Control,

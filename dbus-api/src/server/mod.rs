@@ -26,6 +26,7 @@ mod fair;
 mod gate;
 mod introspect;
 mod link;
+mod listeners;
 mod outbox;
 mod peers;
 mod routing_table;
@@ -112,6 +113,9 @@ pub enum What {
     Routing(RoutingCall),
     /// For the control process itself.
     Own(OwnCall),
+    /// For the dispatcher, which answers it; never handed on. `org.carillon.Audio1.Listen() -> n error, s text`: the sender wants
+    /// [`Out::Event`]s as long as it is on the bus; whatever comes after the answer is sent.
+    Listen,
     /// Notice: the bus name is ours. Domains want to hear [`Out::RoutingReady`]; those that are registered already are to be
     /// told with [`Out::Watch`].
     NameOwned,
@@ -217,7 +221,7 @@ pub enum Out {
     },
     /// A signal of the command interface.
     Signal(Signal),
-    /// A JSON line for `audioctl monitor`: the signal `org.carillon.Audio1.Event(s)`.
+    /// A JSON line for `audioctl monitor`: the signal `org.carillon.Audio1.Event(s)`, while there is somebody who called [`What::Listen`].
     Event(String),
 }
 

@@ -218,7 +218,7 @@ pub(super) fn call(member: &'static str, flags: Option<Flags>, text: &str) -> zb
 }
 
 /// `name` is a valid bus name, so it has no quotes.
-fn watch(member: &'static str, name: &str) -> zbus::Result<Message> {
+pub(super) fn watch(member: &'static str, name: &str) -> zbus::Result<Message> {
     let rule = format!("type='signal',sender='{BUS}',path='{BUS_PATH}',member='NameOwnerChanged',arg0='{name}'");
     call(member, Some(Flags::NO_REPLY_EXPECTED), &rule)
 }

@@ -194,9 +194,10 @@ pub(super) static COMMAND: [Method; 22] = [
 
 /// Methods of `org.carillon.Audio1`.
 #[rustfmt::skip]
-pub(super) static OWN: [Method; 9] = [
+pub(super) static OWN: [Method; 10] = [
     row("Status", &[], Answer::Json, |_| What::Own(OwnCall::Status)),
     row("Chime", &[NAME], Answer::Text, |a| What::Own(OwnCall::Chime { name: a.text(0) })),
+    row("Listen", &[], Answer::Text, |_| What::Listen),
     row("Reload", &[], Answer::Text, |_| What::Own(OwnCall::Reload)),
     row("History", &[FROM, MOST], Answer::Decisions,
         |a| What::Own(OwnCall::History { from: a.number(0), most: a.id(1) })),
