@@ -10,7 +10,7 @@ use system_tests::coded;
 use system_tests::daemon::program;
 use system_tests::guest::Kernel;
 
-const LIMIT: Duration = Duration::from_secs(400);
+const LIMIT: Duration = Duration::from_secs(840);
 const S16: u8 = 5;
 const FRAMES: usize = 24_000;
 /// Free-running, the emulated codec wants a long lead.
@@ -62,14 +62,6 @@ fn kernel() -> Kernel {
     Kernel::fetch("6.12", &cache).unwrap()
 }
 
-fn programs() -> Programs {
-    Programs {
-        audiod: program("audiod").unwrap(),
-        audioctl: program("audioctl").unwrap(),
-        bus_port: program("bus-port").unwrap(),
-    }
-}
-
 fn configuration(take: &[u8]) -> Vec<(String, Vec<u8>)> {
     let wav = hound::WavSpec {
         channels: 2,
@@ -97,7 +89,13 @@ fn the_same_inputs_give_the_same_image_to_the_byte_and_other_inputs_another() {
     let folder = folder("image");
     let take = coded::generate(S16, 2, 480, 1, 2).unwrap();
     let build = |name: &str, take: &[u8]| {
-        let image = service::build(&kernel(), &programs(), &configuration(take), &folder.join(name)).unwrap();
+        let image = service::build(
+            &kernel(),
+            &Programs::beside().unwrap(),
+            &configuration(take),
+            &folder.join(name),
+        )
+        .unwrap();
         (
             std::fs::read(image.initrd).unwrap(),
             service::disk(&configuration(take)),
@@ -117,7 +115,13 @@ fn a_chime_of_the_service_vm_is_heard_bit_for_bit_from_the_codec_passed_to_it() 
     let folder = folder("service");
     let kernel = kernel();
     let take = coded::generate(S16, 2, FRAMES, 1, 2).unwrap();
-    let service = service::build(&kernel, &programs(), &configuration(&take), &folder.join("audio.cpio")).unwrap();
+    let service = service::build(
+        &kernel,
+        &Programs::beside().unwrap(),
+        &configuration(&take),
+        &folder.join("audio.cpio"),
+    )
+    .unwrap();
     let system = System {
         manifest: MANIFEST.to_owned(),
         images: vec![
@@ -180,7 +184,13 @@ fn empty_disk(path: &Path) {
 fn a_volume_outlives_the_service_vms_boot_on_its_disk() {
     let (folder, kernel) = (folder("state"), kernel());
     let configuration = [("system.toml", KEPT), ("rc", KEEPS)].map(|(name, text)| (name.to_owned(), text.into()));
-    let service = service::build(&kernel, &programs(), &configuration, &folder.join("audio.cpio")).unwrap();
+    let service = service::build(
+        &kernel,
+        &Programs::beside().unwrap(),
+        &configuration,
+        &folder.join("audio.cpio"),
+    )
+    .unwrap();
     let disk = folder.join("state.img");
     empty_disk(&disk);
     let manifest = MANIFEST

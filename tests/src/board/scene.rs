@@ -164,11 +164,7 @@ impl Scene {
     }
 
     fn whole(&self, kernel: &Kernel, folder: &Path) -> anyhow::Result<System> {
-        let programs = Programs {
-            audiod: program("audiod")?,
-            audioctl: program("audioctl")?,
-            bus_port: program("bus-port")?,
-        };
+        let programs = Programs::beside()?;
         let audio = service::build(kernel, &programs, &self.configuration, &folder.join("audio.cpio"))?;
         let mut images = vec![
             (kernel.image.clone(), "vmlinuz".to_owned()),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Image;
 use super::image::stripped;
+use crate::daemon::{DaemonError, program};
 use crate::guest::{GuestError, Kernel, Root, at};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
@@ -35,6 +36,20 @@ pub struct Programs {
     pub audioctl: PathBuf,
     /// Guests' way to the bus.
     pub bus_port: PathBuf,
+}
+
+impl Programs {
+    /// Those built beside the test.
+    ///
+    /// # Errors
+    /// One isn't built.
+    pub fn beside() -> Result<Self, DaemonError> {
+        Ok(Self {
+            audiod: program("audiod")?,
+            audioctl: program("audioctl")?,
+            bus_port: program("bus-port")?,
+        })
+    }
 }
 
 /// Configuration: paths under `/etc/carillon`, with content.
