@@ -92,6 +92,8 @@ pub struct Codec {
     pub underruns: u64,
     /// Its clock stands still: a timer paces the streams.
     pub stalled: bool,
+    /// Elements of the card's own mixer that keep it silent; empty: none that is known.
+    pub muted: String,
     /// The engine has real-time scheduling and locked memory.
     pub realtime: bool,
 }

@@ -178,11 +178,14 @@ fn guests_own_control_muted_or_at_zero() {
         media(|it| it.mute = true),
         "ivi.media is not heard\n  it is muted by its guest or a user\n      until it is unmuted in the guest, or `audioctl unmute ivi.media`\n"
     );
-    let said = media(|it| it.wanted_db = None);
-    assert!(
-        said.contains("\n  its guest or a user turned it down to silence\n"),
-        "{said}"
-    );
+    // The end of the element's scale is meant as silence.
+    for wanted in [None, Some(-60.0)] {
+        let said = media(|it| it.wanted_db = wanted);
+        assert!(
+            said.contains("\n  its guest or a user turned it down to silence\n"),
+            "{said}"
+        );
+    }
 }
 
 #[test]
@@ -487,7 +490,7 @@ fn sink_of_a_domain_muted_or_without_a_source() {
 }
 
 #[test]
-fn card_muted_or_wrong_device_is_named_since_it_can_not_be_seen() {
+fn another_device_than_the_one_meant_is_named_since_it_can_not_be_seen() {
     let said = ask(
         |car| {
             car.codecs[0].backend = "alsa".into();
@@ -498,9 +501,21 @@ fn card_muted_or_wrong_device_is_named_since_it_can_not_be_seen() {
     assert!(said.heard && said.beyond.len() == 1);
     assert!(
         said.text().contains(
-            "at cabin: it leaves here for hw:1,0; if nothing comes out of it, the card is muted or another is meant\n      \
-             until the card's own mixer is opened (`alsamixer`), or `device` names another (`audiod doctor --codec`)\n"
+            "at cabin: it leaves here for hw:1,0; if nothing comes out of it, another is meant, or what follows it is off\n      \
+             until `device` names another (`audiod doctor --codec`), or its plug, amplifier or mixer is looked at (`alsamixer`)\n"
         ),
+        "{}",
+        said.text()
+    );
+}
+
+#[test]
+fn card_muted() {
+    let said = ask(|car| car.codecs[0].muted = "Master is off".into(), "ivi.media");
+    assert_eq!((said.heard, said.links[0].link), (false, "card-muted"));
+    assert!(
+        said.text()
+            .contains("at cabin: the card of codec main is muted: Master is off\n"),
         "{}",
         said.text()
     );

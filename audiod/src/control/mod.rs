@@ -17,6 +17,7 @@ pub mod guests;
 pub mod history;
 pub mod keep;
 pub mod levels;
+mod mixers;
 pub mod monitor;
 pub mod recorder;
 pub mod reload;
@@ -52,6 +53,7 @@ use guests::{Guests, News};
 use history::History;
 use keep::{Begun, Keeper, Saver};
 use levels::{Levels, Meters};
+use mixers::Mixers;
 use monitor::{Happening, Names};
 use recorder::{Recorders, Seen};
 use reload::Running;
@@ -116,6 +118,7 @@ struct Control {
     meters: Meters,
     /// As last looked at.
     levels: Levels,
+    mixers: Mixers,
     bus: Bus,
     watch: Watch,
     /// Domains that were registered before setRoutingReady was said last.
@@ -153,6 +156,7 @@ impl Control {
             history: history_of(&system, &engines),
             meters: Meters::default(),
             levels: Levels::default(),
+            mixers: Mixers::open(&system),
             old_domains: BTreeSet::new(),
             bus: Bus::start(system.bus.as_deref(), plan.access.clone()),
             watch: Watch::new(bell).map_err(Failure::when("control: timer"))?,

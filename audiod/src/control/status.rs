@@ -82,6 +82,7 @@ impl Control {
             position: block.played.load(Relaxed),
             underruns: block.underruns.load(Relaxed),
             stalled: block.stalled.load(Relaxed) != 0,
+            muted: self.mixers.muted(index),
             realtime: block.realtime.load(Relaxed) != 0,
         }
     }

@@ -3,6 +3,9 @@
 use super::Link;
 use crate::status::{Reason, Stream, StreamState};
 
+/// Where a guest's volume element ends, dB: whoever turns it there means silence.
+const LOWEST_DB: f32 = -60.0;
+
 /// What a guest and its driver say.
 pub(super) fn of_guest(stream: &Stream) -> Option<Link> {
     let guest = &stream.guest;
@@ -43,7 +46,7 @@ pub(super) fn of_user(stream: &Stream) -> Option<Link> {
         let release = format!("it is unmuted in the guest, or `audioctl unmute {name}`");
         return Some(Link::new("user-muted", "it is muted by its guest or a user", release));
     }
-    stream.wanted_db.is_none().then(|| {
+    stream.wanted_db.is_none_or(|gain| gain <= LOWEST_DB).then(|| {
         let release = format!("its volume is raised in the guest, or `audioctl volume {name} 0dB`");
         Link::new("user-gain", "its guest or a user turned it down to silence", release)
     })

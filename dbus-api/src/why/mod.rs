@@ -3,10 +3,10 @@
 //! ```text
 //!  guest there? ─► stream started? ─► frames in its ring? ─► not digital silence? ─► own gain and mute ─►
 //!     route? not refused, delayed, paused, suspended? domain acknowledges, its sink is there? ─► zone's mute and volume ─►
-//!     ducks and rules' limits ─► limiter ─► codec's clock runs ─► heard (as far as can be seen: what the card does with it can't)
+//!     ducks and rules' limits ─► limiter ─► codec's clock runs ─► its card's mixer open ─► heard (as far as can be seen: what hangs on the card can't)
 //! ```
 //! It looks twice ([`source`], [`sink`] take what `Status` said some time apart): counters and levels say only together what goes on
-//! now. What is not in `Status` is said of whatever is heard: a card's own mute, another device than the one meant.
+//! now. What is not in `Status` is said of whatever is heard: that another device may be the one meant.
 
 mod links;
 
@@ -362,10 +362,9 @@ impl<'s> Looks<'s> {
                 &codec.device
             };
             let text = format!(
-                "it leaves here for {device}; if nothing comes out of it, the card is muted or another is meant"
+                "it leaves here for {device}; if nothing comes out of it, another is meant, or what follows it is off"
             );
-            let release =
-                "the card's own mixer is opened (`alsamixer`), or `device` names another (`audiod doctor --codec`)";
+            let release = "`device` names another (`audiod doctor --codec`), or its plug, amplifier or mixer is looked at (`alsamixer`)";
             let link = Link::new("card", text, release).at(zone);
             if links.iter().all(|it| it.text != link.text) {
                 links.push(link);
@@ -441,6 +440,11 @@ impl<'s> Looks<'s> {
         if now.stalled {
             let text = format!("codec {codec} stands still: a timer consumes what guests send");
             return Some(Link::new("codec-stalled", text, "its card plays again (`audiod doctor --codec`)").at(zone));
+        }
+        if !now.muted.is_empty() {
+            let text = format!("the card of codec {codec} is muted: {}", now.muted);
+            let release = "its own mixer is opened (`alsamixer`)";
+            return Some(Link::new("card-muted", text, release).at(zone));
         }
         let before = of(self.before).filter(|before| before.position == now.position)?;
         let text = format!("codec {} has played no frame since the first look", before.name);
