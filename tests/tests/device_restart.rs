@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use vhost::VhostBackend;
 
+use system_tests::frontend::memory::DATA_GPA;
 use system_tests::frontend::pcm::Pcm;
 use system_tests::frontend::proto::{CONTROLQ, RXQ, S_OK, TXQ, code, word, words};
+use system_tests::frontend::vring::Seg;
 use system_tests::frontend::{Options as Wanted, SoundFrontend};
 use system_tests::harness::{Options, Sut};
 use vhost_sound::ring::crash::{Outcome, run};
@@ -158,4 +160,41 @@ fn a_front_end_that_reconnects_with_its_rings_kept_plays_on_without_a_control_me
     }
     let after = fe.wait_completions(TXQ, 0, 3, Duration::from_secs(2));
     assert_eq!(after.iter().filter(|done| done.status == S_OK).count(), 3);
+}
+
+/// What a stand-in does while the device is away: a control request is answered, and the device never hears of it.
+fn answered_by_another(fe: &mut SoundFrontend) {
+    let queue = &mut fe.queues[CONTROLQ];
+    let head = queue.submit(&[Seg::ro(DATA_GPA, 8), Seg::wo(DATA_GPA + 8, 4)]).unwrap();
+    let used = queue.used_index();
+    let element = queue.used + 4 + 8 * u64::from(used % queue.size);
+    fe.ram.write(element, &words(&[u32::from(head), 4]));
+    fe.ram.store16(queue.used + 2, used.wrapping_add(1));
+    assert_eq!(queue.pop_used(), Some((head, 4)));
+}
+
+#[test]
+fn a_stream_whose_end_the_device_never_heard_of_returns_its_messages_and_plays_anew() {
+    for refused in 1..=2 {
+        let sut = Sut::start("refused", Options::one()).unwrap();
+        let mut fe = SoundFrontend::connect(sut.socket(0), Wanted::default()).unwrap();
+        let params = fe.pcm_info().unwrap()[0].params(5, 480, 4);
+        let pcm = Pcm::open(&mut fe, TXQ, 0, params).unwrap();
+        pcm.fill(&mut fe).unwrap();
+        pcm.start(&mut fe).unwrap();
+        fe.wait_completions(TXQ, 0, 1, Duration::from_secs(2));
+
+        // STOP, and RELEASE.
+        fe.disconnect();
+        assert!(sut.wait(0, |seen| !seen.closed.is_empty()));
+        (0..refused).for_each(|_| answered_by_another(&mut fe));
+        fe.reconnect().unwrap();
+        while fe.queues[TXQ].in_flight() > 0 {
+            assert!(!fe.wait_completions(TXQ, 0, 1, Duration::from_secs(2)).is_empty());
+        }
+
+        let pcm = Pcm::open(&mut fe, TXQ, 0, params).unwrap();
+        let stats = pcm.play(&mut fe, &vec![1; 20 * params.period_bytes as usize]).unwrap();
+        assert_eq!((stats.completions, stats.errors, stats.lost), (20, 0, 0));
+    }
 }

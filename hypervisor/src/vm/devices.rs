@@ -163,7 +163,7 @@ impl<'a> Builder<'a> {
                 if !size.is_power_of_two() || size > crate::devices::virtio::QUEUE_SIZE_MAX {
                     refuse!("{name}: queue_size must be a power of two, at most 1024");
                 }
-                let snd = Snd::new(sound.clone(), self.context.reporter.clone(), poller);
+                let snd = Snd::new(sound.clone(), self.context.reporter.clone(), poller).map_err(host("timer"))?;
                 self.devices.links.push(snd.link());
                 let shared = self.context.memory.shared.clone();
                 let shared =

@@ -5,20 +5,21 @@
 //!  script (the board):  "rc: all", the service VM's VMM is killed ── so many times; the last one is left alone
 //!  guest:               takes, one after the other; one that fails is tried again; so many in a row without a failure: power-off
 //! ```
-//! Each guest has a channel of the codec to itself, so that what was heard of it is compared bit for bit.
+//! Each guest has a channel of the codec to itself, so that what was heard of it is compared bit for bit. A take that runs while
+//! audiod is killed may go on: of it are heard a beginning and, to its last frame, an end. The service VM takes the streams with it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use system_tests::board::Clock;
 use system_tests::board::scene::{self, Mode, Player, Scene};
-use system_tests::coded;
+use system_tests::coded::{self, Run};
 use system_tests::nested;
 
 const S16: u8 = 5;
 const NAMES: [(&str, Mode); 2] = [("cluster", Mode::Ram), ("ivi", Mode::Bounce)];
-/// Frames of a take, mono; it is long enough to be hit in its middle.
-const TAKE: usize = 19_200;
+/// Frames of a take, mono; it is long enough to be hit in its middle, and not to be over before audiod is back.
+const TAKE: usize = 48_000;
 /// Silent frames after it: what aplay's STOP cuts off.
 const TAIL: usize = 4800;
 /// The longest time a vCPU may stand still, in hundredths of a second: DESIGN's 2 s are the bound, this is what is wanted.
@@ -82,6 +83,7 @@ both_play() {
 kills=@KILLS@
 while [ $kills -gt 0 ]; do
     both_play
+    sleep 0.2
     killall -9 audiod
     kills=$((kills - 1))
 done
@@ -152,8 +154,8 @@ fn figure(line: &str, word: &str) -> u32 {
         .unwrap_or_else(|| panic!("no {word} in {line}"))
 }
 
-/// So many ends of the service VM, before each and after the last so many of audiod: guests go on, and each of their takes that
-/// was played to its end is in the codec's file bit for bit.
+/// So many ends of the service VM, before each and after the last so many of audiod: guests go on, each of their takes is in
+/// the codec's file bit for bit, and of those that audiod's end hit some go on to their end.
 pub fn are_survived(name: &str, seed: u32, outages: u32, kills: u32, limit: Duration) {
     let mut board = scene(outages, kills)
         .board(name, &nested::kernel().unwrap(), folder(name))
@@ -169,25 +171,33 @@ pub fn are_survived(name: &str, seed: u32, outages: u32, kills: u32, limit: Dura
     let ended = own.text().matches("service: audiod ended").count();
     assert_eq!(ended, (kills * (outages + 1)) as usize, "{}", own.text());
     let heard = outcome.samples().unwrap();
+    let mut went_on = 0;
     for (nth, log) in guests.iter().enumerate() {
         let line = log.line("guest: takes").unwrap();
         let said = log.text();
         assert_eq!(said.matches("guest: up").count(), 1, "it never started anew: {said}");
         let report = coded::compare(&take(nth as u64 + 1), &channel(&heard, nth), 2);
-        let whole = report
-            .runs
-            .iter()
-            .filter(|run| run.sent == 0 && run.frames == TAKE)
-            .count();
+        let takes = figure(&line, "takes") as usize;
+        let is_whole = |run: &&Run| run.sent == 0 && run.frames == TAKE;
+        let whole = report.runs.iter().filter(is_whole).count();
+        let is_end = |run: &&Run| run.sent > 0 && run.sent + run.frames == TAKE;
+        let ends = report.runs.iter().filter(is_end).count();
         println!(
-            "{line}; {whole} whole takes of {} runs, {} foreign frames",
+            "{line}; {whole} whole takes and {ends} that went on of {} runs, {} foreign frames",
             report.runs.len(),
             report.foreign
         );
-        assert_eq!(whole, figure(&line, "takes") as usize, "{line}: {:?}", report.runs);
-        assert!(figure(&line, "failed") >= outages, "{line}");
+        // One that an outage hits may come to its end meanwhile, unheard.
+        let heard = whole + ends;
+        assert!(
+            (heard..=heard + ended + outages as usize).contains(&takes),
+            "{line}: {:?}",
+            report.runs
+        );
+        went_on += ends;
         assert!(figure(&line, "held") < HELD, "{line}");
     }
+    assert!(went_on > 0, "no take went on over an end of audiod");
     println!(
         "board {:.1} s, wall {:.0} s",
         outcome.uptime,

@@ -13,10 +13,10 @@
 //!    └── StandIn ◄────────────────────┼──────────────────────────────────────┘
 //!  driver reset    └──────────────────┘
 //! ```
-//! `StandIn` answers the control queue from the declared configuration and returns what the driver queues with IO_ERR
-//! ([`standin`]). What was with the back end when it went away is taken to be the messages after the used index: a device
-//! that completes out of order over several streams needs a back end that keeps its own record (ours does, in its
-//! supervisor, so that it needs no new link).
+//! `StandIn` answers the control queue from the declared configuration and returns what the driver queues with IO_ERR, a
+//! message of each queue every [`PACE`] ([`standin`]), so that a stream that runs goes on. What was with the back end when it
+//! went away is taken to be the messages after the used index: a device that completes out of order over several streams
+//! needs a back end that keeps its own record (ours does, in its supervisor, so that it needs no new link).
 
 mod backend;
 mod standin;
@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use vhost_sound::block::QUEUES;
 use vhost_sound::wire::CONFIG_BYTES;
+use vmm_sys_util::timerfd::TimerFd;
 
 use self::backend::Backend;
 use self::standin::StandIn;
@@ -39,8 +40,12 @@ use crate::plan::Sound;
 use crate::vm::control::{Report, Reporter};
 use crate::vm::poller::{Handler, Poller};
 
-/// The poller's token of the socket; queue n has token n.
-const SOCKET: u32 = QUEUES as u32;
+/// The poller's tokens of the socket and of the stand-in's timer.
+const SOCKET: u32 = 0;
+const TIMER: u32 = 1;
+/// Between two turns of the stand-in. Linux (since 6.6) gives a stream up that has not moved for 100 ms; one that moved by its
+/// whole ring between two looks has stood still to it.
+const PACE: Duration = Duration::from_millis(20);
 
 /// The transport's side of the device.
 pub struct Snd(Arc<Link>);
@@ -69,6 +74,8 @@ struct Inner {
     state: State,
     /// The driver, while it is there.
     session: Option<Driver>,
+    /// The stand-in's.
+    timer: TimerFd,
     /// Features and configuration of the last back end, or the declared ones.
     features: u64,
     config: [u8; CONFIG_BYTES],
@@ -76,7 +83,10 @@ struct Inner {
 
 impl Snd {
     /// A device without a back end yet.
-    pub fn new(options: Sound, reporter: Reporter, poller: &Arc<Poller>) -> Self {
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn new(options: Sound, reporter: Reporter, poller: &Arc<Poller>) -> io::Result<Self> {
         let mut config = [0; CONFIG_BYTES];
         let streams = u32::try_from(options.declared.streams.len()).unwrap_or(0);
         config[4..8].copy_from_slice(&streams.to_le_bytes());
@@ -84,10 +94,11 @@ impl Snd {
         let inner = Inner {
             state: State::Absent,
             session: None,
+            timer: TimerFd::new()?,
             features: INDIRECT_DESC | events,
             config,
         };
-        Self(Arc::new_cyclic(|me| Link {
+        Ok(Self(Arc::new_cyclic(|me| Link {
             options,
             reporter,
             poller: Arc::clone(poller),
@@ -96,7 +107,7 @@ impl Snd {
             changed: Condvar::new(),
             links: AtomicU64::new(0),
             losses: AtomicU64::new(0),
-        }))
+        })))
     }
 
     /// Where links are given to the device.
@@ -160,14 +171,13 @@ impl Link {
             inner.state = State::Connected(backend);
             return Ok(());
         };
-        if let State::StandIn(standin) = state {
+        if let State::StandIn(_) = state {
             // It leaves the device rings where the back end is to go on.
-            self.watch_queues(session, false);
-            drop(standin);
+            self.poller.remove(inner.timer.as_raw_fd());
         }
         let started = backend.start(session.features, &session.memory, &session.queues);
         if let Err(cause) = started {
-            inner.state = State::StandIn(self.stand_in(session));
+            inner.state = State::StandIn(self.stand_in(session, &mut inner.timer));
             return Err(cause);
         }
         if changed {
@@ -191,7 +201,7 @@ impl Link {
         if let Some(session) = &inner.session
             && !matches!(inner.state, State::StandIn(_))
         {
-            inner.state = State::StandIn(self.stand_in(session));
+            inner.state = State::StandIn(self.stand_in(session, &mut inner.timer));
         }
         self.report_loss(cause.to_owned());
     }
@@ -203,22 +213,10 @@ impl Link {
         });
     }
 
-    fn stand_in(&self, session: &Driver) -> StandIn {
-        self.watch_queues(session, true);
-        let mut standin = StandIn::new(&self.options.declared, session.features & EVENT_IDX != 0);
-        standin.serve_all(&session.memory, &session.queues);
-        standin
-    }
-
-    fn watch_queues(&self, session: &Driver, watch: bool) {
-        for ring in &session.queues {
-            if watch {
-                // An eventfd can always be watched.
-                let _ = self.watch(ring.kick.as_raw_fd(), ring.index as u32);
-            } else {
-                self.poller.remove(ring.kick.as_raw_fd());
-            }
-        }
+    fn stand_in(&self, session: &Driver, timer: &mut TimerFd) -> StandIn {
+        // A timer can always be set and watched.
+        let _ = timer.reset(PACE, None).map(|()| self.watch(timer.as_raw_fd(), TIMER));
+        StandIn::new(&self.options.declared, session)
     }
 
     /// The driver is there: hands the rings over, after waiting for a back end at most as long as the plan says.
@@ -243,16 +241,18 @@ impl Link {
         let is_held = |inner: &mut Inner| matches!(inner.state, State::Held);
         let most = Duration::from_millis(self.options.hold_ms);
         let waited = self.changed.wait_timeout_while(inner, most, is_held);
-        let (mut inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if is_held(&mut inner)
+        let (mut guard, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *guard;
+        if is_held(inner)
             && let Some(session) = &inner.session
         {
-            inner.state = State::StandIn(self.stand_in(session));
+            inner.state = State::StandIn(self.stand_in(session, &mut inner.timer));
         }
     }
 
     fn reset(&self) {
-        let mut inner = lock(&self.inner);
+        let mut guard = lock(&self.inner);
+        let inner = &mut *guard;
         let Some(session) = inner.session.take() else { return };
         inner.state = match std::mem::replace(&mut inner.state, State::Absent) {
             State::Running(mut backend) => match backend.stop(&session.queues) {
@@ -265,7 +265,7 @@ impl Link {
                 }
             },
             State::StandIn(_) => {
-                self.watch_queues(&session, false);
+                self.poller.remove(inner.timer.as_raw_fd());
                 State::Absent
             }
             other => other,
@@ -285,7 +285,8 @@ impl Handler for Link {
                 self.lose(inner, &cause);
             }
         } else if let (State::StandIn(standin), Some(session)) = (&mut inner.state, &inner.session) {
-            standin.kicked(&session.memory, &session.queues, token as usize);
+            let _ = inner.timer.reset(PACE, None);
+            standin.turn(&session.memory, &session.queues);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Answers a driver while no back end is there, so that nothing of it waits for ever.
 //!
 //! Requests for information are answered from the declared configuration, all others and all buffers with IO_ERR
-//! (5.14.6.6): a player gets an error at once and may try again; a driver that is just starting comes up with the
-//! declared streams.
+//! (5.14.6.6): a player that begins gets an error at once and may try again, one that plays goes on, slower than it would and
+//! unheard; a driver that is just starting comes up with the declared streams.
 
 use std::io::{Read, Write};
 
@@ -10,7 +10,7 @@ use vhost_sound::wire::code::{CHMAP_INFO, JACK_INFO, PCM_INFO};
 use vhost_sound::wire::{CHMAP_INFO_BYTES, JACK_INFO_BYTES, PCM_INFO_BYTES, Status, word};
 use virtio_queue::{DescriptorChain, Queue, QueueT, Reader, Writer};
 
-use super::super::{Ring, worker};
+use super::super::{Driver, EVENT_IDX, Ring, worker};
 use super::backend::used_index;
 use crate::plan::{Declared, DeclaredStream};
 use crate::vm::memory::Guest;
@@ -23,57 +23,55 @@ const EVENT_QUEUE: usize = 1;
 /// The most bytes of one answer.
 const ANSWER_MAX: usize = 4096;
 
+/// Turns for which requests are left to the back end that may be back: Linux waits 1 s for an answer, and a refused STOP or
+/// RELEASE is one that the back end never hears of.
+const PATIENCE: u32 = 20;
+
 /// The stand-in, with its view of the rings.
 pub struct StandIn {
     declared: Declared,
-    event_idx: bool,
     queues: [Option<Queue>; QUEUES],
+    patience: u32,
 }
 
 impl StandIn {
-    /// For a driver that negotiated this.
-    pub fn new(declared: &Declared, event_idx: bool) -> Self {
+    /// Takes the rings over where the device ring stands.
+    pub fn new(declared: &Declared, driver: &Driver) -> Self {
+        let mut queues = [const { None }; QUEUES];
+        let rings = driver.queues.iter();
+        for ring in rings.filter(|ring| ring.index != EVENT_QUEUE && ring.index < QUEUES) {
+            let queue = ring.queue(driver.features & EVENT_IDX != 0);
+            if let (Ok(mut queue), Ok(used)) = (queue, used_index(&driver.memory, ring)) {
+                queue.set_next_avail(used);
+                queue.set_next_used(used);
+                queues[ring.index] = Some(queue);
+            }
+        }
         Self {
             declared: declared.clone(),
-            event_idx,
-            queues: [const { None }; QUEUES],
+            queues,
+            patience: PATIENCE,
         }
     }
 
-    /// Takes the rings over where the device ring stands and returns what is in them.
-    pub fn serve_all(&mut self, memory: &Guest, rings: &[Ring]) {
-        for ring in rings
-            .iter()
-            .filter(|ring| ring.index != EVENT_QUEUE && ring.index < QUEUES)
-        {
-            let (Ok(mut queue), Ok(used)) = (ring.queue(self.event_idx), used_index(memory, ring)) else {
-                continue;
+    /// Answers all requests, if it is time, and returns a buffer of each queue.
+    pub fn turn(&mut self, memory: &Guest, rings: &[Ring]) {
+        self.patience = self.patience.saturating_sub(1);
+        for ring in rings {
+            let most = match ring.index {
+                CONTROL_QUEUE if self.patience > 0 => 0,
+                CONTROL_QUEUE => ring.size.into(),
+                _ => 1,
             };
-            queue.set_next_avail(used);
-            queue.set_next_used(used);
-            self.queues[ring.index] = Some(queue);
-            self.serve(memory, ring);
-        }
-    }
-
-    /// A queue was kicked.
-    pub fn kicked(&mut self, memory: &Guest, rings: &[Ring], index: usize) {
-        if let Some(ring) = rings.iter().find(|ring| ring.index == index) {
-            // Nothing there: the kick was taken already.
-            let _ = ring.kick.read();
-            self.serve(memory, ring);
-        }
-    }
-
-    /// At most a ring's length of requests; what comes meanwhile has a kick of its own.
-    fn serve(&mut self, memory: &Guest, ring: &Ring) {
-        let declared = &self.declared;
-        let answer = |chain: DescriptorChain<&Guest>| match ring.index {
-            CONTROL_QUEUE => answer_control(declared, memory, chain),
-            _ => return_buffer(memory, chain),
-        };
-        if let Some(Some(queue)) = self.queues.get_mut(ring.index) {
-            worker::serve(queue, ring, memory, ring.size.into(), answer);
+            let answer = |chain: DescriptorChain<&Guest>| match ring.index {
+                CONTROL_QUEUE => answer_control(&self.declared, memory, chain),
+                _ => return_buffer(memory, chain),
+            };
+            if let Some(Some(queue)) = self.queues.get_mut(ring.index) {
+                worker::serve(queue, ring, memory, most, answer);
+                // Whatever the driver had asked of the one that went away, and may not have got.
+                let _ = ring.call.write(1);
+            }
         }
     }
 }

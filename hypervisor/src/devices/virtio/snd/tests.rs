@@ -45,7 +45,7 @@ fn declaring(hold_ms: u64, flags_only: bool) -> Rig {
         declared,
     };
     Rig {
-        snd: Snd::new(options, reporter, &poller),
+        snd: Snd::new(options, reporter, &poller).unwrap(),
         poller,
         parent,
         memory: memory(),
@@ -120,6 +120,13 @@ fn state(rig: &Rig) -> &'static str {
     }
 }
 
+/// Turns the loop until so many chains were used.
+fn until_used(rig: &Rig, ring: &DriverRing, count: u16) {
+    while ring.used().0 < count {
+        rig.poller.turn().unwrap();
+    }
+}
+
 #[test]
 fn a_back_end_that_is_there_gets_the_rings_and_gives_them_back_at_a_reset() {
     let mut rig = rig(0);
@@ -145,7 +152,6 @@ fn a_back_end_that_is_there_gets_the_rings_and_gives_them_back_at_a_reset() {
 fn without_a_back_end_the_driver_is_answered_after_the_hold_and_gets_what_was_declared() {
     let mut rig = rig(1);
     let (mut control, queues) = rings(&rig.memory);
-    let kick = queues[0].kick.try_clone().unwrap();
     rig.snd.activate(driver(&rig.memory, queues)).unwrap();
     assert_eq!(state(&rig), "stand-in");
 
@@ -155,8 +161,7 @@ fn without_a_back_end_the_driver_is_answered_after_the_hold_and_gets_what_was_de
             .unwrap();
     }
     control.offer(&[(0x3_0000, 16, false), (0x4_0000, 4, true), (0x4_1000, 32, true)]);
-    kick.write(1).unwrap();
-    rig.poller.turn().unwrap();
+    until_used(&rig, &control, 1);
 
     assert_eq!(control.used(), (1, 36));
     let status: u32 = rig.memory.read_obj(GuestAddress(0x4_0000)).unwrap();
@@ -210,7 +215,7 @@ fn a_lost_back_end_is_told_pending_messages_come_back_and_a_new_one_goes_on() {
     control.offer(&[(0x3_0000, 8, false), (0x4_0000, 4, true)]);
 
     thread.end();
-    rig.poller.turn().unwrap();
+    until_used(&rig, &control, 1);
 
     assert_eq!(state(&rig), "stand-in");
     assert_eq!(control.used(), (1, 4), "the pending request came back");
@@ -226,6 +231,61 @@ fn a_lost_back_end_is_told_pending_messages_come_back_and_a_new_one_goes_on() {
     let device = "snd0".to_owned();
     assert!(
         matches!(&reports[..], [Report::LinkUp { .. }, Report::LinkLost { .. }, Report::LinkUp { device: d }] if *d == device)
+    );
+}
+
+#[test]
+fn a_stream_that_runs_moves_on_by_a_message_a_turn_and_the_new_back_end_finds_the_rest_of_the_ring() {
+    let mut rig = rig(0);
+    let link = rig.snd.link();
+    let (socket, thread) = backend([0; 16]);
+    link.connect(socket);
+    let (control, ring) = DriverRing::new(&rig.memory, 0, 0x1_0000);
+    let (mut tx, tx_ring) = DriverRing::new(&rig.memory, 2, 0x2_0000);
+    rig.snd.activate(driver(&rig.memory, vec![ring, tx_ring])).unwrap();
+    for _ in 0..8 {
+        tx.offer(&[(0x3_0000, 964, false), (0x4_0000, 8, true)]);
+    }
+
+    thread.end();
+    rig.poller.turn().unwrap();
+    assert_eq!(
+        (state(&rig), tx.used().0),
+        ("stand-in", 0),
+        "nothing comes back at once"
+    );
+    for turn in 1..=3 {
+        rig.poller.turn().unwrap();
+        assert_eq!(tx.used(), (turn, 8));
+        let status: u32 = rig.memory.read_obj(GuestAddress(0x4_0000)).unwrap();
+        assert_eq!(status, 0x8003);
+    }
+    let (socket, _thread) = backend([0; 16]);
+    link.connect(socket);
+
+    assert_eq!((state(&rig), tx.used().0, control.used().0), ("running", 3, 0));
+}
+
+#[test]
+fn a_request_waits_for_a_back_end_that_is_soon_back() {
+    let mut rig = rig(0);
+    let link = rig.snd.link();
+    let (socket, thread) = backend([0; 16]);
+    link.connect(socket);
+    let (mut control, queues) = rings(&rig.memory);
+    rig.snd.activate(driver(&rig.memory, queues)).unwrap();
+
+    thread.end();
+    rig.poller.turn().unwrap();
+    control.offer(&[(0x3_0000, 8, false), (0x4_0000, 4, true)]);
+    rig.poller.turn().unwrap();
+    let (socket, _thread) = backend([0; 16]);
+    link.connect(socket);
+
+    assert_eq!(
+        (state(&rig), control.used().0),
+        ("running", 0),
+        "it is the back end's to answer"
     );
 }
 
