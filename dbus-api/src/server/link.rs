@@ -14,12 +14,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use zbus::connection::{Builder, Connection};
+use zbus::connection::Connection;
 use zbus::export::futures_core::Stream;
 use zbus::message::Type;
 use zbus::{Message, MessageStream};
 
 use super::dispatch::Dispatch;
+use super::socket;
 use super::{BusAddress, BusState, Out, Request};
 use crate::names::BUS_NAME;
 
@@ -128,12 +129,11 @@ impl Link {
 
     /// `None` when stopped.
     async fn connect(&mut self, address: &BusAddress) -> Option<Result<Connection, String>> {
-        let builder = match address {
-            BusAddress::Session => Builder::session(),
-            BusAddress::System => Builder::system(),
-            BusAddress::At(address) => Builder::address(address.as_str()),
+        let connect = async {
+            let builder = socket::builder(address).await?;
+            builder.method_timeout(PATIENCE).max_queued(QUEUED).build().await
         };
-        let connect = tokio::time::timeout(PATIENCE, builder.method_timeout(PATIENCE).max_queued(QUEUED).build());
+        let connect = tokio::time::timeout(PATIENCE, connect);
         Some(match self.drop_outs_until(connect).await? {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(error.to_string()),

@@ -31,6 +31,7 @@ mod outbox;
 mod peers;
 mod routing_table;
 mod shape;
+mod socket;
 mod table;
 
 pub use bus_policy::bus_policy;
