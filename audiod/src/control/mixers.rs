@@ -7,16 +7,9 @@ use crate::system::{Backend, System};
 
 /// Elements through which all of a card's sound goes.
 const WHOLE: [&str; 3] = ["Master", "PCM", "Digital"];
-/// Elements of one output each: a card is silent when all that it has are.
-const OUTPUTS: [&str; 7] = [
-    "Speaker",
-    "Headphone",
-    "Line Out",
-    "Front",
-    "Desktop Speaker",
-    "IEC958",
-    "HDMI",
-];
+/// Elements of one output each: a card is silent when all that it has are. Digital outputs are not among them: they are off where
+/// nobody uses them.
+const OUTPUTS: [&str; 5] = ["Speaker", "Headphone", "Line Out", "Front", "Desktop Speaker"];
 
 /// What an element does to the sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +49,11 @@ impl Mixers {
 /// The control device of a PCM's card, as alsa-lib names it.
 fn card(device: &str) -> Option<String> {
     let Some((plugin, arguments)) = device.split_once(':') else {
-        return Some("default".to_owned());
+        return match device {
+            "hw" => Some("hw:0".to_owned()),
+            "default" | "sysdefault" => Some("default".to_owned()),
+            _ => None,
+        };
     };
     let first = arguments.split(',').next().filter(|first| !first.is_empty())?;
     let known = ["hw", "plughw", "sysdefault", "front", "dmix", "hdmi", "iec958"].contains(&plugin);
@@ -123,6 +120,7 @@ mod tests {
             said(&[("Headphone", Off), ("Speaker", Lowest), ("Mic", Off)]),
             "Headphone is off, Speaker is at its lowest"
         );
+        assert_eq!(said(&[("PCM", Open), ("IEC958", Off)]), "");
     }
 
     #[test]
@@ -131,6 +129,7 @@ mod tests {
         assert_eq!(card("hw:CARD=PCH,DEV=3").as_deref(), Some("hw:CARD=PCH"));
         assert_eq!(card("plughw:1").as_deref(), Some("hw:1"));
         assert_eq!(card("default").as_deref(), Some("default"));
-        assert_eq!(card("null:x"), None);
+        assert_eq!(card("hw").as_deref(), Some("hw:0"));
+        assert_eq!((card("null"), card("null:x")), (None, None));
     }
 }

@@ -71,6 +71,7 @@ impl Signals {
             }
         }
     }
+
     /// Without waiting for an answer, which would come in between what is heard.
     async fn listen_again(&self) -> zbus::Result<()> {
         let call = Message::method_call(OWN_PATH, "Listen")

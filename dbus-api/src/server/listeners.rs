@@ -53,30 +53,27 @@ impl Listeners {
         vec![watch("AddMatch", sender), Ok(question)]
     }
 
-    /// A signal, return or error came: whether it was for here. What is to be sent is put into `out`.
+    /// A signal, return or error came: whether it was an answer to a question of here, and so nobody else's. What is to be sent is
+    /// put into `out`.
     pub(super) fn told(&mut self, message: &Message, out: &mut Vec<zbus::Result<Message>>) -> bool {
         if !is_of_bus(message) {
             return false;
         }
-        let header = message.header();
+        let asked = message.header().reply_serial().and_then(|serial| {
+            let mut known = self.known.iter();
+            known.find(|(_, asked)| **asked == serial).map(|(name, _)| name.clone())
+        });
+        let is_answer = asked.is_some();
         let gone = match message.message_type() {
+            // A domain's connection may listen too: who goes is of interest elsewhere as well.
             Type::Signal => left(message),
-            Type::MethodReturn | Type::Error => {
-                let serial = header.reply_serial();
-                let asked = self.known.iter().find(|(_, asked)| Some(**asked) == serial);
-                let Some((name, _)) = asked else { return false };
-                if message.message_type() == Type::MethodReturn {
-                    return true;
-                }
-                Some(name.clone())
-            }
-            Type::MethodCall => None,
+            Type::Error => asked,
+            Type::MethodReturn | Type::MethodCall => None,
         };
-        let Some(gone) = gone.filter(|gone| self.known.remove(gone).is_some()) else {
-            return false;
-        };
-        out.push(watch("RemoveMatch", &gone));
-        true
+        if let Some(gone) = gone.filter(|gone| self.known.remove(gone).is_some()) {
+            out.push(watch("RemoveMatch", &gone));
+        }
+        is_answer
     }
 }
 
@@ -125,6 +122,20 @@ mod tests {
 
         assert_eq!((told, out.len(), listeners.wants()), (true, 1, false));
         assert!(!listeners.told(&error_to(&question), &mut out), "it is nobody's answer");
+    }
+
+    #[test]
+    fn who_leaves_listens_no_more_and_others_hear_of_it_too() {
+        let mut listeners = without_the_first();
+        listeners.add(":1.7");
+        let signal = Message::signal("/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged");
+        let signal = signal.sender("org.freedesktop.DBus");
+        let signal = signal.build(&(":1.7", ":1.7", "")).unwrap();
+        let mut out = Vec::new();
+
+        let kept = listeners.told(&signal, &mut out);
+
+        assert_eq!((kept, out.len(), listeners.wants()), (false, 1, false));
     }
 
     #[test]

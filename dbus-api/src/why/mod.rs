@@ -3,7 +3,8 @@
 //! ```text
 //!  guest there? ─► stream started? ─► frames in its ring? ─► not digital silence? ─► own gain and mute ─►
 //!     route? not refused, delayed, paused, suspended? domain acknowledges, its sink is there? ─► zone's mute and volume ─►
-//!     ducks and rules' limits ─► limiter ─► codec's clock runs ─► its card's mixer open ─► heard (as far as can be seen: what hangs on the card can't)
+//!     ducks and rules' limits ─► limiter ─► codec's clock runs ─► its card's mixer is open ─►
+//!     heard (as far as can be seen: what hangs on the card can't)
 //! ```
 //! It looks twice ([`source`], [`sink`] take what `Status` said some time apart): counters and levels say only together what goes on
 //! now. What is not in `Status` is said of whatever is heard: that another device may be the one meant.
