@@ -212,6 +212,59 @@ fn each_request_reaches_the_connection_that_registered_and_its_error_comes_back(
     });
 }
 
+/// Whether the next call at `heard` asks for a return; it is given one if so.
+async fn is_to_return(amp: &zbus::Connection, heard: &mut zbus::MessageStream) -> bool {
+    let message = loop {
+        let message = next(heard).await;
+        if message.message_type() == zbus::message::Type::MethodCall {
+            break message;
+        }
+    };
+    let flags = message.primary_header().flags();
+    let wants = !flags.contains(zbus::message::Flags::NO_REPLY_EXPECTED);
+    if wants {
+        let taken = Message::method_return(&message.header()).build(&()).unwrap();
+        amp.send(&taken).await.unwrap();
+    }
+    wants
+}
+
+#[test]
+fn a_member_that_a_domain_took_once_needs_no_return_until_a_request_is_aborted() {
+    run(async {
+        let mut ours = Ours::start().await;
+        let amp = ours.named("org.example.Amp").await;
+        ours.register(&amp, "org.example.Amp").await;
+        let mut heard = zbus::MessageStream::from(&amp.connection);
+        let disconnect = |handle| DomainRequest::Disconnect { handle, connection: 1 };
+        let state = |handle| DomainRequest::SetSourceState {
+            handle,
+            source: 1,
+            state: 1,
+        };
+        let mut returns = Vec::new();
+
+        for request in [
+            disconnect(1),
+            disconnect(2),
+            state(3),
+            state(4),
+            DomainRequest::Abort { handle: 4 },
+            disconnect(5),
+            disconnect(6),
+        ] {
+            ours.ask(&unique(&amp), request);
+            returns.push(is_to_return(&amp.connection, &mut heard).await);
+            // It is answered after what was sent before it.
+            amp.call_at(ROUTING_PATH, Some("org.freedesktop.DBus.Peer"), "Ping", &[])
+                .await
+                .unwrap();
+        }
+
+        assert_eq!(returns, [true, false, true, false, true, true, false]);
+    });
+}
+
 #[test]
 fn a_request_to_one_that_is_gone_fails_at_once() {
     run(async {

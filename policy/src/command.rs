@@ -146,6 +146,27 @@ pub enum Call {
     },
 }
 
+impl Call {
+    /// It only asks what is so.
+    pub fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Self::GetVolume { .. }
+                | Self::GetListMainConnections
+                | Self::GetListMainSinks
+                | Self::GetListMainSources
+                | Self::GetListMainSinkSoundProperties { .. }
+                | Self::GetListMainSourceSoundProperties { .. }
+                | Self::GetListSourceClasses
+                | Self::GetListSinkClasses
+                | Self::GetListSystemProperties
+                | Self::GetTimingInformation { .. }
+                | Self::GetListSinkMainNotificationConfigurations { .. }
+                | Self::GetListSourceMainNotificationConfigurations { .. }
+        )
+    }
+}
+
 /// `am_MainConnectionType_s`, (qqqnn).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MainConnection {

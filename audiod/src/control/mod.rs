@@ -67,6 +67,9 @@ const RUNDOWN_LOOK_MS: u64 = 100;
 const TASKS_A_LOOK: u32 = 8;
 /// The flight recorders are read at least this often, ms.
 const IDLE_LOOK_MS: u64 = 1000;
+/// What is to outlive the boot is handed to the store so long after it changed, ms: who waits for an answer doesn't wait for that, and
+/// changes that follow each other are handed over as one. With the store's own time it is within the half second that is promised.
+const KEEP_MS: u64 = 50;
 
 /// The whole life of the process.
 ///
@@ -93,6 +96,7 @@ async fn live(signals: RawFd) -> Result<(), Failure> {
         .map_err(Failure::when("control: reporting"))?;
     while !control.turn(signals).await.map_err(Failure::when("control"))? {}
     // What clients wished is on the disk before anybody is waited for; what ends with us is nothing they wished.
+    control.keep();
     control.keeper.stop();
     control.run_down().await.map_err(Failure::when("control: rundown"))?;
     control.bus.stop().await;
@@ -108,6 +112,8 @@ struct Control {
     routes: BTreeMap<u16, (usize, usize)>,
     saver: Saver,
     keeper: Keeper,
+    /// When what changed is to be kept, ms.
+    keep_at: Option<u64>,
     running: Running,
     guests: Guests,
     engines: Vec<&'static EngineBlock>,
@@ -164,6 +170,7 @@ impl Control {
             machine,
             saver: Saver::new(saved),
             keeper,
+            keep_at: None,
             running,
             guests,
             engines,
@@ -248,12 +255,15 @@ impl Control {
         self.take_news(news);
         self.take_requests();
         self.look_at_engines();
+        if self.keep_at.is_some_and(|at| at <= now_ms()) {
+            self.keep();
+        }
         Ok(false)
     }
 
     fn patience(&self, signals: RawFd) -> u64 {
         let now = now_ms();
-        let deadlines = [self.guests.due(), self.machine.next_deadline()];
+        let deadlines = [self.guests.due(), self.machine.next_deadline(), self.keep_at];
         let mut wait = IDLE_LOOK_MS;
         for deadline in deadlines.into_iter().flatten() {
             wait = wait.min(deadline.saturating_sub(now));
@@ -352,10 +362,14 @@ impl Control {
         self.remember_routes();
         self.show_jacks();
         self.history.close();
-        // The disk has half a second; who is answered doesn't wait for what it is given.
         if changed == Changed::Lasting {
-            self.keeper.keep(&self.machine);
+            self.keep_at.get_or_insert_with(|| now_ms() + KEEP_MS);
         }
+    }
+
+    fn keep(&mut self) {
+        self.keep_at = None;
+        self.keeper.keep(&self.machine);
     }
 
     fn show_jacks(&mut self) {

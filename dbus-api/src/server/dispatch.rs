@@ -18,7 +18,7 @@ use super::{DomainCall, Out, OwnReply, Request, SENDER_LIMIT, TOTAL_LIMIT, What,
 use crate::access::{Access, Role};
 use crate::names::{COMMAND_INTERFACE, OWN_INTERFACE, ROUTING_INTERFACE};
 use policy::command::error::{NOT_POSSIBLE, OK};
-use policy::routing_command::{RoutingCall, RoutingReply};
+use policy::routing_command::{DomainRequest, RoutingCall, RoutingReply};
 
 /// Names of the errors sent (D-Bus Specification).
 mod error {
@@ -32,6 +32,8 @@ mod error {
     pub(super) const FAILED: &str = "org.freedesktop.DBus.Error.Failed";
 }
 
+/// Bytes of a call that is kept as it came.
+const SMALL: usize = 512;
 /// Longest error text, characters.
 const ERROR_LIMIT: usize = 1000;
 /// Calls to one domain's connection that may lie here before the bus takes them.
@@ -39,7 +41,7 @@ const DOMAIN_LIMIT: usize = 256;
 
 /// An unanswered call.
 struct Pending {
-    /// A call without body, of the same sender and serial: what an answer needs of the real one, which may be large.
+    /// The call; of a large one, another without body, of the same sender and serial: what an answer needs of it.
     call: Message,
     sender: String,
     answer: Answer,
@@ -350,11 +352,15 @@ impl Dispatch {
         if !is_there || self.outbox.to_domain(peer) >= DOMAIN_LIMIT {
             return self.failed(peer, handle);
         }
-        let returns = self.peers.awaits(peer);
+        if let DomainRequest::Abort { .. } = call.request {
+            self.peers.doubt(peer);
+        }
+        let member = domain_calls::member(&call.request);
+        let returns = self.peers.awaits(peer, member);
         match domain_calls::message(call, returns) {
             Ok(message) => {
                 if returns {
-                    self.peers.sent(&message, peer, handle);
+                    self.peers.sent(&message, peer, member, handle);
                 }
                 self.outbox.push_to(peer, message);
             }
@@ -429,8 +435,11 @@ fn is_anothers(interface: &str, ours: &str) -> bool {
             || interface.starts_with("org.freedesktop.DBus"))
 }
 
-/// A small stand-in for `message`, to which an answer can be made later.
+/// Something small to which an answer can be made later: `message` itself, or a stand-in for it.
 fn answerable(message: &Message) -> zbus::Result<Message> {
+    if message.data().bytes().len() <= SMALL {
+        return Ok(message.clone());
+    }
     let header = message.header();
     let call = Message::method_call("/", "Call").serial(message.primary_header().serial_num());
     match header.sender() {

@@ -24,7 +24,8 @@ pub(super) fn message(call: &DomainCall, returns: bool) -> zbus::Result<Message>
     build(to, &call.request)
 }
 
-fn member(request: &DomainRequest) -> &'static str {
+/// Its name.
+pub(super) fn member(request: &DomainRequest) -> &'static str {
     use DomainRequest as R;
     match request {
         R::Connect { .. } => "asyncConnect",

@@ -124,7 +124,10 @@ impl Machine {
     pub fn restore_lasting(model: Model, bytes: &[u8], restore: Restore) -> Result<Self, RestoreError> {
         let header: Header = serde_json::from_slice(bytes)?;
         if header.version != VERSION {
-            return Err(RestoreError::Version { found: header.version });
+            return Err(RestoreError::Version {
+                found: header.version,
+                reads: VERSION,
+            });
         }
         let saved: Lasting = serde_json::from_slice(bytes)?;
         let mut state = restore_ids(&model, &saved)?;

@@ -23,7 +23,7 @@ use crate::{Db10, Time, curve};
 #[cfg(test)]
 use super::tests::mutant::{self, Mutant};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Why a snapshot can't be taken up; the cure is to start with [`Machine::new`].
 #[derive(Debug, thiserror::Error)]
@@ -32,10 +32,12 @@ pub enum RestoreError {
     #[error("policy snapshot is not readable: {0}")]
     Unreadable(#[from] serde_json::Error),
     /// Made by another version.
-    #[error("policy snapshot has version {found}, this program reads version {VERSION}")]
+    #[error("policy snapshot has version {found}, this program reads version {reads}")]
     Version {
         /// Its version.
         found: u32,
+        /// Which one is read.
+        reads: u32,
     },
     /// It contradicts itself.
     #[error("policy snapshot contradicts itself: {0}")]
@@ -279,7 +281,10 @@ impl Machine {
         model.compile();
         let header: Header = serde_json::from_slice(snapshot)?;
         if header.version != VERSION {
-            return Err(RestoreError::Version { found: header.version });
+            return Err(RestoreError::Version {
+                found: header.version,
+                reads: VERSION,
+            });
         }
         let saved: Snapshot<'_> = serde_json::from_slice(snapshot)?;
         let state = restore_state(&model, &saved)?;

@@ -71,6 +71,7 @@ impl Program {
         Self {
             pairs: self.pairs.clone(),
             rules: std::mem::take(&mut self.rules),
+            listened: std::mem::take(&mut self.listened),
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) mod eval;
 pub(crate) mod messages;
 mod parse;
 
+use std::collections::BTreeSet;
+
 use action::{Action, Step};
 use ast::Expr;
 use catalogue::Trigger;
@@ -73,6 +75,8 @@ pub struct Program {
     /// Compiled by [`crate::Model::compile`].
     pairs: decisions::Pairs,
     rules: Vec<Rule>,
+    /// What any of them is on: looked at with each event.
+    listened: BTreeSet<Trigger>,
 }
 
 /// An action, and what decided it.
@@ -90,8 +94,12 @@ impl Program {
     /// Of rules in the order of the file.
     pub fn new(mut rules: Vec<Rule>) -> Self {
         rules.sort_by_key(|rule| rule.priority);
-        let pairs = decisions::Pairs::default();
-        Self { pairs, rules }
+        let is_listened = |trigger: &Trigger| rules.iter().any(|rule| rule.is_on(*trigger));
+        Self {
+            listened: Trigger::ALL.iter().copied().filter(is_listened).collect(),
+            pairs: decisions::Pairs::default(),
+            rules,
+        }
     }
 
     /// In the order in which they are looked at.
@@ -106,7 +114,7 @@ impl Program {
 
     /// Whether anything could come of this trigger.
     pub fn listens_to(&self, trigger: Trigger) -> bool {
-        self.rules.iter().any(|rule| rule.is_on(trigger))
+        self.listened.contains(&trigger)
     }
 
     /// Whether a rule's action is written in this line.

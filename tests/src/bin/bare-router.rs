@@ -17,7 +17,7 @@ use system_tests::am_suite::bench::{DOMAIN, ROUTER};
 use system_tests::am_suite::domain::{INTERFACE, PATH};
 use zbus::connection::Builder;
 use zbus::export::futures_core::Stream;
-use zbus::message::Type;
+use zbus::message::{Flags, Type};
 use zbus::{Message, MessageStream};
 
 /// The only connection there is.
@@ -106,6 +106,7 @@ impl Router {
         Message::method_call(PATH, member)
             .interface(INTERFACE)
             .destination(DOMAIN)
+            .with_flags(Flags::NO_REPLY_EXPECTED)
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Occasion {
 /// It only asks what is so.
 pub fn reads(event: &Event) -> bool {
     match event {
-        Event::Call { call, .. } => !asks(call),
+        Event::Call { call, .. } => call.only_reads(),
         Event::Routing { call, .. } => matches!(
             call,
             RoutingCall::GetDomainOf { .. } | RoutingCall::GetRoutingReadyState
@@ -36,7 +36,7 @@ pub fn occasion(event: &Event, machine: &Machine, names: &Names) -> Occasion {
     let of = |asked, about: String| Occasion { about, asked };
     let source = |index: &usize| names.source(*index);
     match event {
-        Event::Call { call, .. } => of(asks(call), call_words(call, machine, names)),
+        Event::Call { call, .. } => of(!call.only_reads(), call_words(call, machine, names)),
         Event::StreamStarted { source: index, .. } => of(true, format!("{} was started", source(index))),
         Event::StreamStopped { source: index } => of(true, format!("{} was stopped", source(index))),
         Event::StreamReleased { source: index } => of(true, format!("{} was released", source(index))),
@@ -69,24 +69,6 @@ pub fn occasion(event: &Event, machine: &Machine, names: &Names) -> Occasion {
 }
 
 /// Reads are no decisions.
-fn asks(call: &Call) -> bool {
-    !matches!(
-        call,
-        Call::GetVolume { .. }
-            | Call::GetListMainConnections
-            | Call::GetListMainSinks
-            | Call::GetListMainSources
-            | Call::GetListMainSinkSoundProperties { .. }
-            | Call::GetListMainSourceSoundProperties { .. }
-            | Call::GetListSourceClasses
-            | Call::GetListSinkClasses
-            | Call::GetListSystemProperties
-            | Call::GetTimingInformation { .. }
-            | Call::GetListSinkMainNotificationConfigurations { .. }
-            | Call::GetListSourceMainNotificationConfigurations { .. }
-    )
-}
-
 fn routing_asks(call: &RoutingCall) -> bool {
     !matches!(
         call,

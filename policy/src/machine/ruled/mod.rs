@@ -73,7 +73,7 @@ impl Machine {
     pub(in crate::machine) fn eve(&self, event: &Event) -> Option<Eve> {
         (!self.model.rules.is_empty()).then(|| Eve {
             event: event.clone(),
-            seen: Seen::of(self),
+            seen: Seen::of(self, &self.model.rules),
         })
     }
 
@@ -85,9 +85,9 @@ impl Machine {
         };
         let mut first = watch::stored(self);
         first.extend(watch::requests_of(self, &event, &seen, effects));
-        first.extend(seen.changes(self));
-        first.extend(watch::notified(self, effects));
         let program = self.model.rules.take_rules();
+        first.extend(seen.changes(self, &program));
+        first.extend(watch::notified(self, effects));
         if first.iter().any(|request| program.listens_to(request.trigger)) {
             self.let_rule(&program, first, effects);
         }
@@ -133,14 +133,14 @@ impl World for Acting<'_> {
     }
 
     fn carry_out(&mut self, decided: &Decided) -> Vec<Request> {
-        let seen = Seen::of(self.machine);
+        let seen = Seen::of(self.machine, self.program);
         let mut done = Vec::new();
         self.machine.acted.push(decided.clone());
         self.machine.act(self.program, decided, &mut done);
         self.machine.settle_all(&mut done);
         // Nobody asked for these answers.
         done.retain(|effect| !matches!(effect, Effect::Reply { .. }));
-        let mut requests = seen.changes(self.machine);
+        let mut requests = seen.changes(self.machine, self.program);
         requests.extend(watch::notified(self.machine, &done));
         self.effects.extend(done);
         requests

@@ -7,9 +7,25 @@ use crate::effect::{EXTERNAL, Effect};
 use crate::event::Event;
 use crate::machine::Machine;
 use crate::routing_command::{RoutingCall, RoutingReply};
+use crate::rules::Program;
 use crate::rules::catalogue::{Field, Trigger};
 use crate::rules::kind::{Element, Kind, Value};
 use crate::rules::view::{Link, Request, View};
+
+/// Set off by connections, or asked with what is known of one.
+const CONNECTIONS: [Trigger; 2] = [Trigger::ConnectionStateChange, Trigger::DisconnectionRequest];
+const VOLUMES: [Trigger; 2] = [Trigger::VolumeChanged, Trigger::SinkMuteStateChanged];
+const AVAILABILITY: [Trigger; 2] = [Trigger::SourceAvailabilityChanged, Trigger::SinkAvailabilityChanged];
+const REGISTRATIONS: [Trigger; 8] = [
+    Trigger::RegisterDomain,
+    Trigger::DeregisterDomain,
+    Trigger::RegisterSource,
+    Trigger::DeregisterSource,
+    Trigger::RegisterSink,
+    Trigger::DeregisterSink,
+    Trigger::RegisterGateway,
+    Trigger::DeregisterGateway,
+];
 
 /// All that could set off a rule by changing.
 pub(super) struct Seen {
@@ -36,29 +52,22 @@ fn mute(muted: bool) -> Value {
 }
 
 impl Seen {
-    pub fn of(machine: &Machine) -> Self {
+    /// Of what a rule is on, and nothing else.
+    pub fn of(machine: &Machine, program: &Program) -> Self {
         let registry = &machine.state.routing.registry;
-        let (sources, sinks) = (machine.sources(), machine.sinks());
-        let ends = sources.iter().map(|it| Element::Source(*it));
-        let ends = ends.chain(sinks.iter().map(|it| Element::Sink(*it)));
-        let domains = registry.domains.keys().map(|id| Element::Domain(*id));
-        let gateways = registry.gateways.keys().map(|id| Element::Gateway(*id));
-        let external = |it: &Element| matches!(it, Element::Source(index) | Element::Sink(index) if *index >= EXTERNAL);
-        let registered = domains.chain(gateways).chain(ends.clone().filter(external));
-        let gone = |it: Element| Request::new(deregistered(it)).about(machine, it);
+        let on = |triggers: &[Trigger]| triggers.iter().any(|it| program.listens_to(*it));
         let complete = registry.domains.iter().filter(|(_, it)| it.complete);
         Self {
-            links: machine.links().into_iter().map(|it| (it.id, it)).collect(),
-            sinks: (sinks.iter())
-                .map(|it| (*it, (machine.main_volume(*it), machine.muted(Element::Sink(*it)))))
-                .collect(),
-            available: ends.filter_map(|it| Some((it, machine.availability(it)?))).collect(),
-            interrupting: sources
-                .iter()
-                .copied()
-                .filter(|it| machine.interrupts(*it) == Some(true))
-                .collect(),
-            registered: registered.map(|it| (it, gone(it))).collect(),
+            links: given(on(&CONNECTIONS), || {
+                machine.links().into_iter().map(|it| (it.id, it)).collect()
+            }),
+            sinks: given(on(&VOLUMES), || volumes(machine)),
+            available: given(on(&AVAILABILITY), || available(machine)),
+            interrupting: given(on(&[Trigger::InterruptStateChanged]), || {
+                let interrupts = |it: &usize| machine.interrupts(*it) == Some(true);
+                machine.sources().into_iter().filter(interrupts).collect()
+            }),
+            registered: given(on(&REGISTRATIONS), || registered_in(machine)),
             complete: complete.map(|(id, _)| *id).collect(),
             all_complete: machine.all_domains_are_complete(),
             late: machine.domains_are_late(),
@@ -66,8 +75,8 @@ impl Seen {
     }
 
     /// What is otherwise now, as requests.
-    pub fn changes(&self, machine: &Machine) -> Vec<Request> {
-        let now = Self::of(machine);
+    pub fn changes(&self, machine: &Machine, program: &Program) -> Vec<Request> {
+        let now = Self::of(machine, program);
         let mut requests = Vec::new();
         self.registrations(&now, machine, &mut requests);
         for (element, availability) in &now.available {
@@ -142,6 +151,41 @@ impl Seen {
             requests.push(changed(machine, link, DISCONNECTED));
         }
     }
+}
+
+fn given<T: Default>(is: bool, then: impl FnOnce() -> T) -> T {
+    if is { then() } else { T::default() }
+}
+
+/// mainVolume and mute of each sink.
+fn volumes(machine: &Machine) -> BTreeMap<usize, (Option<i16>, Option<bool>)> {
+    let sinks = machine.sinks().into_iter();
+    sinks
+        .map(|it| (it, (machine.main_volume(it), machine.muted(Element::Sink(it)))))
+        .collect()
+}
+
+/// Of sources and sinks.
+fn ends(machine: &Machine) -> impl Iterator<Item = Element> {
+    let sources = machine.sources().into_iter().map(Element::Source);
+    sources.chain(machine.sinks().into_iter().map(Element::Sink))
+}
+
+fn available(machine: &Machine) -> BTreeMap<Element, (i16, i16)> {
+    ends(machine)
+        .filter_map(|it| Some((it, machine.availability(it)?)))
+        .collect()
+}
+
+/// With what is known of them.
+fn registered_in(machine: &Machine) -> BTreeMap<Element, Request> {
+    let registry = &machine.state.routing.registry;
+    let domains = registry.domains.keys().map(|id| Element::Domain(*id));
+    let gateways = registry.gateways.keys().map(|id| Element::Gateway(*id));
+    let external = |it: &Element| matches!(it, Element::Source(index) | Element::Sink(index) if *index >= EXTERNAL);
+    let all = domains.chain(gateways).chain(ends(machine).filter(external));
+    all.map(|it| (it, Request::new(deregistered(it)).about(machine, it)))
+        .collect()
 }
 
 fn changed(machine: &Machine, link: &Link, state: i16) -> Request {

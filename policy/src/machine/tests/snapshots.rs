@@ -121,10 +121,10 @@ fn who_waited_for_one_the_file_dropped_is_heard() {
 fn what_is_no_snapshot_is_refused_with_its_reason() {
     let restore = |text: &str| Machine::restore(car(), text.as_bytes()).unwrap_err();
     assert!(matches!(restore(""), RestoreError::Unreadable(_)));
-    assert!(matches!(restore(r#"{"version":1}"#), RestoreError::Unreadable(_)));
+    assert!(matches!(restore(r#"{"version":2}"#), RestoreError::Unreadable(_)));
     assert!(matches!(
-        restore(r#"{"version":2}"#),
-        RestoreError::Version { found: 2 }
+        restore(r#"{"version":1}"#),
+        RestoreError::Version { found: 1, reads: 2 }
     ));
     let good = String::from_utf8(Bench::new(car()).machine.snapshot()).unwrap();
     for (from, to) in [

@@ -29,10 +29,14 @@ fn a_handle_rests_for_its_whole_time_and_all_of_them_are_used() {
         assert_eq!(handles.issue(u64::from(expected)), Some(expected));
     }
     assert_eq!(handles.issue(2000), None);
-    assert_eq!(handles.next_free(10_000), Some(10_001));
-    handles.rest(10_000, 10_000, |_| false);
-    assert_eq!(handles.issue(10_000), None);
-    handles.rest(10_002, 10_000, |handle| handle == 1);
-    assert_eq!(handles.issue(10_002), Some(2), "the first is still open");
-    assert_eq!(handles.free(), 0);
+    // 1 to 16 are one run, which rests until the last of them has.
+    assert_eq!(handles.next_free(10_000), Some(10_016));
+    handles.rest(10_015, 10_000, |_| false);
+    assert_eq!(handles.issue(10_015), None);
+    handles.rest(10_016, 10_000, |handle| handle == 1);
+    assert_eq!(handles.free(), 15);
+    assert_eq!(handles.issue(10_016), Some(2), "the first is still open");
+    handles.rest(30_000, 10_000, |_| false);
+    assert_eq!(handles.free(), usize::from(LAST));
+    assert_eq!(handles.issue(30_000), Some(3), "not one of the latest");
 }
