@@ -63,12 +63,21 @@ fn quantile(mut all: Vec<f64>, part: f64) -> f64 {
 /// Times that took turns.
 #[derive(Debug, Default)]
 pub struct Rounds {
+    /// From Connect until the signal that it is CS_CONNECTED: three of the domain's acks are there, the fourth is asked for.
+    pub connected: Timed,
     /// From Connect until the connection is connected and its sink unmuted: four requests to the domain, four acks.
     pub connects: Timed,
     /// The same of the router that decides nothing.
     pub router: Timed,
     /// Four calls to the domain's process, one after the other.
     pub echoes: Timed,
+}
+
+/// A connection that came up, and how long after Connect what was heard.
+struct Connect {
+    id: u16,
+    connected: Duration,
+    unmuted: Duration,
 }
 
 /// Messages on the bus for one of each of [`Rounds`].
@@ -188,11 +197,13 @@ impl Client {
     pub fn rounds(&mut self, count: usize, source: u16, sink: u16) -> Result<Rounds> {
         let mut rounds = Rounds::default();
         for _ in 0..count {
-            for (router, times) in [(BUS_NAME, &mut rounds.connects), (ROUTER, &mut rounds.router)] {
-                let (id, time) = self.connect_over(router, source, sink)?;
-                times.add(time);
-                self.disconnect(router, id)?;
-            }
+            let ours = self.connect_over(BUS_NAME, source, sink)?;
+            rounds.connected.add(ours.connected);
+            rounds.connects.add(ours.unmuted);
+            self.disconnect(BUS_NAME, ours.id)?;
+            let router = self.connect_over(ROUTER, source, sink)?;
+            rounds.router.add(router.unmuted);
+            self.disconnect(ROUTER, router.id)?;
             rounds.echoes.add(self.echo_four_times()?);
         }
         Ok(rounds)
@@ -214,7 +225,7 @@ impl Client {
         self.seen(&mut seen)?;
         let mut counts = [0; 2];
         for (router, count) in [BUS_NAME, ROUTER].into_iter().zip(&mut counts) {
-            let (id, _) = self.connect_over(router, source, sink)?;
+            let Connect { id, .. } = self.connect_over(router, source, sink)?;
             *count = self.seen(&mut seen)?;
             self.disconnect(router, id)?;
             self.seen(&mut seen)?;
@@ -248,7 +259,7 @@ impl Client {
         })
     }
 
-    fn connect_over(&mut self, router: &str, source: u16, sink: u16) -> Result<(u16, Duration)> {
+    fn connect_over(&mut self, router: &str, source: u16, sink: u16) -> Result<Connect> {
         let Self {
             runtime,
             connection,
@@ -260,6 +271,7 @@ impl Client {
             let began = Instant::now();
             connection.send(&connect).await?;
             let (mut id, mut connected, mut unmuted) = (None, None, false);
+            let mut connected_after = Duration::ZERO;
             while id.is_none() || connected != id || !unmuted {
                 let message = next(stream).await?;
                 let args = arguments(&message)?;
@@ -269,14 +281,19 @@ impl Client {
                     id = int(1);
                 }
                 match message.header().member().map(|it| it.to_string()).as_deref() {
-                    Some("MainConnectionStateChanged") if int(1) == Some(2) => connected = int(0),
+                    Some("MainConnectionStateChanged") if int(1) == Some(2) => {
+                        (connected, connected_after) = (int(0), began.elapsed());
+                    }
                     Some("SinkMuteStateChanged") if int(1) == Some(2) => unmuted = true,
                     Some("RemovedMainConnection") => bail!("the connection failed"),
                     _ => {}
                 }
             }
-            let id = id.and_then(|it| u16::try_from(it).ok()).unwrap_or(0);
-            Ok((id, began.elapsed()))
+            Ok(Connect {
+                unmuted: began.elapsed(),
+                connected: connected_after,
+                id: id.and_then(|it| u16::try_from(it).ok()).unwrap_or(0),
+            })
         })
     }
 

@@ -81,6 +81,12 @@ impl Subject {
         self.child.as_ref().map(Child::id)
     }
 
+    /// Process ID of the bus.
+    #[must_use]
+    pub fn bus_pid(&self) -> Option<u32> {
+        self.bus.pid()
+    }
+
     /// Address of the bus.
     #[must_use]
     pub fn address(&self) -> &str {

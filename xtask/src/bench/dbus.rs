@@ -2,20 +2,27 @@
 //!
 //! ```text
 //!  calls    client ── GetListMainConnections ── bus ── daemon         beside  client ── GetId ── bus
-//!  connect  client ── Connect ── bus ── daemon ── 4 requests, 4 acks ── domain's process
+//!  connect  client ── Connect ── bus ── daemon ── 4 requests, 4 acks ── domain's process: until CS_CONNECTED (which is told after
+//!           the third ack), and until the fourth
 //!                                                                     beside  client ── 4 echo calls ── domain's process
 //!                                                                     and     the same messages, of a router that decides nothing
 //!  start    daemon: started until it owns its name                    beside  a program that only owns a name
 //! ```
+//! The bus has a CPU to itself and all who talk over it share another: where the scheduler puts them is otherwise another place with
+//! each run, and the same four echoes take half or twice the time.
+//!
 //! With `--peer CMD` the same three for another AudioManager (configured as docs/am-suite.md says). It prints, and judges no time.
 
 use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use system_tests::am_suite::bench::{Client, ROUTER, Timed, serve_domain};
 use system_tests::am_suite::subject::{CONFIGURATION, Subject};
 
@@ -53,8 +60,11 @@ const QUOTED: &str = "peer not measured; AudioManager 8.0, another day (times +-
                       owned 5.5-6.6 ms";
 
 /// Which figure the goal is of.
-const GOAL: &str = "the goal of 2 for a Connect is of its ratio to the four echoes; the protocol's messages beside the four echoes are what \
-                    the protocol itself costs on this bus";
+const GOAL: &str = "the goal of 2 for a Connect is of CS_CONNECTED to the four echoes: it is told after the third of the four acks; until the \
+                    fourth, and the protocol's messages, stand beside it";
+
+/// Where the processes are.
+const PLACES: &str = "the bus on one CPU, all who talk over it on another";
 
 /// Connections of a daemon's first seconds are not what it does for years (audiod tells whoever listened before a restart what
 /// happens): they are not measured.
@@ -78,6 +88,7 @@ struct Row {
 
 #[derive(serde::Serialize)]
 struct Figures {
+    places: &'static str,
     ours: Vec<Row>,
     peer: Option<Vec<Row>>,
     quoted: Option<&'static str>,
@@ -132,6 +143,7 @@ fn measure(options: &Options, programs: &Path, scratch: &Path) -> anyhow::Result
         None => None,
     };
     Ok(Figures {
+        places: PLACES,
         quoted: peer.is_none().then_some(QUOTED),
         ours,
         peer,
@@ -141,7 +153,11 @@ fn measure(options: &Options, programs: &Path, scratch: &Path) -> anyhow::Result
 /// The three of one daemon.
 fn side(options: &Options, command: &str, programs: &Path, folder: &Path) -> anyhow::Result<Vec<Row>> {
     std::fs::create_dir_all(folder)?;
+    let ours = apart()?;
     let mut subject = Subject::start(folder, Some(command))?;
+    if let (Some(cpu), Some(bus)) = (ours, subject.bus_pid()) {
+        stay(Pid::from_raw(bus.cast_signed()), cpu)?;
+    }
     let mut client = Client::connect(subject.address())?;
     if let Err(error) = client.wait_for_daemon() {
         bail!("{error}; {}", subject.state());
@@ -185,7 +201,7 @@ fn side(options: &Options, command: &str, programs: &Path, folder: &Path) -> any
 }
 
 /// A Connect beside the goal's measure, and beside what the protocol's own messages cost.
-fn connections(options: &Options, client: &mut Client, address: &str, programs: &Path) -> anyhow::Result<[Row; 3]> {
+fn connections(options: &Options, client: &mut Client, address: &str, programs: &Path) -> anyhow::Result<[Row; 4]> {
     let domain = AsProcess::start(address)?;
     let router = Command::new(programs.join("bare-router")).arg(address).spawn()?;
     let _router = Ended(router);
@@ -201,17 +217,42 @@ fn connections(options: &Options, client: &mut Client, address: &str, programs: 
         "the protocol's messages, nothing decided",
     );
     let echoes = "four echo calls to the domain";
+    let connected = "Connect until CS_CONNECTED";
     let mut rows = [
-        row(what, &rounds.connects, echoes, &rounds.echoes, Some(2.0)),
+        row(connected, &rounds.connected, echoes, &rounds.echoes, Some(2.0)),
+        row(what, &rounds.connects, echoes, &rounds.echoes, None),
         row(what, &rounds.connects, router, &rounds.router, None),
         row(router, &rounds.router, echoes, &rounds.echoes, None),
     ];
     let (of_connect, of_router, of_echoes) = (counts.connect, counts.router, counts.echoes);
     let pairs = [(of_connect, of_echoes), (of_connect, of_router), (of_router, of_echoes)];
-    for (row, pair) in rows.iter_mut().zip(pairs) {
+    for (row, pair) in rows.iter_mut().skip(1).zip(pairs) {
         row.messages = Some(pair);
     }
     Ok(rows)
+}
+
+/// This thread, and what it starts from now on, stays on the last of our CPUs; the first is left to the bus. `None`: there is one.
+fn apart() -> anyhow::Result<Option<usize>> {
+    static CPUS: OnceLock<Vec<usize>> = OnceLock::new();
+    let all = sched_getaffinity(Pid::from_raw(0))?;
+    // A second side begins where the first put us.
+    let cpus = CPUS.get_or_init(|| {
+        (0..CpuSet::count())
+            .filter(|it| all.is_set(*it).unwrap_or(false))
+            .collect()
+    });
+    let [first, .., last] = cpus.as_slice() else {
+        return Ok(None);
+    };
+    stay(Pid::from_raw(0), *last)?;
+    Ok(Some(*first))
+}
+
+fn stay(process: Pid, cpu: usize) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    Ok(sched_setaffinity(process, &set)?)
 }
 
 fn end(child: &mut Child) -> anyhow::Result<()> {
@@ -293,7 +334,7 @@ fn text(figures: &Figures) -> String {
             );
         }
     }
-    for line in std::iter::once(GOAL).chain(figures.quoted) {
+    for line in [figures.places, GOAL].into_iter().chain(figures.quoted) {
         let _ = writeln!(text, "{line}");
     }
     text
