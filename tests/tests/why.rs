@@ -120,6 +120,7 @@ impl Car {
     fn with(name: &str, more: &str) -> Self {
         let folder = Folder::new(name).unwrap();
         let daemon = Daemon::start(folder.path(), |bus| SYSTEM.replace("@BUS@", bus) + more).unwrap();
+        until("it is on its bus", PATIENCE, || daemon.audioctl(&["status"]).ok()).unwrap();
         Self { folder, daemon }
     }
 
