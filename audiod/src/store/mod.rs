@@ -1,7 +1,7 @@
 //! What outlives a boot, on disk: one small file, written anew as a whole by a thread of its own.
 //!
 //! ```text
-//!   save ─► slot (the newest) ─► gathered for at most 400 ms ─► NAME.new: written, synchronised ─► renamed to NAME ─► folder
+//!   save ─► slot (the newest) ─► gathered for at most 350 ms ─► NAME.new: written, synchronised ─► renamed to NAME ─► folder
 //!                                (a stop: at once)                                                               synchronised
 //!   at the start:  NAME ─► header, length, checksum fit? ─ yes ─► the state
 //!                                                        └ no ──► renamed to NAME.damaged-N, told, not used

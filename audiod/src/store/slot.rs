@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Changes are gathered this long at most; with what writing takes, up to 100 ms, less than 500 ms are ever lost.
-pub(super) const GATHER: Duration = Duration::from_millis(400);
+pub(super) const GATHER: Duration = Duration::from_millis(350);
 /// After a failure the same is tried again so much later.
 pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
