@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::check::{self, System};
@@ -24,6 +24,11 @@ const CODES: &str = "Exit codes: 0 done, 1 failed while running, 2 wrong usage, 
 struct Cli {
     #[command(subcommand)]
     command: Command,
+}
+
+/// The command line, for its manual pages.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 #[derive(Subcommand)]

@@ -10,6 +10,7 @@
 //! In a guest the same program gives its clients a UNIX socket (`--listen unix:PATH --from UID --to vsock:2:PORT`).
 
 mod address;
+mod arguments;
 mod frames;
 mod pair;
 mod port;
@@ -17,11 +18,10 @@ mod sign_in;
 
 use std::ffi::CString;
 use std::io;
-use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use address::Address;
+use arguments::Arguments;
 use clap::Parser;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -30,38 +30,6 @@ use port::{Port, Target};
 
 /// Before a process that ended is started again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// Carries the connections of one guest to the audio service VM's bus.
-#[derive(Debug, Parser)]
-#[command(name = "bus-port", version)]
-struct Arguments {
-    /// Where connections come in: vsock:PORT or unix:PATH
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Address,
-    /// Who may connect: a CID; by a UNIX socket a user's number
-    #[arg(long, value_name = "ID")]
-    from: u32,
-    /// Where they go on, as they are: vsock:CID:PORT or unix:PATH
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        required_unless_present = "bus",
-        conflicts_with = "bus"
-    )]
-    to: Option<Address>,
-    /// The bus's socket: each connection is signed in there as this process's own user
-    #[arg(long, value_name = "PATH")]
-    bus: Option<PathBuf>,
-    /// Become this user first, with its groups
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
-    /// End with the parent, which is this process
-    #[arg(long, value_name = "PID")]
-    parent: Option<i32>,
-    /// Work in a child, and start it again should it end
-    #[arg(long)]
-    keep: bool,
-}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -92,6 +92,38 @@ fn random_courses_are_saved_when_they_change_and_gone_on_with_from_there() {
     found.unwrap();
 }
 
+/// After each event, as long as no time is up, a step by itself does nothing: what a read leaves out of one.
+fn is_settled_between_events(model: &Model, events: &[(u64, Event)]) -> Verdict {
+    let (mut now, mut machine) = (0, Machine::new(model.clone()));
+    for event in events {
+        run(&mut machine, std::slice::from_ref(event), &mut now);
+        let before = machine
+            .next_deadline()
+            .map_or(now + 1000, |deadline| deadline.saturating_sub(1));
+        if before < now {
+            continue;
+        }
+        let (mark, mut idle) = (machine.mark(), machine.clone());
+
+        let effects = idle.step(Event::Tick, before);
+
+        prop_assert!(effects.is_empty(), "{effects:?}");
+        prop_assert_eq!(idle.changed_since(&mark), Changed::Nothing);
+        let (token, call) = (1, Call::GetListMainConnections);
+        let read = Event::Call { token, call };
+        prop_assert_eq!(idle.step(read.clone(), before), machine.clone().step(read, before));
+    }
+    Ok(())
+}
+
+#[test]
+fn where_no_time_is_up_a_step_that_asks_for_nothing_does_nothing_and_a_read_may_skip_it() {
+    let found = runner(500).run(&(legal::model(), legal::events()), |(model, events)| {
+        is_settled_between_events(&model, &events)
+    });
+    found.unwrap();
+}
+
 #[test]
 fn a_time_taken_for_a_change_and_a_fade_that_is_not_seen_are_noticed() {
     for planted in [Mutant::TakesTimeForAChange, Mutant::LosesSightOfFades] {
