@@ -48,6 +48,13 @@ impl Ours {
         client
     }
 
+    /// A domain's connection, registered.
+    async fn amp(&mut self) -> Raw {
+        let amp = self.named("org.example.Amp").await;
+        self.register(&amp, "org.example.Amp").await;
+        amp
+    }
+
     /// The next request, which must be from `client`; a call is answered.
     async fn asked(&mut self, client: &Raw) -> What {
         let Request { token, sender, what } = self.asked.recv().await.unwrap();
@@ -191,17 +198,11 @@ fn a_name_that_is_released_or_whose_connection_is_gone_is_told_after_the_calls_b
 fn each_request_reaches_the_connection_that_registered_and_its_error_comes_back() {
     run(async {
         let mut ours = Ours::start().await;
-        let amp = ours.named("org.example.Amp").await;
-        ours.register(&amp, "org.example.Amp").await;
+        let amp = ours.amp().await;
         let mut heard = zbus::MessageStream::from(&amp.connection);
         for (request, member, ..) in requests().into_iter().filter(|it| it.0.handle() != 0) {
             ours.ask(&unique(&amp), request);
-            let message = loop {
-                let message = next(&mut heard).await;
-                if message.message_type() == zbus::message::Type::MethodCall {
-                    break message;
-                }
-            };
+            let message = next_call(&mut heard).await;
             assert_eq!(message.header().member().unwrap().as_str(), member);
 
             let error = refusal(&message, "org.freedesktop.DBus.Error.UnknownMethod");
@@ -212,14 +213,18 @@ fn each_request_reaches_the_connection_that_registered_and_its_error_comes_back(
     });
 }
 
-/// Whether the next call at `heard` asks for a return; it is given one if so.
-async fn is_to_return(amp: &zbus::Connection, heard: &mut zbus::MessageStream) -> bool {
-    let message = loop {
+async fn next_call(heard: &mut zbus::MessageStream) -> Message {
+    loop {
         let message = next(heard).await;
         if message.message_type() == zbus::message::Type::MethodCall {
-            break message;
+            return message;
         }
-    };
+    }
+}
+
+/// Whether the next call at `heard` asks for a return; it is given one if so.
+async fn is_to_return(amp: &zbus::Connection, heard: &mut zbus::MessageStream) -> bool {
+    let message = next_call(heard).await;
     let flags = message.primary_header().flags();
     let wants = !flags.contains(zbus::message::Flags::NO_REPLY_EXPECTED);
     if wants {
@@ -233,8 +238,7 @@ async fn is_to_return(amp: &zbus::Connection, heard: &mut zbus::MessageStream) -
 fn a_member_that_a_domain_took_once_needs_no_return_until_a_request_is_aborted() {
     run(async {
         let mut ours = Ours::start().await;
-        let amp = ours.named("org.example.Amp").await;
-        ours.register(&amp, "org.example.Amp").await;
+        let amp = ours.amp().await;
         let mut heard = zbus::MessageStream::from(&amp.connection);
         let disconnect = |handle| DomainRequest::Disconnect { handle, connection: 1 };
         let state = |handle| DomainRequest::SetSourceState {
@@ -280,7 +284,7 @@ fn a_request_to_one_that_is_gone_fails_at_once() {
         ours.register(&amp, "org.example.Amp").await;
         ours.ask(&peer, DomainRequest::Abort { handle: 9 });
         let mut heard = zbus::MessageStream::from(&amp.connection);
-        while next(&mut heard).await.message_type() != zbus::message::Type::MethodCall {}
+        next_call(&mut heard).await;
 
         amp.connection.clone().close().await.unwrap();
 
@@ -298,8 +302,7 @@ fn a_request_to_one_that_is_gone_fails_at_once() {
 fn a_client_cannot_speak_for_the_bus_or_for_a_domain() {
     run(async {
         let mut ours = Ours::start().await;
-        let amp = ours.named("org.example.Amp").await;
-        ours.register(&amp, "org.example.Amp").await;
+        let amp = ours.amp().await;
         let mut heard = zbus::MessageStream::from(&amp.connection);
         ours.ask(&unique(&amp), DomainRequest::Abort { handle: 3 });
         let request = loop {
@@ -376,8 +379,7 @@ fn names_of_one_connection_are_bounded() {
 fn a_lost_bus_is_told_once_at_once_and_the_name_after_it_is_back() {
     run(async {
         let mut ours = Ours::start().await;
-        let amp = ours.named("org.example.Amp").await;
-        ours.register(&amp, "org.example.Amp").await;
+        ours.amp().await;
 
         ours.bus.kill();
         let lost = ours.asked.recv().await.unwrap();
@@ -386,7 +388,6 @@ fn a_lost_bus_is_told_once_at_once_and_the_name_after_it_is_back() {
         ours.bus.restart().unwrap();
 
         assert_eq!(ours.asked.recv().await.unwrap().what, What::NameOwned);
-        let amp = ours.named("org.example.Amp").await;
-        ours.register(&amp, "org.example.Amp").await;
+        ours.amp().await;
     });
 }

@@ -69,7 +69,7 @@ const TASKS_A_LOOK: u32 = 8;
 const IDLE_LOOK_MS: u64 = 1000;
 /// What is to outlive the boot is handed to the store so long after it changed, ms: who waits for an answer doesn't wait for that, and
 /// changes that follow each other are handed over as one. With the store's own time it is within the half second that is promised.
-const KEEP_MS: u64 = 50;
+pub const KEEP_MS: u64 = 50;
 
 /// The whole life of the process.
 ///

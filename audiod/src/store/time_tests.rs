@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::slot::AGAIN;
 use super::*;
+use crate::control::KEEP_MS;
 
 const NAME: &str = "audiod.state";
-/// At most so much is ever lost, of which control has let 50 ms pass.
-const BOUND: Duration = Duration::from_millis(500 - 50);
+/// At most half a second is ever lost, of which control has let a part pass.
+const BOUND: Duration = Duration::from_millis(500 - KEEP_MS);
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

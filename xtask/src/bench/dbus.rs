@@ -64,7 +64,8 @@ const GOAL: &str = "the goal of 2 for a Connect is of CS_CONNECTED to the four e
                     fourth, and the protocol's messages, stand beside it";
 
 /// Where the processes are.
-const PLACES: &str = "the bus on one CPU, all who talk over it on another";
+const APART: &str = "the bus on one CPU, all who talk over it on another";
+const TOGETHER: &str = "all on the only CPU, where an echo by another process takes some twice as long as a GetId";
 
 /// Connections of a daemon's first seconds are not what it does for years (audiod tells whoever listened before a restart what
 /// happens): they are not measured.
@@ -143,7 +144,7 @@ fn measure(options: &Options, programs: &Path, scratch: &Path) -> anyhow::Result
         None => None,
     };
     Ok(Figures {
-        places: PLACES,
+        places: if cpus().len() > 1 { APART } else { TOGETHER },
         quoted: peer.is_none().then_some(QUOTED),
         ours,
         peer,
@@ -232,19 +233,19 @@ fn connections(options: &Options, client: &mut Client, address: &str, programs: 
     Ok(rows)
 }
 
+/// CPUs that we began with.
+fn cpus() -> &'static [usize] {
+    static CPUS: OnceLock<Vec<usize>> = OnceLock::new();
+    CPUS.get_or_init(|| {
+        let ours = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
+        let is_ours = |cpu: &usize| ours.is_set(*cpu).unwrap_or(false);
+        (0..CpuSet::count()).filter(is_ours).collect()
+    })
+}
+
 /// This thread, and what it starts from now on, stays on the last of our CPUs; the first is left to the bus. `None`: there is one.
 fn apart() -> anyhow::Result<Option<usize>> {
-    static CPUS: OnceLock<Vec<usize>> = OnceLock::new();
-    let all = sched_getaffinity(Pid::from_raw(0))?;
-    // A second side begins where the first put us.
-    let cpus = CPUS.get_or_init(|| {
-        (0..CpuSet::count())
-            .filter(|it| all.is_set(*it).unwrap_or(false))
-            .collect()
-    });
-    let [first, .., last] = cpus.as_slice() else {
-        return Ok(None);
-    };
+    let [first, .., last] = cpus() else { return Ok(None) };
     stay(Pid::from_raw(0), *last)?;
     Ok(Some(*first))
 }
