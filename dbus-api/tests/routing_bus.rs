@@ -379,7 +379,7 @@ fn names_of_one_connection_are_bounded() {
 fn a_lost_bus_is_told_once_at_once_and_the_name_after_it_is_back() {
     run(async {
         let mut ours = Ours::start().await;
-        ours.amp().await;
+        let _amp = ours.amp().await;
 
         ours.bus.kill();
         let lost = ours.asked.recv().await.unwrap();
@@ -388,6 +388,6 @@ fn a_lost_bus_is_told_once_at_once_and_the_name_after_it_is_back() {
         ours.bus.restart().unwrap();
 
         assert_eq!(ours.asked.recv().await.unwrap().what, What::NameOwned);
-        ours.amp().await;
+        let _amp = ours.amp().await;
     });
 }
